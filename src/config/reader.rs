@@ -1,0 +1,271 @@
+//! One variable at a time: where its value comes from, and how it is refused.
+//!
+//! Every variable has a twin with `_FILE` at its end, for secrets that are mounted as files. An empty
+//! variable counts as not set. Whatever is left when all have been read, and is named like ours, is a
+//! spelling mistake that would leave a limit at its default, and stops the start. No message ever repeats
+//! a value, whether it is a secret or not: a mixed-up line may put any secret under any name.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// An unknown variable that begins like this was meant for us.
+const OUR_PREFIXES: [&str; 5] = ["LIMIT_", "LINK_LIFETIME_", "SMTP_", "SESSION_", "ARGON2_"];
+
+/// More than any value or bundle of certificates needs: a path that leads to a device must not be read for ever.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// Why the start is refused: one line on standard error, exit status 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The variable as the operator set it.
+    pub variable: String,
+    /// What is wrong with it, without its value.
+    pub wrong: String,
+    /// What to write instead.
+    pub instead: String,
+}
+
+/// What is wrong with a value, and what to write instead, said by one who does not know which variable
+/// holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong with it, without the value.
+    pub wrong: String,
+    /// What to write instead.
+    pub instead: String,
+}
+
+/// What every parser of a value answers.
+pub(super) type Parsed<T> = Result<T, Mistake>;
+
+/// The environment while it is being read.
+pub(super) struct Reader {
+    /// What is set and has not been read yet.
+    unread: BTreeMap<String, OsString>,
+    /// What has been asked for, with its default: the list of all variables, in order.
+    pub(super) known: Vec<(&'static str, &'static str)>,
+}
+
+/// A value under the name it was set by.
+struct Given {
+    variable: String,
+    text: String,
+}
+
+impl Reader {
+    /// Of a variable that comes twice, the first counts.
+    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut unread = BTreeMap::new();
+        for (name, value) in variables {
+            unread
+                .entry(name.to_string_lossy().into_owned())
+                .or_insert(value);
+        }
+        unread.retain(|_, value| !value.is_empty());
+        Self {
+            unread,
+            known: Vec::new(),
+        }
+    }
+
+    /// The value of `name`, or `default` where it is not set.
+    pub(super) fn value<T>(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Result<T, Refusal> {
+        let given = self.take(name, default)?.unwrap_or_else(|| Given {
+            variable: name.to_owned(),
+            text: default.to_owned(),
+        });
+        given.parse(parse)
+    }
+
+    /// The value of `name`, if it is set.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let given = self.take(name, "")?;
+        given.map(|given| given.parse(parse)).transpose()
+    }
+
+    /// To be called once all are read.
+    pub(super) fn refuse_strangers(&self) -> Result<(), Refusal> {
+        let named_like_ours =
+            |name: &&String| OUR_PREFIXES.iter().any(|ours| name.starts_with(ours));
+        match self.unread.keys().find(named_like_ours) {
+            None => Ok(()),
+            Some(stranger) => {
+                let wrong = "is no variable of Doorpost, but is named like one";
+                Err(Mistake::new(wrong, self.advice_on(stranger)).in_variable(stranger))
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+    ) -> Result<Option<Given>, Refusal> {
+        self.known.push((name, default));
+        let twin = format!("{name}_FILE");
+        let (variable, text) = match (self.unread.remove(name), self.unread.remove(&twin)) {
+            (None, None) => return Ok(None),
+            (Some(value), None) => (name.to_owned(), text_of(value)),
+            (None, Some(path)) => (twin, text_in(path)),
+            (Some(_), Some(_)) => {
+                let wrong = format!("is set, and {twin} is too");
+                return Err(Mistake::new(wrong, "only one of them").in_variable(name));
+            }
+        };
+        match text {
+            Ok(text) => Ok(Some(Given { variable, text })),
+            Err(mistake) => Err(mistake.in_variable(&variable)),
+        }
+    }
+
+    fn advice_on(&self, stranger: &str) -> String {
+        let stranger = stranger.escape_debug();
+        let elsewhere =
+            format!("`env -u {stranger}` before the command if another program needs it");
+        match self.most_like(&stranger.to_string()) {
+            Some(known) => format!("{known} if that is meant, or {elsewhere}"),
+            None => format!("nothing by that name, or {elsewhere}"),
+        }
+    }
+
+    fn most_like(&self, stranger: &str) -> Option<&'static str> {
+        let stem = stranger.strip_suffix("_FILE").unwrap_or(stranger);
+        self.known
+            .iter()
+            .map(|(known, _)| (edits_between(known, stem), *known))
+            .min()
+            .filter(|(edits, _)| *edits <= 2)
+            .map(|(_, known)| known)
+    }
+}
+
+impl Given {
+    fn parse<T>(self, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T, Refusal> {
+        // No value of ours has one, and in a header or a log line it would do harm.
+        if self.text.chars().any(char::is_control) {
+            let mistake = Mistake::new(
+                "contains a control character",
+                "it on one line, without tabs",
+            );
+            return Err(mistake.in_variable(&self.variable));
+        }
+        parse(&self.text).map_err(|mistake| mistake.in_variable(&self.variable))
+    }
+}
+
+fn text_of(value: OsString) -> Parsed<String> {
+    value
+        .into_string()
+        .map_err(|_| Mistake::new("is not UTF-8", "it in UTF-8"))
+}
+
+fn text_in(path: OsString) -> Parsed<String> {
+    let text = String::from_utf8(bytes_in(path.as_ref())?).map_err(|_| {
+        Mistake::new(
+            "names a file that is not UTF-8",
+            "the value into that file as UTF-8",
+        )
+    })?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err(Mistake::new(
+            "names an empty file",
+            "the value into that file, or unset the variable",
+        )),
+        value => Ok(value.to_owned()),
+    }
+}
+
+/// The content of a file that a variable names.
+pub(super) fn bytes_in(path: &Path) -> Parsed<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(length) if length as u64 <= LARGEST_FILE => Ok(bytes),
+        Ok(_) => Err(Mistake::new(
+            "names a file of more than 1 MiB",
+            "the path of the right file",
+        )),
+        Err(error) => Err(Mistake::new(
+            format!("names a file that cannot be read ({})", error.kind()),
+            "the path of a file that this user may read",
+        )),
+    }
+}
+
+/// How many letters to change, add or leave out (Levenshtein).
+fn edits_between(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// What a list between commas says, item by item; nothing is an empty list.
+pub(super) fn comma_list<T>(text: &str, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    text.split(',')
+        .map(|item| parse(item.trim_matches(' ')))
+        .collect()
+}
+
+impl Mistake {
+    pub(super) fn new(wrong: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self {
+            wrong: wrong.into(),
+            instead: instead.into(),
+        }
+    }
+
+    pub(super) fn in_variable(self, variable: &str) -> Refusal {
+        Refusal {
+            // A name may hold anything but `=`; the message stays one line.
+            variable: variable.escape_debug().to_string(),
+            wrong: self.wrong,
+            instead: self.instead,
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; write {}", self.wrong, self.instead)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            variable,
+            wrong,
+            instead,
+        } = self;
+        write!(f, "doorpost: {variable}: {wrong}; write {instead}")
+    }
+}
+
+impl std::error::Error for Mistake {}
+impl std::error::Error for Refusal {}

@@ -1,0 +1,277 @@
+//! The only user of the secret key: derive, seal and open, authenticate.
+//!
+//! Each [`Use`] has a key of its own, derived by HKDF-SHA-256 (RFC 5869), so that what was sealed for one
+//! thing opens nothing else: a cookie is no mail body, and one cookie is not another. Sealing is
+//! AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D: fine for 2³² seals under one key).
+//!
+//! Old keys still open and verify, and never seal: that is how a key rotates without a flag day.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use actix_web::cookie::Key as CookieKey;
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac};
+use sha2::Sha256;
+
+use crate::config::SecretKey;
+use crate::error::{Error, Result};
+use crate::random;
+
+/// What a derived key is for. Its label is part of the derivation and never changes.
+#[derive(Clone, Copy)]
+pub enum Use {
+    /// The session cookie, sealed by actix-session.
+    SessionCookie,
+    /// What this browser asked for.
+    AskedCookie,
+    /// Which accounts know this browser.
+    KnownCookie,
+    /// The link that is being looked at.
+    LinkCookie,
+    /// Mail that waits.
+    Outbox,
+    /// The code in a letter, authenticated together with the ask it belongs to.
+    Code,
+}
+
+impl Use {
+    const ALL: [Self; 6] = [
+        Self::SessionCookie,
+        Self::AskedCookie,
+        Self::KnownCookie,
+        Self::LinkCookie,
+        Self::Outbox,
+        Self::Code,
+    ];
+
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::SessionCookie => b"doorpost session cookie",
+            Self::AskedCookie => b"doorpost asked cookie",
+            Self::KnownCookie => b"doorpost known cookie",
+            Self::LinkCookie => b"doorpost link cookie",
+            Self::Outbox => b"doorpost outbox",
+            Self::Code => b"doorpost code",
+        }
+    }
+}
+
+/// The keys of one deployment, derived once.
+pub struct Keys {
+    current: Derived,
+    old: Vec<Derived>,
+}
+
+/// The keys derived from one secret key, in the order of [`Use::ALL`].
+struct Derived(Vec<DerivedKey>);
+
+struct DerivedKey {
+    cookie: CookieKey,
+    cipher: Aes256Gcm,
+    mac: Hmac<Sha256>,
+}
+
+const NONCE: usize = 12;
+
+impl Keys {
+    /// Derives everything from the current key and the old ones.
+    pub fn new(current: &SecretKey, old: &[SecretKey]) -> Result<Self> {
+        Ok(Self {
+            current: Derived::from(current)?,
+            old: old.iter().map(Derived::from).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The key actix-session seals with, and those that still open.
+    pub fn cookie_keys(&self, for_what: Use) -> (CookieKey, Vec<CookieKey>) {
+        let old = self.old.iter().map(|keys| keys.of(for_what).cookie.clone());
+        (self.current.of(for_what).cookie.clone(), old.collect())
+    }
+
+    /// Encrypts and authenticates; the nonce goes first.
+    pub fn seal(&self, for_what: Use, plain: &[u8]) -> Result<Vec<u8>> {
+        let nonce = random::bytes::<NONCE>();
+        let payload = Payload {
+            msg: plain,
+            aad: for_what.label(),
+        };
+        let sealed = self
+            .current
+            .of(for_what)
+            .cipher
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .map_err(|_| Error::internal("sealing failed"))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`Keys::seal`] made for the same use, under the current key or an old one. Anything
+    /// else is `None`.
+    pub fn open(&self, for_what: Use, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, body) = sealed.split_at_checked(NONCE)?;
+        self.each().find_map(|keys| {
+            let payload = Payload {
+                msg: body,
+                aad: for_what.label(),
+            };
+            let cipher = &keys.of(for_what).cipher;
+            cipher.decrypt(Nonce::from_slice(nonce), payload).ok()
+        })
+    }
+
+    /// HMAC-SHA-256 over the parts, each with its length, so that no two lists of parts read alike.
+    pub fn authenticate(&self, for_what: Use, parts: &[&[u8]]) -> Vec<u8> {
+        let mac = self.current.of(for_what).over(parts);
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// Whether the tag is [`Keys::authenticate`]'s over these parts, under the current key or an old
+    /// one; in constant time.
+    pub fn verify(&self, for_what: Use, parts: &[&[u8]], tag: &[u8]) -> bool {
+        self.each()
+            .any(|keys| keys.of(for_what).over(parts).verify_slice(tag).is_ok())
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Derived> {
+        std::iter::once(&self.current).chain(&self.old)
+    }
+}
+
+impl Derived {
+    fn from(key: &SecretKey) -> Result<Self> {
+        let extracted = Hkdf::<Sha256>::new(None, key.as_bytes());
+        let derive = |for_what: Use| -> Result<DerivedKey> {
+            let mut key = zeroize::Zeroizing::new([0; 64]);
+            extracted
+                .expand(for_what.label(), key.as_mut())
+                .map_err(Error::internal)?;
+            Ok(DerivedKey {
+                cookie: CookieKey::from(key.as_ref()),
+                cipher: Aes256Gcm::new_from_slice(&key[..32]).map_err(Error::internal)?,
+                mac: Hmac::new_from_slice(&key[32..]).map_err(Error::internal)?,
+            })
+        };
+        Ok(Self(
+            Use::ALL.into_iter().map(derive).collect::<Result<_>>()?,
+        ))
+    }
+
+    fn of(&self, for_what: Use) -> &DerivedKey {
+        &self.0[for_what as usize]
+    }
+}
+
+impl DerivedKey {
+    fn over(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+/// The key in `path`; made there (readable by its owner alone) when there is none yet.
+///
+/// Two nodes that start at once on one folder end up with one key: only one of them can create the
+/// file, and the other reads it.
+pub fn load_or_make(path: &Path) -> Result<SecretKey> {
+    match make(path) {
+        Ok(()) => tracing::info!(path = %path.display(), "made a secret key"),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(trouble(path, &error)),
+    }
+    let text = fs::read_to_string(path).map_err(|error| trouble(path, &error))?;
+    SecretKey::parse(text.trim())
+        .ok_or_else(|| trouble(path, &"it does not hold 64 bytes in base64"))
+}
+
+/// Writes the whole key beside its place and links it there, so that nobody ever reads half of one.
+fn make(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let draft = path.with_extension(random::id());
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| {
+            writeln!(file, "{}", STANDARD.encode(random::bytes::<64>()))?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    written
+}
+
+fn trouble(path: &Path, what: &dyn std::fmt::Display) -> Error {
+    Error::internal(format!("secret key {}: {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(fill: u8) -> SecretKey {
+        let bytes: Vec<u8> = (0..64).map(|i| i ^ fill).collect();
+        SecretKey::parse(&STANDARD.encode(bytes)).expect("64 bytes")
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_use_opens_for_no_other() {
+        let keys = Keys::new(&key(1), &[]).unwrap();
+        let sealed = keys.seal(Use::AskedCookie, b"secret").unwrap();
+        assert_eq!(keys.open(Use::AskedCookie, &sealed).unwrap(), b"secret");
+        assert_eq!(keys.open(Use::KnownCookie, &sealed), None);
+        for flipped in 0..sealed.len() {
+            let mut bent = sealed.clone();
+            bent[flipped] ^= 1;
+            assert_eq!(keys.open(Use::AskedCookie, &bent), None);
+        }
+        assert_eq!(keys.open(Use::AskedCookie, b""), None);
+    }
+
+    #[test]
+    fn an_old_key_opens_and_verifies_and_a_dropped_one_does_not() {
+        let before = Keys::new(&key(1), &[]).unwrap();
+        let after = Keys::new(&key(2), &[key(1)]).unwrap();
+        let dropped = Keys::new(&key(2), &[]).unwrap();
+        let sealed = before.seal(Use::Outbox, b"letter").unwrap();
+        let tag = before.authenticate(Use::Code, &[b"ask", b"code"]);
+        assert_eq!(after.open(Use::Outbox, &sealed).unwrap(), b"letter");
+        assert!(after.verify(Use::Code, &[b"ask", b"code"], &tag));
+        assert!(!after.verify(Use::Code, &[b"askc", b"ode"], &tag));
+        assert_eq!(dropped.open(Use::Outbox, &sealed), None);
+        assert!(!dropped.verify(Use::Code, &[b"ask", b"code"], &tag));
+        let anew = after.seal(Use::Outbox, b"letter").unwrap();
+        assert_eq!(dropped.open(Use::Outbox, &anew).unwrap(), b"letter");
+    }
+
+    #[test]
+    fn the_key_file_is_made_once_and_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("doorpost-{}", random::id()));
+        let path = folder.join("secret_key");
+        let first = load_or_make(&path).unwrap();
+        let second = load_or_make(&path).unwrap();
+        assert_eq!(first.as_bytes(), second.as_bytes());
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,36 @@
+//! Doorpost: sign in by email link.
+//!
+//! The map, in reading order. A room uses those below it and none above it.
+//!
+//! ```text
+//!    main · operator · server                                      the program
+//!                                     │
+//!                           flows · pages · health                 stories; never each other
+//!                                     │
+//!                              web       mail                      front desk · post room
+//!                                     │
+//!                                 accounts                         nouns
+//!                                     │
+//!      db  schema  clock  random  keys  config  words  error       tools; know nothing of accounts
+//! ```
+//!
+//! 1. [`flows`]: what a visitor does, one story a file. Start with [`flows::sign_in`].
+//! 2. [`accounts`]: who, which links, which sessions. The heart is [`accounts::links::consume`].
+//! 3. [`mail`]: what we say, what waits, how it leaves.
+//! 4. [`web`]: what is the same for every request.
+//! 5. [`pages`]: the home page, and the place where yours starts.
+//! 6. [`app`], [`server`]: what a request may need, and how it is served.
+//! 7. [`operator`]: the command line.
+//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`].
+//!
+//! A signature says who may call; a transaction function says what happens; a handler only says what is
+//! shown.
+
+pub mod clock;
+pub mod config;
+pub mod domain_name;
+pub mod error;
+pub mod keys;
+pub mod random;
+pub mod schema;
+pub mod words;

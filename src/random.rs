@@ -1,0 +1,186 @@
+//! The only drawer of randomness: link and session tokens, codes, ids and seal nonces.
+//!
+//! All of it comes from the operating system's generator. A token is never stored: what the tables
+//! hold is its [`TokenHash`]. The two are two types, and neither shows itself in a log.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::Rng;
+use rand::rand_core::UnwrapErr;
+#[expect(clippy::disallowed_types, reason = "the one drawer of randomness")]
+use rand::rngs::SysRng;
+use rand::seq::IndexedRandom;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Fills an array from the operating system's generator.
+///
+/// A machine that has no randomness can promise nothing, so its failure ends the request's thread of
+/// work rather than going on with less.
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut drawn = [0; N];
+    UnwrapErr(SysRng).fill_bytes(&mut drawn);
+    drawn
+}
+
+/// A fresh public id: 16 random bytes, base64url. It names a row and opens nothing.
+pub fn id() -> String {
+    URL_SAFE_NO_PAD.encode(bytes::<16>())
+}
+
+/// What opens something for whoever holds it: 32 random bytes, base64url without padding.
+///
+/// It exists in the letter or cookie that carries it and in the request that brings it back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// A new one that nobody has seen.
+    pub fn draw() -> Self {
+        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes::<32>())))
+    }
+
+    /// Reads a token in its one spelling: 43 characters that decode to 32 bytes. Another spelling of
+    /// the same bytes (padding, stray bits in the last character) is another string and no token.
+    pub fn parse(text: &str) -> Option<Self> {
+        let decoded = URL_SAFE_NO_PAD.decode(text).ok()?;
+        (decoded.len() == 32).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The spelling for a letter or a cookie, and for nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What the tables keep.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// SHA-256 of a token. With 256 random bits behind it there is nothing to guess, so it needs neither
+/// salt nor stretching.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// As the tables hold it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// One that a table held.
+    pub fn stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+/// Eight letters that a person carries from the mail to the browser that asked.
+///
+/// Consonants only: nothing to confuse with a digit, and no words appear. 20⁸ ≈ 2.6 · 10¹⁰
+/// codes; five tries and one browser make that enough.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code(Zeroizing<String>);
+
+impl Code {
+    const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
+    const LENGTH: usize = 8;
+
+    /// A new one.
+    pub fn draw() -> Self {
+        let mut rng = UnwrapErr(SysRng);
+        let letters = (0..Self::LENGTH)
+            .filter_map(|_| Self::LETTERS.choose(&mut rng))
+            .map(|letter| char::from(*letter))
+            .collect();
+        Self(Zeroizing::new(letters))
+    }
+
+    /// Reads what a person typed: any case, with or without the hyphen, spaces around or within.
+    pub fn parse(typed: &str) -> Option<Self> {
+        let letters: String = typed
+            .chars()
+            .filter(|c| !matches!(c, '-' | ' '))
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
+        let fits = letters.len() == Self::LENGTH
+            && letters
+                .bytes()
+                .all(|letter| Self::LETTERS.contains(&letter));
+        fits.then(|| Self(Zeroizing::new(letters)))
+    }
+
+    /// As a letter shows it: `XXXX-XXXX`.
+    pub fn shown(&self) -> String {
+        let (left, right) = self.0.split_at(Self::LENGTH / 2);
+        format!("{left}-{right}")
+    }
+
+    /// The bare letters, to be authenticated.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_one_spelling() {
+        let token = Token::draw();
+        assert_eq!(Token::parse(token.reveal()), Some(token.clone()));
+        assert_eq!(Token::parse(&format!("{}=", token.reveal())), None);
+        assert_eq!(Token::parse(&token.reveal()[..42]), None);
+        assert_eq!(Token::parse(""), None);
+        // 43 characters carry 258 bits: the two that are left over must be zero.
+        let strayed = format!("{}B", "A".repeat(42));
+        assert_eq!(Token::parse(&strayed), None);
+    }
+
+    #[test]
+    fn a_code_is_read_as_people_type_it() {
+        let code = Code::draw();
+        let shown = code.shown();
+        assert_eq!(shown.len(), 9);
+        for typed in [
+            shown.clone(),
+            shown.to_lowercase(),
+            shown.replace('-', ""),
+            format!(" {} ", shown.replace('-', " ")),
+        ] {
+            assert_eq!(Code::parse(&typed), Some(code.clone()), "{typed}");
+        }
+        for typed in ["", "BCDF", "AEIO-UAEI", "BCDF-GHJKL", "ＢCDF-GHJK"] {
+            assert_eq!(Code::parse(typed), None, "{typed}");
+        }
+    }
+
+    #[test]
+    fn every_letter_of_a_code_occurs() {
+        let seen: std::collections::BTreeSet<u8> = (0..500)
+            .flat_map(|_| Code::draw().as_bytes().to_vec())
+            .collect();
+        assert_eq!(seen.len(), Code::LETTERS.len());
+    }
+}

@@ -1,0 +1,77 @@
+//! The tables, as diesel sees them; `migrations/` says what each column is for.
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        email -> Text,
+        created_at -> BigInt,
+        known_since -> BigInt,
+    }
+}
+
+diesel::table! {
+    invitations (email) {
+        email -> Text,
+        invited_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    links (token_hash) {
+        token_hash -> Binary,
+        purpose -> Text,
+        email -> Text,
+        user_id -> Nullable<Text>,
+        ask_id -> Nullable<Text>,
+        code_mac -> Nullable<Binary>,
+        code_tries -> Integer,
+        wrong_addresses -> Integer,
+        asked_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+        keep_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (token_hash) {
+        token_hash -> Binary,
+        id -> Text,
+        user_id -> Text,
+        auth_method -> Text,
+        shared -> Bool,
+        created_at -> BigInt,
+        last_seen_at -> BigInt,
+        ip -> Text,
+        browser -> Text,
+    }
+}
+
+diesel::table! {
+    limits (name, subject) {
+        name -> Text,
+        subject -> Text,
+        count -> BigInt,
+        ends_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> Text,
+        letter -> Text,
+        email -> Text,
+        state -> Text,
+        body -> Nullable<Binary>,
+        link_hash -> Nullable<Binary>,
+        queued_at -> BigInt,
+        useful_until -> BigInt,
+        due_at -> BigInt,
+        tries -> Integer,
+        settled_at -> Nullable<BigInt>,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(sessions, users);

@@ -1,0 +1,65 @@
+//! Times and durations as people read them.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::clock::Timestamp;
+
+/// A moment, in UTC: `22 November 2026, 00:15 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    let format =
+        format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp(at / 1000)
+        .ok()
+        .and_then(|moment| moment.format(format).ok())
+        .unwrap_or_default()
+}
+
+/// How long something lasts, in the largest unit that says it exactly: `10 minutes`, `24 hours`.
+pub fn lasting(duration: Duration) -> String {
+    let seconds = duration.as_secs().max(1);
+    let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(size, _)| seconds.is_multiple_of(*size) && seconds > *size)
+        .map_or((seconds, "second"), |(size, unit)| (seconds / size, unit));
+    counted(count, unit)
+}
+
+/// How long to wait, rounded up so that waiting this long is long enough: `50 seconds`, `15 minutes`.
+pub fn waiting(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000).max(1);
+    match u64::try_from(seconds).unwrap_or(u64::MAX) {
+        seconds @ ..=90 => counted(seconds, "second"),
+        seconds @ ..=5_400 => counted(seconds.div_ceil(60), "minute"),
+        seconds => counted(seconds.div_ceil(3_600), "hour"),
+    }
+}
+
+fn counted(count: u64, unit: &str) -> String {
+    match count {
+        1 => format!("1 {unit}"),
+        _ => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_like_words() {
+        assert_eq!(moment(1_795_306_500_000), "22 November 2026, 00:15 UTC");
+        let lasts = |seconds| lasting(Duration::from_secs(seconds));
+        assert_eq!(lasts(600), "10 minutes");
+        assert_eq!(lasts(86_400), "24 hours");
+        assert_eq!(lasts(7 * 86_400), "7 days");
+        assert_eq!(lasts(3), "3 seconds");
+        let waits = |seconds| waiting(Duration::from_secs(seconds));
+        assert_eq!(waits(1), "1 second");
+        assert_eq!(waits(60), "60 seconds");
+        assert_eq!(waits(899), "15 minutes");
+        assert_eq!(waits(86_000), "24 hours");
+    }
+}
