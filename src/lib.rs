@@ -28,6 +28,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod domain_name;
 pub mod error;
 pub mod keys;

@@ -1,0 +1,184 @@
+//! The only namer of a database: two doors, [`Db::read`] and [`Db::transaction`], on SQLite or PostgreSQL.
+//!
+//! A function that touches data takes a [`Tx`]: one connection, one transaction, one moment. Which of
+//! the two databases is behind it, only this room and the few places that `match` on [`Connection`] know.
+//!
+//! What holds on both:
+//!
+//! * A transaction is done or not done, never in between, and nobody hears "done" before it is kept.
+//! * [`Error::Unavailable`] means not done, try again: the storage is away, full or busy. (One gap no
+//!   database closes: a PostgreSQL that hangs or vanishes while it confirms a commit.)
+//! * Nothing is done for a caller who has gone, nor once somebody has been told that it was not.
+//! * A function that panics is rolled back and answered [`Error::Internal`]; it harms nobody beside it.
+//! * What went away comes back by itself: nothing here needs a restart.
+//! * An error never carries a value of a query, nor the password in the URL.
+//!
+//! A read runs outside any transaction: it may not write (SQLite refuses), and two queries in it may see
+//! two states. An error that a query returned ends the function that asked (`?`): on PostgreSQL the
+//! transaction is lost by then, and on a full disk SQLite's too. The one refusal worth an answer of its
+//! own, a value that is taken, goes through [`Tx::attempt`].
+
+mod connection;
+mod job;
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use diesel::connection::{Connection as _, TransactionManager as _};
+use diesel::migration::MigrationSource;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::DatabaseUrl;
+use crate::error::{Error, Result};
+
+pub(crate) use connection::on_either;
+pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
+
+/// One transaction, one moment: the first argument of every function that touches data.
+pub struct Tx<'a> {
+    /// Where ordinary queries run, whichever database it is.
+    pub conn: &'a mut Connection,
+    /// The moment at which all of this happens, in milliseconds since the Unix epoch.
+    pub now: Timestamp,
+}
+
+impl Tx<'_> {
+    /// Runs `write` in a savepoint of its own. `None`: a unique index refused, the value is taken; then
+    /// `write` is undone and the transaction goes on. Every other error of the database is an error.
+    pub fn attempt<T>(
+        &mut self,
+        write: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>,
+    ) -> Result<Option<T>> {
+        let now = self.now;
+        match self.conn.transaction(|conn| write(&mut Tx { conn, now })) {
+            Ok(written) => Ok(Some(written)),
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The database. Clones are the same one; when the last is dropped, its threads end.
+#[derive(Clone)]
+pub struct Db(Store);
+
+#[derive(Clone)]
+enum Store {
+    Sqlite(Arc<sqlite::Store>),
+    Postgres(Arc<postgres::Store>),
+}
+
+impl Db {
+    /// Opens the database, and makes the file of an SQLite one that is not there yet. Migrates nothing.
+    /// A PostgreSQL that cannot be reached now is an error now.
+    pub fn open(url: &DatabaseUrl, clock: Clock) -> Result<Self> {
+        Ok(Self(match url {
+            DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, clock)?.into()),
+            DatabaseUrl::Postgres(url) => {
+                Store::Postgres(postgres::Store::open(url, clock)?.into())
+            }
+        }))
+    }
+
+    /// Applies the embedded migrations that the database lacks and names them: all of them or none, in
+    /// one transaction under a lock, so that of two nodes that start at once one migrates and both come
+    /// up. Migrations this program does not know are left alone: a newer release may be migrating
+    /// under an older one that still runs.
+    pub fn migrate(&self) -> Result<Vec<String>> {
+        match &self.0 {
+            Store::Sqlite(store) => store.migrate(),
+            Store::Postgres(store) => store.migrate(),
+        }
+    }
+
+    /// Whether the database answers and has every migration this program knows.
+    pub async fn ready(&self) -> Result<()> {
+        let known = self.known_migrations()?;
+        let applied = self.read(applied_migrations).await?;
+        match known.iter().find(|version| !applied.contains(version)) {
+            None => Ok(()),
+            Some(missing) => Err(Error::unavailable(format!(
+                "migration {missing} is pending"
+            ))),
+        }
+    }
+
+    /// Runs a function that only looks. On SQLite it runs where it is called, on a connection of that
+    /// thread: a look-up by key costs less than the way to another thread.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Store::Sqlite(store) => store.read(look),
+            Store::Postgres(store) => store.read(look).await,
+        }
+    }
+
+    /// Runs a function inside a transaction, which is kept if it returns `Ok` and undone otherwise. It
+    /// should be quick: slow work, such as a password's hash, belongs before it.
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Store::Sqlite(store) => store.transaction(change).await,
+            Store::Postgres(store) => store.transaction(change).await,
+        }
+    }
+
+    fn known_migrations(&self) -> Result<Vec<String>> {
+        let embedded = match &self.0 {
+            Store::Sqlite(_) => sqlite::MIGRATIONS,
+            Store::Postgres(_) => postgres::MIGRATIONS,
+        };
+        let migrations =
+            MigrationSource::<Backend>::migrations(&embedded).map_err(Error::internal)?;
+        Ok(migrations
+            .iter()
+            .map(|migration| migration.name().version().to_string())
+            .collect())
+    }
+}
+
+diesel::table! {
+    /// Where diesel notes the migrations it has applied.
+    __diesel_schema_migrations (version) {
+        version -> Text,
+    }
+}
+
+fn applied_migrations(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+    use __diesel_schema_migrations::{table, version};
+    Ok(table.select(version).load(tx.conn)?)
+}
+
+/// Applies what is pending; the caller holds a lock and a transaction around it.
+fn apply_pending(conn: &mut Connection, embedded: EmbeddedMigrations) -> Result<Vec<String>> {
+    let failed = |why| Error::unavailable(format!("the migration failed and was undone: {why}"));
+    let pending = conn.pending_migrations(embedded).map_err(failed)?;
+    let apply = |migration| {
+        conn.run_migration(migration).map_err(failed)?;
+        Ok(migration.name().to_string())
+    };
+    pending.iter().map(|boxed| &**boxed).map(apply).collect()
+}
+
+/// Undoes what a job did, down to `depth`, the savepoints included that a panic left open.
+fn roll_back_to(conn: &mut Connection, depth: u32) -> QueryResult<()> {
+    while transaction_depth(conn)? > depth {
+        Connection::rollback_transaction(conn)?;
+    }
+    Ok(())
+}
+
+fn transaction_depth(conn: &mut Connection) -> QueryResult<u32> {
+    let depth = Connection::transaction_manager_status_mut(conn).transaction_depth()?;
+    Ok(depth.map_or(0, |depth| depth.get()))
+}

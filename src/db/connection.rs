@@ -1,0 +1,45 @@
+//! One connection for both databases: an ordinary query is written once, on this.
+//!
+//! `RETURNING` columns, joins, boxed queries, `eq_any`, savepoints and `BigInt`, `Text`, `Binary` and `Bool`
+//! work on it. `ON CONFLICT`, `FOR UPDATE SKIP LOCKED` and batch inserts do not: they take a `match`
+//! that names the concrete connection of each database. So does a look-up that must be as fast as it can
+//! be, for here diesel writes the SQL anew at every call.
+//!
+//! (The rest of the program calls it `db::Connection`. Here it cannot be called that: what the derive
+//! writes stands in this module beside diesel's trait of that name.)
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the derive writes can open a connection, too"
+)]
+
+use diesel::sqlite::SqliteConnection;
+
+use super::postgres::Postgres;
+
+/// A connection to whichever database the configuration names.
+#[derive(diesel::MultiConnection)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handful exist, and none is moved but by its owner"
+)]
+pub enum AnyConnection {
+    /// To a PostgreSQL server.
+    Postgres(Postgres),
+    /// To an SQLite file.
+    Sqlite(SqliteConnection),
+}
+
+/// Runs one query on whichever connection is behind the common one, written once and compiled for both.
+///
+/// For what the common type does not have (`ON CONFLICT`), and for the one hot look-up: on its own
+/// connection diesel keeps the SQL of a query, on the common one it builds it at every call.
+macro_rules! on_either {
+    ($conn:expr, |$each:ident| $query:expr) => {
+        match $conn {
+            $crate::db::Connection::Postgres($each) => $query,
+            $crate::db::Connection::Sqlite($each) => $query,
+        }
+    };
+}
+pub(crate) use on_either;

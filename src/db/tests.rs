@@ -1,0 +1,959 @@
+//! What the doors promise, tried on both databases.
+//!
+//! The tests on PostgreSQL make databases of their own in the cluster that `DOORPOST_TEST_POSTGRES` names
+//! (a URL whose user may create databases). Where a server must hang, vanish or restart, a proxy stands
+//! between it and the program and does so.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "they make databases from outside, where a variable of their own says"
+)]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::deserialize::{FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::prelude::*;
+use diesel::serialize::{Output, ToSql};
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::postgres::Postgres;
+use super::{Connection, Db, Tx};
+use crate::clock::Clock;
+use crate::config::DatabaseUrl;
+use crate::error::{Error, Result};
+
+diesel::table! {
+    jar (id) {
+        id -> BigInt,
+        label -> Text,
+    }
+}
+
+// ---- on both ----
+
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Scratch::sqlite()).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Scratch::postgres()).await;
+            })+
+        }
+    };
+}
+
+on_both! {
+    a_transaction_is_kept_or_undone,
+    a_panic_is_one_functions_own_trouble,
+    a_taken_value_is_an_answer,
+    one_transaction_has_one_moment,
+    what_waits_at_once_is_all_done,
+    nothing_is_done_for_a_caller_who_has_gone,
+    errors_tell_no_values,
+    concrete_connections_take_what_the_common_one_does_not,
+    values_of_our_own_go_in_and_out,
+    of_two_that_migrate_at_once_one_does,
+    a_newer_schema_is_left_alone,
+}
+
+async fn a_transaction_is_kept_or_undone(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    db.transaction(|tx| put(tx, 1, "kept")).await.unwrap();
+    let undone: Result<()> = db
+        .transaction(|tx| {
+            put(tx, 2, "undone")?;
+            Err(Error::internal("no"))
+        })
+        .await;
+    assert!(matches!(undone, Err(Error::Internal(_))));
+    assert_eq!(labels(&db).await, ["kept"]);
+}
+
+async fn a_panic_is_one_functions_own_trouble(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let panicked: Result<()> = db
+        .transaction(|tx| {
+            put(tx, 1, "outer")?;
+            tx.attempt(|tx| -> QueryResult<()> {
+                diesel::insert_into(jar::table)
+                    .values((jar::id.eq(2), jar::label.eq("inner")))
+                    .execute(tx.conn)?;
+                panic!("in a savepoint")
+            })?;
+            Ok(())
+        })
+        .await;
+    assert!(matches!(panicked, Err(Error::Internal(_))));
+    let panicked: Result<()> = db.read(|_| panic!("in a read")).await;
+    assert!(matches!(panicked, Err(Error::Internal(_))));
+    db.transaction(|tx| put(tx, 3, "after")).await.unwrap();
+    assert_eq!(labels(&db).await, ["after"]);
+}
+
+async fn a_taken_value_is_an_answer(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    db.transaction(|tx| put(tx, 1, "plum")).await.unwrap();
+    let outcome = db
+        .transaction(|tx| {
+            put(tx, 2, "before")?;
+            let taken = tx.attempt(|tx| insert(tx, 3, "plum"))?;
+            let free = tx.attempt(|tx| insert(tx, 4, "after"))?;
+            Ok((taken, free))
+        })
+        .await
+        .unwrap();
+    assert_eq!(outcome, (None, Some(1)));
+    assert_eq!(labels(&db).await, ["plum", "before", "after"]);
+    let broken = db
+        .transaction(|tx| tx.attempt(|tx| tx.conn.batch_execute("NONSENSE")))
+        .await;
+    assert!(broken.is_err());
+}
+
+async fn one_transaction_has_one_moment(scratch: Scratch) {
+    let db = &scratch.db;
+    let first = db.transaction(|tx| Ok(tx.now)).await.unwrap();
+    scratch.clock.advance(Duration::from_millis(1500));
+    assert_eq!(db.read(|tx| Ok(tx.now)).await.unwrap(), first + 1500);
+}
+
+async fn what_waits_at_once_is_all_done(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    db.transaction(|tx| put(tx, 0, "count")).await.unwrap();
+    let all: Vec<_> = (0..300)
+        .map(|_| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                db.transaction(|tx| {
+                    let one_more = diesel::update(jar::table.find(0)).set(jar::label.eq("counted"));
+                    assert_eq!(one_more.execute(tx.conn)?, 1);
+                    let count: i64 = jar::table.count().get_result(tx.conn)?;
+                    put(tx, count, &format!("number {count}")) // row 0's lock makes them take turns
+                })
+                .await
+            })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(labels(&db).await.len(), 301);
+}
+
+async fn nothing_is_done_for_a_caller_who_has_gone(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let left = tokio::spawn({
+        let db = db.clone();
+        async move {
+            db.transaction(move |tx| {
+                put(tx, 1, "left behind")?;
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                Ok(())
+            })
+            .await
+        }
+    });
+    tokio::task::yield_now().await;
+    has_begun.recv_timeout(Duration::from_secs(1)).unwrap();
+    left.abort();
+    assert!(left.await.unwrap_err().is_cancelled());
+    go_on.send(()).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert!(labels(&db).await.is_empty());
+}
+
+async fn errors_tell_no_values(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    db.transaction(|tx| put(tx, 1, "alice@example.org"))
+        .await
+        .unwrap();
+    let taken = db
+        .transaction(|tx| put(tx, 2, "alice@example.org"))
+        .await
+        .unwrap_err();
+    assert!(matches!(taken, Error::Internal(_)));
+    assert!(!format!("{taken} {taken:?}").contains("alice"), "{taken}");
+}
+
+async fn concrete_connections_take_what_the_common_one_does_not(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let found = db
+        .transaction(|tx| {
+            put(tx, 1, "one")?;
+            let row = (jar::id.eq(1), jar::label.eq("again"));
+            let upserted = match tx.conn {
+                Connection::Postgres(conn) => diesel::insert_into(jar::table)
+                    .values(row)
+                    .on_conflict_do_nothing()
+                    .execute(conn)?,
+                Connection::Sqlite(conn) => diesel::insert_into(jar::table)
+                    .values(row)
+                    .on_conflict_do_nothing()
+                    .execute(conn)?,
+            };
+            assert_eq!(upserted, 0);
+            let claimed: Vec<i64> = match tx.conn {
+                Connection::Postgres(conn) => jar::table
+                    .select(jar::id)
+                    .for_update()
+                    .skip_locked()
+                    .load(conn)?,
+                Connection::Sqlite(conn) => jar::table.select(jar::id).load(conn)?,
+            };
+            assert_eq!(claimed, [1]);
+            let sql = "SELECT label FROM jar WHERE id = $1 AND label <> $2";
+            let query = || {
+                diesel::sql_query(sql)
+                    .bind::<BigInt, _>(1)
+                    .bind::<Text, _>("x")
+            };
+            let common: Vec<Labelled> = query().load(tx.conn)?;
+            let concrete: Vec<Labelled> = match tx.conn {
+                Connection::Postgres(conn) => query().load(conn)?,
+                Connection::Sqlite(conn) => query().load(conn)?,
+            };
+            Ok((common[0].label.clone(), concrete[0].label.clone()))
+        })
+        .await
+        .unwrap();
+    assert_eq!(found, ("one".into(), "one".into()));
+}
+
+#[derive(QueryableByName)]
+struct Labelled {
+    #[diesel(sql_type = Text)]
+    label: String,
+}
+
+async fn values_of_our_own_go_in_and_out(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let back: Vec<Fruit> = db
+        .transaction(|tx| {
+            let row = (jar::id.eq(1), jar::label.eq(Fruit::Plum));
+            diesel::insert_into(jar::table)
+                .values(row)
+                .execute(tx.conn)?;
+            let eaten = diesel::delete(jar::table.filter(jar::id.eq_any([1, 2])));
+            Ok(eaten.returning(jar::label).get_results(tx.conn)?)
+        })
+        .await
+        .unwrap();
+    assert_eq!(back, [Fruit::Plum]);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+enum Fruit {
+    Plum,
+}
+
+impl<DB: diesel::backend::Backend> ToSql<Text, DB> for Fruit
+where
+    str: ToSql<Text, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> diesel::serialize::Result {
+        "plum".to_sql(out)
+    }
+}
+
+impl<DB: diesel::backend::Backend> FromSql<Text, DB> for Fruit
+where
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
+        match String::from_sql(bytes)?.as_str() {
+            "plum" => Ok(Self::Plum),
+            other => Err(format!("{other} is no fruit").into()),
+        }
+    }
+}
+
+async fn of_two_that_migrate_at_once_one_does(scratch: Scratch) {
+    assert!(scratch.db.ready().await.is_err());
+    let other = Db::open(&scratch.url, scratch.clock.clone()).unwrap();
+    let (one, two) = thread::scope(|scope| {
+        let one = scope.spawn(|| scratch.db.migrate().unwrap());
+        let two = scope.spawn(|| other.migrate().unwrap());
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert!(one.is_empty() != two.is_empty(), "{one:?} {two:?}");
+    assert!(one.iter().chain(&two).all(|name| name.contains('_')));
+    scratch.db.ready().await.unwrap();
+    other.ready().await.unwrap();
+    assert!(other.migrate().unwrap().is_empty());
+}
+
+async fn a_newer_schema_is_left_alone(scratch: Scratch) {
+    scratch.db.migrate().unwrap();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
+    scratch
+        .db
+        .transaction(move |tx| Ok(tx.conn.batch_execute(newer)?))
+        .await
+        .unwrap();
+    scratch.db.ready().await.unwrap();
+    assert!(scratch.db.migrate().unwrap().is_empty());
+}
+
+// ---- SQLite ----
+
+#[tokio::test]
+async fn neighbours_in_a_group_do_not_harm_each_other() {
+    let db = Scratch::sqlite().with_jar().await;
+    let group = Group::gather(&db).await;
+    let fine = group.add(|tx| put(tx, 1, "one"));
+    let panics = group.add(|tx| {
+        put(tx, 2, "two")?;
+        panic!("one of the group")
+    });
+    let fails = group.add(|tx| {
+        put(tx, 3, "three")?;
+        put(tx, 1, "one again")
+    });
+    let fine_too = group.add(|tx| put(tx, 4, "four"));
+    group.go().await;
+    assert!(fine.await.unwrap().is_ok());
+    assert!(matches!(panics.await.unwrap(), Err(Error::Internal(_))));
+    assert!(matches!(fails.await.unwrap(), Err(Error::Internal(_))));
+    assert!(fine_too.await.unwrap().is_ok());
+    assert_eq!(labels(&db).await, ["one", "four"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_half_done() {
+    let db = Scratch::sqlite().with_jar().await;
+    let group = Group::gather(&db).await;
+    let before = group.add(|tx| put(tx, 1, "one"));
+    let fills = group.add(|tx| {
+        tx.conn.batch_execute("PRAGMA max_page_count = 1")?; // no smaller than the file is already
+        put(tx, 2, &"x".repeat(1 << 20))
+    });
+    let after = group.add(|tx| put(tx, 3, "three"));
+    group.go().await;
+    for told in [before, fills, after] {
+        assert!(matches!(told.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    assert!(labels(&db).await.is_empty());
+    db.transaction(|tx| put(tx, 4, "room again")).await.unwrap();
+    assert_eq!(labels(&db).await, ["room again"]);
+}
+
+#[tokio::test]
+async fn a_held_lock_is_waited_for_and_then_everybody_is_refused() {
+    let db = Scratch::sqlite().with_jar().await;
+    let mut holder = SqliteConnection::establish(db.path().to_str().unwrap()).unwrap();
+    holder.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    let first = tokio::spawn(put_one(db.clone(), 1));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let second = tokio::spawn(put_one(db.clone(), 2));
+    assert!(labels(&db).await.is_empty()); // reading goes on
+    assert!(matches!(first.await.unwrap(), Err(Error::Unavailable(_))));
+    assert!(matches!(second.await.unwrap(), Err(Error::Unavailable(_))));
+    let waited = begun.elapsed();
+    assert!(
+        waited > Duration::from_secs(4) && waited < Duration::from_secs(7),
+        "{waited:?}"
+    );
+
+    let third = tokio::spawn(put_one(db.clone(), 3));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    holder.batch_execute("COMMIT").unwrap();
+    third.await.unwrap().unwrap();
+    assert_eq!(labels(&db).await, ["3"]);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let db = Scratch::sqlite().with_jar().await;
+    let group = Group::gather(&db).await;
+    let waiting: Vec<_> = (0..1100)
+        .map(|id| group.add(move |tx| put(tx, id, &id.to_string())))
+        .collect();
+    group.go().await;
+    let mut done = 0;
+    for one in waiting {
+        match one.await.unwrap() {
+            Ok(()) => done += 1,
+            Err(error) => assert!(matches!(error, Error::Unavailable(_))),
+        }
+    }
+    assert_eq!(done, 1024);
+    assert_eq!(labels(&db).await.len(), 1024);
+}
+
+#[tokio::test]
+async fn a_read_that_writes_is_refused() {
+    let db = Scratch::sqlite().with_jar().await;
+    assert!(db.read(|tx| put(tx, 1, "sly")).await.is_err());
+    assert!(labels(&db).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_read_within_a_read_is_no_trouble() {
+    let db = Scratch::sqlite().with_jar().await;
+    let inner = db.clone();
+    let count = db
+        .read(move |_| match &inner.0 {
+            super::Store::Sqlite(store) => {
+                store.read(|tx| Ok(jar::table.count().get_result::<i64>(tx.conn)?))
+            }
+            super::Store::Postgres(_) => Err(Error::internal("not here")),
+        })
+        .await;
+    assert_eq!(count.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone_and_its_name_means_nothing() {
+    let folder = Folder::new();
+    let path = folder.0.join("deep/file:er?mode=memory");
+    let db = Db::open(&DatabaseUrl::Sqlite(path.clone()), Clock::System).unwrap();
+    db.transaction(|tx| Ok(tx.conn.batch_execute("CREATE TABLE t (x)")?))
+        .await
+        .unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let wal = path.with_file_name("file:er?mode=memory-wal");
+    assert_eq!((mode(&path), mode(&wal)), (0o600, 0o600));
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+}
+
+#[test]
+fn many_may_open_a_new_file_at_once() {
+    let folder = Folder::new();
+    let url = DatabaseUrl::Sqlite(folder.0.join("new.db"));
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| Db::open(&url, Clock::System).unwrap().migrate().unwrap());
+        }
+    });
+}
+
+#[tokio::test]
+async fn the_last_one_out_ends_the_thread() {
+    let scratch = Scratch::sqlite().with_jar().await;
+    let clone = scratch.db.clone();
+    let wal = scratch.path().with_extension("db-wal");
+    assert!(wal.exists());
+    let Scratch { db, _home, .. } = scratch;
+    drop(db);
+    drop(clone);
+    eventually(|| !wal.exists()); // SQLite removes it when the last connection closes
+}
+
+// ---- PostgreSQL ----
+
+#[tokio::test]
+async fn a_swallowed_error_is_not_called_done() {
+    let db = Scratch::postgres().with_jar().await;
+    let told = db
+        .transaction(|tx| {
+            put(tx, 1, "one")?;
+            let _ = tx.conn.batch_execute("NONSENSE");
+            Ok(())
+        })
+        .await;
+    assert!(matches!(told, Err(Error::Unavailable(_))));
+    assert!(labels(&db).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_replaced() {
+    let scratch = Scratch::postgres();
+    let proxy = Proxy::to(&scratch);
+    let db = Scratch {
+        db: proxy.db(),
+        ..scratch
+    }
+    .with_jar()
+    .await;
+    for id in 0..16 {
+        put_one(db.clone(), id).await.unwrap();
+        proxy.cut();
+        thread::sleep(Duration::from_millis(20));
+        // A server that restarted in between costs nobody anything.
+        assert_eq!(labels(&db).await.len() as i64, id + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_lost_under_way_is_not_done() {
+    let scratch = Scratch::postgres();
+    let proxy = Arc::new(Proxy::to(&scratch));
+    let db = Scratch {
+        db: proxy.db(),
+        ..scratch
+    }
+    .with_jar()
+    .await;
+    let cutter = Arc::clone(&proxy);
+    let told = db
+        .transaction(move |tx| {
+            put(tx, 1, "one")?;
+            cutter.cut();
+            put(tx, 2, "two")
+        })
+        .await;
+    assert!(matches!(told, Err(Error::Unavailable(_))));
+    put_one(db.clone(), 3).await.unwrap();
+    assert_eq!(labels(&db).await, ["3"]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_or_is_away_is_503_soon_and_comes_back_by_itself() {
+    let scratch = Scratch::postgres();
+    let proxy = Proxy::to(&scratch);
+    let db = Scratch {
+        db: proxy.db(),
+        ..scratch
+    }
+    .with_jar()
+    .await;
+    for trouble in [&proxy.state.hangs, &proxy.state.is_away] {
+        trouble.store(true, Ordering::SeqCst);
+        if !proxy.state.hangs.load(Ordering::SeqCst) {
+            proxy.cut();
+        }
+        let begun = Instant::now();
+        let callers: Vec<_> = (0..32)
+            .map(|id| tokio::spawn(put_one(db.clone(), id)))
+            .collect();
+        for caller in callers {
+            assert!(matches!(caller.await.unwrap(), Err(Error::Unavailable(_))));
+        }
+        assert!(
+            begun.elapsed() < Duration::from_millis(2500),
+            "{:?}",
+            begun.elapsed()
+        );
+        thread::sleep(Duration::from_millis(1000));
+
+        trouble.store(false, Ordering::SeqCst);
+        let back = Instant::now();
+        while labels_if_there(&db).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(
+            back.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            back.elapsed()
+        );
+        assert!(labels(&db).await.is_empty()); // whoever was told "not done" finds nothing done
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_locked_is_not_waited_for_for_ever() {
+    let db = Scratch::postgres().with_jar().await;
+    put_one(db.clone(), 1).await.unwrap();
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let holder = tokio::spawn({
+        let db = db.clone();
+        async move {
+            db.transaction(move |tx| {
+                diesel::update(jar::table)
+                    .set(jar::label.eq("held"))
+                    .execute(tx.conn)?;
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                Ok(())
+            })
+            .await
+        }
+    });
+    tokio::task::yield_now().await;
+    has_begun.recv().unwrap();
+    let touch = |tx: &mut Tx<'_>| Ok(diesel::delete(jar::table).execute(tx.conn)?);
+    let refused = db.transaction(touch).await.unwrap_err();
+    assert!(refused.to_string().contains("lock timeout"), "{refused}");
+    go_on.send(()).unwrap();
+    holder.await.unwrap().unwrap();
+    assert_eq!(labels(&db).await, ["held"]);
+}
+
+#[tokio::test]
+async fn the_last_one_out_ends_the_connections() {
+    let scratch = Scratch::postgres().with_jar().await;
+    for id in 0..8 {
+        put_one(scratch.clone(), id).await.unwrap();
+    }
+    let watch = Db::open(&DatabaseUrl::Postgres(cluster().into()), Clock::System).unwrap();
+    let Scratch { db, _home, .. } = scratch;
+    let Home::Database(Database(name)) = &_home else {
+        panic!("this story is PostgreSQL's")
+    };
+    let query = format!("SELECT 1 FROM pg_stat_activity WHERE datname = '{name}'");
+    drop(db);
+    for _ in 0..100 {
+        let query = query.clone();
+        let left = watch
+            .read(|tx| Ok(diesel::sql_query(query).execute(tx.conn)?))
+            .await
+            .unwrap();
+        if left == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("connections are left");
+}
+
+#[test]
+fn a_server_that_is_away_at_start_is_said_clearly_and_without_the_password() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (url, expected) in [
+        (
+            format!("postgres://u:hunter2@{nobody}/d"),
+            "Connection refused",
+        ),
+        (
+            format!("postgres://u:hunter2@{nobody}/d?sslmode=require"),
+            "Connection refused",
+        ),
+        ("postgres://u:hunter2@doorpost.invalid/d".into(), "lookup"),
+        ("postgres://u:hunter2@[::1/d".into(), "cannot be read"),
+        (
+            format!("postgres://u:hun?ter2=x@{nobody}/d?hunter2=y"),
+            "cannot be read",
+        ),
+    ] {
+        let error = Db::open(&DatabaseUrl::Postgres(url), Clock::System)
+            .err()
+            .unwrap();
+        assert!(matches!(error, Error::Unavailable(_)));
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!format!("{error:?}").contains("ter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_said_without_it() {
+    let mut url = cluster();
+    url.set_username("doorpost_nobody").unwrap();
+    url.set_password(Some("hunter2")).unwrap();
+    let error = Db::open(&DatabaseUrl::Postgres(url.into()), Clock::System)
+        .err()
+        .unwrap();
+    assert!(!format!("{error:?}").contains("hunter2"), "{error}");
+}
+
+// ---- helpers ----
+
+fn insert(tx: &mut Tx<'_>, id: i64, label: &str) -> QueryResult<usize> {
+    let row = (jar::id.eq(id), jar::label.eq(label));
+    diesel::insert_into(jar::table).values(row).execute(tx.conn)
+}
+
+fn put(tx: &mut Tx<'_>, id: i64, label: &str) -> Result<()> {
+    insert(tx, id, label)?;
+    Ok(())
+}
+
+async fn put_one(db: Db, id: i64) -> Result<()> {
+    db.transaction(move |tx| put(tx, id, &id.to_string())).await
+}
+
+async fn labels(db: &Db) -> Vec<String> {
+    labels_if_there(db).await.unwrap()
+}
+
+async fn labels_if_there(db: &Db) -> Result<Vec<String>> {
+    db.read(|tx| Ok(jar::table.order(jar::id).select(jar::label).load(tx.conn)?))
+        .await
+}
+
+fn eventually(mut holds: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not even after two seconds");
+}
+
+/// A database of a test's own, gone when the test is through.
+struct Scratch {
+    db: Db,
+    url: DatabaseUrl,
+    clock: Clock,
+    _home: Home,
+}
+
+enum Home {
+    Folder(#[expect(dead_code, reason = "kept for its drop")] Folder),
+    Database(Database),
+}
+
+impl Scratch {
+    fn sqlite() -> Self {
+        let folder = Folder::new();
+        Self::open(
+            DatabaseUrl::Sqlite(folder.0.join("scratch.db")),
+            Home::Folder(folder),
+        )
+    }
+
+    fn postgres() -> Self {
+        let database = Database::new();
+        Self::open(
+            DatabaseUrl::Postgres(database.url().into()),
+            Home::Database(database),
+        )
+    }
+
+    fn open(url: DatabaseUrl, home: Home) -> Self {
+        let clock = Clock::stopped_at(1_000_000);
+        Self {
+            db: Db::open(&url, clock.clone()).unwrap(),
+            url,
+            clock,
+            _home: home,
+        }
+    }
+
+    /// The same with an empty table in it.
+    async fn with_jar(self) -> Self {
+        let table = "CREATE TABLE jar (id BIGINT PRIMARY KEY NOT NULL, label TEXT NOT NULL UNIQUE)";
+        self.transaction(move |tx| Ok(tx.conn.batch_execute(table)?))
+            .await
+            .unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => path,
+            DatabaseUrl::Postgres(_) => panic!("no file"),
+        }
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
+/// Tells names of one run apart; the process's number tells runs apart.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "doorpost_test_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::SeqCst)
+    )
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(unique());
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn cluster() -> Url {
+    let url = std::env::var("DOORPOST_TEST_POSTGRES")
+        .expect("DOORPOST_TEST_POSTGRES should name a PostgreSQL whose user may create databases");
+    url.parse().unwrap()
+}
+
+struct Database(String);
+
+impl Database {
+    fn new() -> Self {
+        let name = unique();
+        on_the_cluster(&format!("CREATE DATABASE {name}"));
+        Self(name)
+    }
+
+    fn url(&self) -> Url {
+        let mut url = cluster();
+        url.set_path(&self.0);
+        url
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        on_the_cluster(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
+    }
+}
+
+fn on_the_cluster(statement: &str) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut conn = Postgres::establish(cluster().as_str()).unwrap();
+            conn.batch_execute("SET statement_timeout = 0").unwrap();
+            conn.batch_execute(statement).unwrap();
+        });
+    });
+}
+
+/// Jobs that SQLite's writer will find waiting together, because one before them keeps it.
+struct Group {
+    db: Db,
+    keeper: JoinHandle<Result<()>>,
+    let_go: mpsc::Sender<()>,
+}
+
+impl Group {
+    async fn gather(db: &Db) -> Self {
+        let (begun, has_begun) = mpsc::channel();
+        let (let_go, may_go) = mpsc::channel();
+        let keeper = tokio::spawn({
+            let db = db.clone();
+            async move {
+                db.transaction(move |_| {
+                    begun.send(()).unwrap();
+                    may_go.recv().unwrap();
+                    Ok(())
+                })
+                .await
+            }
+        });
+        tokio::task::yield_now().await;
+        has_begun.recv().unwrap();
+        Self {
+            db: db.clone(),
+            keeper,
+            let_go,
+        }
+    }
+
+    fn add(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static,
+    ) -> JoinHandle<Result<()>> {
+        let db = self.db.clone();
+        tokio::spawn(async move { db.transaction(change).await })
+    }
+
+    async fn go(self) {
+        tokio::time::sleep(Duration::from_millis(100)).await; // everybody has asked by now
+        self.let_go.send(()).unwrap();
+        self.keeper.await.unwrap().unwrap();
+    }
+}
+
+/// Stands between the program and PostgreSQL, and is the trouble there can be with a server.
+struct Proxy {
+    address: SocketAddr,
+    database: Url,
+    state: Arc<ProxyState>,
+}
+
+#[derive(Default)]
+struct ProxyState {
+    /// Nothing comes through any more, as with a server that was stopped or a network that swallows all.
+    hangs: AtomicBool,
+    /// Whoever connects is hung up on.
+    is_away: AtomicBool,
+    streams: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    fn to(scratch: &Scratch) -> Self {
+        let DatabaseUrl::Postgres(url) = &scratch.url else {
+            panic!("no server")
+        };
+        let database: Url = url.parse().unwrap();
+        let server = format!(
+            "{}:{}",
+            database.host_str().unwrap(),
+            database.port().unwrap_or(5432)
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::<ProxyState>::default();
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                if !shared.is_away.load(Ordering::SeqCst) {
+                    join(&client, &TcpStream::connect(&server).unwrap(), &shared);
+                }
+            }
+        });
+        Self {
+            address,
+            database,
+            state,
+        }
+    }
+
+    fn db(&self) -> Db {
+        let mut url = self.database.clone();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(self.address.port())).unwrap();
+        Db::open(&DatabaseUrl::Postgres(url.into()), Clock::System).unwrap()
+    }
+
+    /// Every connection there is now is lost.
+    fn cut(&self) {
+        for stream in self.state.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn join(client: &TcpStream, server: &TcpStream, state: &Arc<ProxyState>) {
+    state
+        .streams
+        .lock()
+        .unwrap()
+        .extend([client, server].map(|end| end.try_clone().unwrap()));
+    for (from, to) in [(client, server), (server, client)] {
+        let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        let state = Arc::clone(state);
+        thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                while state.hangs.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                if to.write_all(&buffer[..read]).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+}
