@@ -26,6 +26,7 @@
 //! A signature says who may call; a transaction function says what happens; a handler only says what is
 //! shown.
 
+pub mod accounts;
 pub mod clock;
 pub mod config;
 pub mod db;

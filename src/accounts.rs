@@ -1,0 +1,18 @@
+//! The nouns: who has an account, which links are out, who is signed in, what counts against a limit.
+//!
+//! Plain Rust over the tables, synchronous, in the transaction they are handed. Nothing here knows of
+//! HTTP, HTML or SMTP. In reading order:
+//!
+//! * [`email_address`]: one canonical form, fixed at the door.
+//! * [`users`]: a row exists only once a link has proven its address.
+//! * [`links`]: mailed tokens and codes; the heart, [`links::consume`].
+//! * [`sessions`]: who is signed in, and how that came about.
+//! * [`limits`]: how often something may happen.
+//! * [`purge`]: what is over is forgotten.
+
+pub mod email_address;
+pub mod limits;
+pub mod links;
+pub mod purge;
+pub mod sessions;
+pub mod users;

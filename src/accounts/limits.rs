@@ -1,0 +1,225 @@
+//! How often something may happen, kept in the database: all nodes share it and a restart keeps it.
+//!
+//! One row per limit and subject, one guarded statement per count, so that many at once are never more
+//! than the limit allows. A window begins with the first event in it and lasts as long as the rate says;
+//! when it is over the next event begins another. What is counted is what was asked, never what was
+//! found: a known address and an unknown one run out in the same way.
+
+use std::net::IpAddr;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use crate::accounts::email_address::EmailAddress;
+use crate::clock::{Timestamp, millis};
+use crate::config::{Config, Rate};
+use crate::db::{Tx, on_either};
+use crate::error::Result;
+use crate::schema::limits;
+
+/// What is limited. Each one brings its name and its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Between two mails to one address: asking within it is no error, and sends no second mail.
+    MailGap,
+    /// Mails to one address in a while.
+    MailPerAddress,
+    /// Mails to one address in a day.
+    MailPerAddressDaily,
+    /// Mails asked for from one network.
+    MailPerNetwork,
+    /// The same for the /48 around an IPv6 /64: whoever is given a /48 has 65,536 networks in it.
+    MailPerWideNetwork,
+    /// Tokens that are not live, wrong addresses and wrong codes from one network.
+    TokenPerNetwork,
+    /// The same for the /48 around an IPv6 /64.
+    TokenPerWideNetwork,
+}
+
+/// A /48 gets this many times what a /64 gets.
+const WIDE: u32 = 16;
+
+impl Limit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MailGap => "mail_gap",
+            Self::MailPerAddress => "mail_per_address",
+            Self::MailPerAddressDaily => "mail_per_address_daily",
+            Self::MailPerNetwork => "mail_per_network",
+            Self::MailPerWideNetwork => "mail_per_wide_network",
+            Self::TokenPerNetwork => "token_per_network",
+            Self::TokenPerWideNetwork => "token_per_wide_network",
+        }
+    }
+
+    fn rate(self, config: &Config) -> Option<Rate> {
+        match self {
+            Self::MailGap => config.limit_mail_gap,
+            Self::MailPerAddress => config.limit_mail_per_address,
+            Self::MailPerAddressDaily => config.limit_mail_per_address_daily,
+            Self::MailPerNetwork => config.limit_mail_per_network,
+            Self::MailPerWideNetwork => config.limit_mail_per_network.map(widened),
+            Self::TokenPerNetwork => config.limit_token_per_network,
+            Self::TokenPerWideNetwork => config.limit_token_per_network.map(widened),
+        }
+    }
+}
+
+fn widened(rate: Rate) -> Rate {
+    Rate {
+        count: rate.count.saturating_mul(WIDE),
+        ..rate
+    }
+}
+
+/// Whether something may happen now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// It was counted and may happen.
+    Allowed,
+    /// It was not counted; the window ends at this moment.
+    Refused { until: Timestamp },
+}
+
+/// Counts one event against one limit.
+pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Result<Verdict> {
+    let Some(rate) = limit.rate(config) else {
+        return Ok(Verdict::Allowed);
+    };
+    // The placeholders appear in their order, which is how SQLite numbers them.
+    const COUNT: &str = "INSERT INTO limits AS l (name, subject, count, ends_at) \
+         VALUES ($1, $2, 1, $3) \
+         ON CONFLICT (name, subject) DO UPDATE SET \
+             count = CASE WHEN l.ends_at <= $4 THEN 1 ELSE l.count + 1 END, \
+             ends_at = CASE WHEN l.ends_at <= $5 THEN excluded.ends_at ELSE l.ends_at END \
+         WHERE l.ends_at <= $6 OR l.count < $7";
+    let counted = on_either!(tx.conn, |conn| diesel::sql_query(COUNT)
+        .bind::<Text, _>(limit.name())
+        .bind::<Text, _>(subject)
+        .bind::<BigInt, _>(tx.now + millis(rate.per))
+        .bind::<BigInt, _>(tx.now)
+        .bind::<BigInt, _>(tx.now)
+        .bind::<BigInt, _>(tx.now)
+        .bind::<BigInt, _>(i64::from(rate.count))
+        .execute(conn))?;
+    if counted > 0 {
+        return Ok(Verdict::Allowed);
+    }
+    let until = limits::table
+        .find((limit.name(), subject))
+        .select(limits::ends_at)
+        .first(tx.conn)?;
+    Ok(Verdict::Refused { until })
+}
+
+/// Counts one event against several limits, all or none: what one of them refuses is given back to
+/// those before it.
+pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Result<Verdict> {
+    for (index, (limit, subject)) in wanted.iter().enumerate() {
+        if let refused @ Verdict::Refused { .. } = count(tx, config, *limit, subject)? {
+            for (limit, subject) in &wanted[..index] {
+                give_back(tx, *limit, subject)?;
+            }
+            return Ok(refused);
+        }
+    }
+    Ok(Verdict::Allowed)
+}
+
+/// Takes one count back.
+pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
+    diesel::update(
+        limits::table
+            .find((limit.name(), subject))
+            .filter(limits::count.gt(0)),
+    )
+    .set(limits::count.eq(limits::count - 1))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// When this window ends, if it is still open.
+pub fn open_until(tx: &mut Tx, limit: Limit, subject: &str) -> Result<Option<Timestamp>> {
+    let ends_at = limits::table
+        .find((limit.name(), subject))
+        .filter(limits::ends_at.gt(tx.now))
+        .select(limits::ends_at)
+        .first(tx.conn)
+        .optional()?;
+    Ok(ends_at)
+}
+
+/// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a
+/// stranger's asking shuts nobody out.
+pub fn mail_subject(email: &EmailAddress, known_browser: bool) -> String {
+    let who = if known_browser { "known" } else { "anyone" };
+    format!("sign_in {who} {email}")
+}
+
+/// The network a visitor comes from: an IPv4 address, or an IPv6 /64 with the /48 around it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub ip: IpAddr,
+    narrow: String,
+    wide: Option<String>,
+}
+
+impl Network {
+    /// An IPv4 address that comes dressed as IPv6 counts as what it is.
+    pub fn of(ip: IpAddr) -> Self {
+        let ip = ip.to_canonical();
+        let IpAddr::V6(v6) = ip else {
+            return Self {
+                ip,
+                narrow: ip.to_string(),
+                wide: None,
+            };
+        };
+        let [a, b, c, d, ..] = v6.segments();
+        Self {
+            ip,
+            narrow: format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"),
+            wide: Some(format!("{a:x}:{b:x}:{c:x}::/48")),
+        }
+    }
+
+    /// What to count against when this network asks for mail.
+    pub fn asking_for_mail(&self) -> Vec<(Limit, &str)> {
+        self.both(Limit::MailPerNetwork, Limit::MailPerWideNetwork)
+    }
+
+    /// What to count against when this network comes with a token, code or address that is not right.
+    pub fn guessing(&self) -> Vec<(Limit, &str)> {
+        self.both(Limit::TokenPerNetwork, Limit::TokenPerWideNetwork)
+    }
+
+    fn both(&self, narrow: Limit, wide: Limit) -> Vec<(Limit, &str)> {
+        let around = self.wide.as_deref().map(|subject| (wide, subject));
+        std::iter::once((narrow, self.narrow.as_str()))
+            .chain(around)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64_in_its_48() {
+        let subjects = |ip: &str| -> Vec<String> {
+            Network::of(ip.parse().unwrap())
+                .asking_for_mail()
+                .into_iter()
+                .map(|(_, subject)| subject.to_owned())
+                .collect()
+        };
+        assert_eq!(subjects("192.0.2.7"), ["192.0.2.7"]);
+        assert_eq!(subjects("::ffff:192.0.2.7"), ["192.0.2.7"]);
+        assert_eq!(
+            subjects("2001:db8:1:2:3:4:5:6"),
+            ["2001:db8:1:2::/64", "2001:db8:1::/48"]
+        );
+    }
+}

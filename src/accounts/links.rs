@@ -1,0 +1,413 @@
+//! Mailed links and the codes beside them: stored as hashes, single use, bound to the address they were
+//! sent to.
+//!
+//! The heart is [`consume`]: one guarded `UPDATE` whose row count decides, on both databases, which of
+//! many callers at once has the link's effect. Six products of this kind had the other order (look,
+//! then mark) as an advisory in 2026.
+//!
+//! A row lives on after its use until `keep_until`, so that a second click can be told from a stranger's
+//! guess; it is live only while it is unused, unexpired and fewer than three wrong addresses were named.
+//! An ask that mails nobody writes the same row as one that does: its tries and its end answer alike.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::keys::{Keys, Use};
+use crate::random::{Code, Token, TokenHash};
+use crate::schema::links;
+
+/// What a link is for. Each one brings its facts; a new one does not compile until all are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signs a member in.
+    SignIn,
+    /// Proves a stranger's address; the account exists from then on.
+    ConfirmEmail,
+}
+
+impl Purpose {
+    /// As the table holds it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::ConfirmEmail => "confirm_email",
+        }
+    }
+
+    /// The page a link of this purpose opens; the token follows as `?token=`.
+    pub fn route(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in/link",
+            Self::ConfirmEmail => "/confirm-email",
+        }
+    }
+
+    /// The form that mails a new one.
+    pub fn asks_again_at(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in",
+            Self::ConfirmEmail => "/confirm-email/send",
+        }
+    }
+
+    /// How long it is good, from the hand-over to SMTP.
+    pub fn lifetime(self, config: &Config) -> Duration {
+        match self {
+            Self::SignIn => config.link_lifetime_sign_in,
+            Self::ConfirmEmail => config.link_lifetime_confirm_email,
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::SignIn, Self::ConfirmEmail]
+            .into_iter()
+            .find(|purpose| purpose.name() == name)
+    }
+}
+
+/// Wrong addresses that end a link: a scanner that types guesses gets two, and so does a typo.
+const WRONG_ADDRESSES: i32 = 3;
+
+/// Codes that may be tried on one ask; the link lives on.
+const CODE_TRIES: i32 = 5;
+
+/// A link that is live as far as this transaction saw. Only [`consume`] decides.
+#[derive(Clone, Debug, Queryable, Selectable)]
+pub struct Link {
+    pub email: String,
+    pub ask_id: Option<String>,
+    user_id: Option<String>,
+    expires_at: Timestamp,
+    used_at: Option<Timestamp>,
+    wrong_addresses: i32,
+}
+
+/// What a token turned out to be.
+pub enum Look {
+    /// It would be consumed now.
+    Live(Link),
+    /// It was used, by this account.
+    UsedBy {
+        user_id: String,
+        ask_id: Option<String>,
+    },
+    /// Expired, replaced, unknown, or meant for something else: nobody is told which.
+    Dead,
+}
+
+/// Looks at a token without touching it. Loading a page does no more than this.
+pub fn look(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Look> {
+    let found = links::table
+        .find(token.hash().as_bytes())
+        .filter(links::purpose.eq(purpose.name()))
+        .select(Link::as_select())
+        .first(tx.conn)
+        .optional()?;
+    Ok(match found {
+        Some(link) if link.is_live(tx.now) => Look::Live(link),
+        Some(Link {
+            used_at: Some(_),
+            user_id: Some(user_id),
+            ask_id,
+            ..
+        }) => Look::UsedBy { user_id, ask_id },
+        _ => Look::Dead,
+    })
+}
+
+impl Link {
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.used_at.is_none() && self.expires_at > now && self.wrong_addresses < WRONG_ADDRESSES
+    }
+}
+
+/// Proof that a live link was used up, in this transaction, by exactly one caller. Only this module
+/// makes one; what changes an account on the strength of a link asks for it.
+#[derive(Debug)]
+pub struct Consumed {
+    token_hash: TokenHash,
+    purpose: Purpose,
+    email: String,
+    ask_id: Option<String>,
+}
+
+impl Consumed {
+    /// The address that is proven by this: the one the link was sent to.
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// The ask that the link answered, if a browser made it.
+    pub fn ask_id(&self) -> Option<&str> {
+        self.ask_id.as_deref()
+    }
+
+    /// What the link was for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+/// Uses a link up. Of any number of callers at once, on any number of nodes, one gets past here.
+pub fn consume(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Option<Consumed>> {
+    use_up(tx, token.hash(), purpose)
+}
+
+fn use_up(tx: &mut Tx, token_hash: TokenHash, purpose: Purpose) -> Result<Option<Consumed>> {
+    let used = diesel::update(
+        links::table
+            .find(token_hash.as_bytes())
+            .filter(links::purpose.eq(purpose.name()))
+            .filter(links::used_at.is_null())
+            .filter(links::expires_at.gt(tx.now))
+            .filter(links::wrong_addresses.lt(WRONG_ADDRESSES)),
+    )
+    .set(links::used_at.eq(tx.now))
+    .returning((links::email, links::ask_id))
+    .get_result::<(String, Option<String>)>(tx.conn)
+    .optional()?;
+    Ok(used.map(|(email, ask_id)| Consumed {
+        token_hash,
+        purpose,
+        email,
+        ask_id,
+    }))
+}
+
+/// Writes down whose account a used link led to, so that its second click in a browser signed in there
+/// is no mistake.
+pub fn remember_user(tx: &mut Tx, used: &Consumed, user_id: &str) -> Result<()> {
+    diesel::update(links::table.find(used.token_hash.as_bytes()))
+        .set(links::user_id.eq(user_id))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// What became of a link for which somebody named an address.
+pub enum AddressTried {
+    /// It was the right one, and the link is used up.
+    Right(Consumed),
+    /// It was not; it counts, and the third one ends the link.
+    Wrong { ended: bool },
+    /// The link is not live.
+    Dead,
+}
+
+/// Uses a link up for somebody who is not in the browser that asked, if they know where it was sent.
+///
+/// This is what stops mail scanners that run scripts and press buttons, and a person who was sent
+/// somebody else's link (login CSRF by mail).
+pub fn consume_knowing_address(
+    tx: &mut Tx,
+    token: &Token,
+    purpose: Purpose,
+    typed: &EmailAddress,
+) -> Result<AddressTried> {
+    let Look::Live(link) = look(tx, token, purpose)? else {
+        return Ok(AddressTried::Dead);
+    };
+    if link.email == typed.as_str() {
+        let consumed = consume(tx, token, purpose)?;
+        return Ok(consumed.map_or(AddressTried::Dead, AddressTried::Right));
+    }
+    let wrong = diesel::update(
+        links::table
+            .find(token.hash().as_bytes())
+            .filter(links::used_at.is_null())
+            .filter(links::wrong_addresses.lt(WRONG_ADDRESSES)),
+    )
+    .set(links::wrong_addresses.eq(links::wrong_addresses + 1))
+    .returning(links::wrong_addresses)
+    .get_result::<i32>(tx.conn)
+    .optional()?;
+    Ok(match wrong {
+        Some(count) => AddressTried::Wrong {
+            ended: count >= WRONG_ADDRESSES,
+        },
+        None => AddressTried::Dead,
+    })
+}
+
+/// What became of a code that somebody typed.
+pub enum CodeTried {
+    /// It was right, and the link beside it is used up.
+    Right(Consumed),
+    /// It was not; `ended` when that was the last try.
+    Wrong { ended: bool },
+    /// No tries are left, or there is no such ask any more: a new one must be asked for.
+    Ended,
+}
+
+/// Tries a code on the ask it was mailed for. The try is counted before the code is compared, so that
+/// many at once are no more than five; an expired ask counts on like a live one, lest its end tell
+/// whether the mail was one with a short life or with a long one.
+pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) -> Result<CodeTried> {
+    let counted = diesel::update(
+        links::table
+            .filter(links::ask_id.eq(ask_id))
+            .filter(links::code_tries.lt(CODE_TRIES)),
+    )
+    .set(links::code_tries.eq(links::code_tries + 1))
+    .returning((
+        links::token_hash,
+        links::purpose,
+        links::code_mac,
+        links::code_tries,
+    ))
+    .get_result::<(Vec<u8>, String, Option<Vec<u8>>, i32)>(tx.conn)
+    .optional()?;
+    let Some((token_hash, purpose, code_mac, tries)) = counted else {
+        return Ok(CodeTried::Ended);
+    };
+    let is_right = typed.zip(code_mac).is_some_and(|(code, mac)| {
+        keys.verify(Use::Code, &[ask_id.as_bytes(), code.as_bytes()], &mac)
+    });
+    if !is_right {
+        return Ok(CodeTried::Wrong {
+            ended: tries >= CODE_TRIES,
+        });
+    }
+    let (Some(token_hash), Some(purpose)) =
+        (TokenHash::stored(&token_hash), Purpose::named(&purpose))
+    else {
+        return Ok(CodeTried::Ended);
+    };
+    let consumed = use_up(tx, token_hash, purpose)?;
+    Ok(consumed.map_or(CodeTried::Ended, CodeTried::Right))
+}
+
+/// What goes into a letter, and nowhere else.
+pub struct Issued {
+    pub token: Token,
+    /// For the browser that asked; a link nobody asked for in a browser has none.
+    pub code: Option<Code>,
+    pub purpose: Purpose,
+    pub lifetime: Duration,
+}
+
+impl Issued {
+    /// The path of the link, with its token.
+    pub fn path(&self) -> String {
+        format!("{}?token={}", self.purpose.route(), self.token.reveal())
+    }
+}
+
+/// Makes a link for this address and ends its older ones of the same purpose.
+///
+/// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
+/// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
+pub fn issue(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    purpose: Purpose,
+    email: &EmailAddress,
+    ask_id: Option<&str>,
+) -> Result<Issued> {
+    end(tx, email.as_str(), &[purpose])?;
+    insert(tx, config, keys, purpose, email, ask_id)
+}
+
+/// Writes the row of a link that nobody is mailed. Its token and code are known to no one, and it ends no
+/// other link.
+pub fn issue_decoy(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    purpose: Purpose,
+    email: &EmailAddress,
+    ask_id: &str,
+) -> Result<()> {
+    insert(tx, config, keys, purpose, email, Some(ask_id)).map(drop)
+}
+
+fn insert(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    purpose: Purpose,
+    email: &EmailAddress,
+    ask_id: Option<&str>,
+) -> Result<Issued> {
+    let issued = Issued {
+        token: Token::draw(),
+        code: ask_id.map(|_| Code::draw()),
+        purpose,
+        lifetime: purpose.lifetime(config),
+    };
+    let code_mac = ask_id
+        .zip(issued.code.as_ref())
+        .map(|(ask, code)| keys.authenticate(Use::Code, &[ask.as_bytes(), code.as_bytes()]));
+    diesel::insert_into(links::table)
+        .values((
+            links::token_hash.eq(issued.token.hash().as_bytes()),
+            links::purpose.eq(purpose.name()),
+            links::email.eq(email.as_str()),
+            links::ask_id.eq(ask_id),
+            links::code_mac.eq(code_mac),
+            links::code_tries.eq(0),
+            links::wrong_addresses.eq(0),
+            links::asked_at.eq(tx.now),
+            links::expires_at.eq(tx.now + 2 * millis(issued.lifetime)),
+            links::keep_until.eq(tx.now + 2 * millis(longest_lifetime(config))),
+        ))
+        .execute(tx.conn)?;
+    Ok(issued)
+}
+
+/// A link and its decoy are forgotten at the same time, whichever purpose they have.
+fn longest_lifetime(config: &Config) -> Duration {
+    config
+        .link_lifetime_sign_in
+        .max(config.link_lifetime_confirm_email)
+}
+
+/// The letter went out: the lifetime begins, never beyond what [`issue`] allowed.
+pub fn handed_over(tx: &mut Tx, config: &Config, token_hash: &[u8]) -> Result<()> {
+    let purpose = links::table
+        .find(token_hash)
+        .select(links::purpose)
+        .first::<String>(tx.conn)
+        .optional()?;
+    let Some(purpose) = purpose.as_deref().and_then(Purpose::named) else {
+        return Ok(());
+    };
+    let end = tx.now + millis(purpose.lifetime(config));
+    diesel::update(
+        links::table
+            .find(token_hash)
+            .filter(links::expires_at.gt(end)),
+    )
+    .set(links::expires_at.eq(end))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Whether a letter with this link is still worth sending.
+pub fn is_live(tx: &mut Tx, token_hash: &[u8]) -> Result<bool> {
+    let link = links::table
+        .find(token_hash)
+        .select(Link::as_select())
+        .first(tx.conn)
+        .optional()?;
+    Ok(link.is_some_and(|link| link.is_live(tx.now)))
+}
+
+/// Ends every unused link of these purposes that was sent to this address.
+pub fn end(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<()> {
+    let names: Vec<&str> = purposes.iter().map(|purpose| purpose.name()).collect();
+    diesel::delete(
+        links::table
+            .filter(links::email.eq(email))
+            .filter(links::purpose.eq_any(names))
+            .filter(links::used_at.is_null()),
+    )
+    .execute(tx.conn)?;
+    Ok(())
+}

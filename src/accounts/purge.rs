@@ -1,0 +1,67 @@
+//! What is over is forgotten: expired links, ended sessions, limits whose window has passed.
+//!
+//! Nothing depends on this: every look judges for itself whether a row is still good. It keeps the tables
+//! as small as what is going on, so that anonymous traffic leaves nothing behind. In small batches, lest a
+//! visitor's write waits behind a large delete.
+
+use diesel::prelude::*;
+
+use crate::clock::millis;
+use crate::config::Config;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::schema::{limits, links, sessions};
+
+/// Rows that one batch takes from each table at the most.
+pub const BATCH: i64 = 500;
+
+/// Forgets one batch of everything that is over. The number of rows says whether there may be more.
+pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
+    let mut gone = links(tx)?;
+    gone += sessions(tx, config)?;
+    gone += limits(tx)?;
+    Ok(gone)
+}
+
+fn links(tx: &mut Tx) -> Result<usize> {
+    let over: Vec<Vec<u8>> = links::table
+        .filter(links::keep_until.le(tx.now))
+        .select(links::token_hash)
+        .limit(BATCH)
+        .load(tx.conn)?;
+    let gone = links::table.filter(links::token_hash.eq_any(over));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
+    let idle_since = tx.now - millis(config.session_idle);
+    let too_old = tx.now - millis(config.session_lifetime);
+    let mut over: Vec<Vec<u8>> = sessions::table
+        .filter(sessions::last_seen_at.le(idle_since))
+        .select(sessions::token_hash)
+        .limit(BATCH)
+        .load(tx.conn)?;
+    over.extend(
+        sessions::table
+            .filter(sessions::created_at.le(too_old))
+            .select(sessions::token_hash)
+            .limit(BATCH)
+            .load::<Vec<u8>>(tx.conn)?,
+    );
+    let gone = sessions::table.filter(sessions::token_hash.eq_any(over));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// A row of this table has a key of two columns, which no `IN` takes on both databases; the subject
+/// alone may match a limit of another name whose window is open, so the end is asked for once more.
+fn limits(tx: &mut Tx) -> Result<usize> {
+    let over: Vec<String> = limits::table
+        .filter(limits::ends_at.le(tx.now))
+        .select(limits::subject)
+        .limit(BATCH)
+        .load(tx.conn)?;
+    let gone = limits::table
+        .filter(limits::subject.eq_any(over))
+        .filter(limits::ends_at.le(tx.now));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}

@@ -1,0 +1,176 @@
+//! Who is signed in, and how that came about.
+//!
+//! The browser holds a token, the table its hash. A session has two ends: when it was idle for too
+//! long, and when it is too old whatever it did; both are judged at every look, so that neither depends
+//! on a cleaner and a shorter setting takes effect at once. A visitor who is not signed in has no row.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::db::{Tx, on_either};
+use crate::error::Result;
+use crate::random::{self, Token, TokenHash};
+use crate::schema::{sessions, users};
+
+/// How a session came about. It decides, later, what the session is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// A link in a mail was clicked.
+    EmailLink,
+    /// The code in a mail was typed where it was asked for.
+    EmailCode,
+}
+
+impl AuthMethod {
+    /// As the table holds it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EmailLink => "email_link",
+            Self::EmailCode => "email_code",
+        }
+    }
+}
+
+/// A living session, and the address of its account.
+#[derive(Clone, Debug, Queryable)]
+pub struct Session {
+    pub id: String,
+    pub user_id: String,
+    pub auth_method: String,
+    /// Somebody else will sit at this computer: the session ends with the browser, or after an hour.
+    pub shared: bool,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub email: String,
+}
+
+/// At most this many sessions an account has; the oldest makes room.
+const MOST: i64 = 100;
+
+/// A session on a shared computer ends after this long without use.
+const SHARED_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// The living session of this token. A signed-in page costs this one query, so it runs on the concrete
+/// connection, where diesel keeps its SQL prepared.
+pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Session>> {
+    let found = on_either!(tx.conn, |conn| sessions::table
+        .inner_join(users::table)
+        .filter(sessions::token_hash.eq(token.as_bytes()))
+        .select((
+            sessions::id,
+            sessions::user_id,
+            sessions::auth_method,
+            sessions::shared,
+            sessions::created_at,
+            sessions::last_seen_at,
+            users::email,
+        ))
+        .first::<Session>(conn)
+        .optional())?;
+    Ok(found.filter(|session| session.is_alive(tx.now, config)))
+}
+
+impl Session {
+    fn is_alive(&self, now: Timestamp, config: &Config) -> bool {
+        let idle_end = self.last_seen_at + millis(self.idle(config));
+        now < idle_end && now < self.ends_at(config)
+    }
+
+    fn idle(&self, config: &Config) -> Duration {
+        if self.shared {
+            config.session_idle.min(SHARED_IDLE)
+        } else {
+            config.session_idle
+        }
+    }
+
+    /// When it is over, whatever it does until then.
+    pub fn ends_at(&self, config: &Config) -> Timestamp {
+        self.created_at + millis(config.session_lifetime)
+    }
+
+    /// Whether it is time to write down that it was seen: often enough for the idle end to be true,
+    /// seldom enough for a page to be a read.
+    pub fn wants_touch(&self, now: Timestamp, config: &Config) -> bool {
+        let pause = (self.idle(config) / 10).min(Duration::from_secs(60));
+        now >= self.last_seen_at + millis(pause)
+    }
+}
+
+/// Where somebody stands who signs in: what the account's owner will recognise them by.
+#[derive(Clone, Debug)]
+pub struct Whereabouts {
+    pub ip: String,
+    /// Our own coarse words for it, never the visitor's.
+    pub browser: String,
+}
+
+/// Begins a session and ends the one it replaces: no right of the old one carries over. The token goes
+/// into the cookie.
+pub fn start(
+    tx: &mut Tx,
+    user_id: &str,
+    method: AuthMethod,
+    shared: bool,
+    at: &Whereabouts,
+    replaced: Option<&TokenHash>,
+) -> Result<Token> {
+    if let Some(old) = replaced {
+        end(tx, old)?;
+    }
+    let token = Token::draw();
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::token_hash.eq(token.hash().as_bytes()),
+            sessions::id.eq(random::id()),
+            sessions::user_id.eq(user_id),
+            sessions::auth_method.eq(method.name()),
+            sessions::shared.eq(shared),
+            sessions::created_at.eq(tx.now),
+            sessions::last_seen_at.eq(tx.now),
+            sessions::ip.eq(&at.ip),
+            sessions::browser.eq(&at.browser),
+        ))
+        .execute(tx.conn)?;
+    end_all_but_newest(tx, user_id)?;
+    Ok(token)
+}
+
+fn end_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
+    let surplus: Vec<String> = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .order((sessions::created_at.desc(), sessions::id))
+        .select(sessions::id)
+        .limit(MOST)
+        .offset(MOST)
+        .load(tx.conn)?;
+    if !surplus.is_empty() {
+        diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// Ends the session of this token, if it lives; its cookie opens nothing from here on.
+pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
+    diesel::delete(sessions::table.find(token.as_bytes())).execute(tx.conn)?;
+    Ok(())
+}
+
+/// Writes down that a session was seen just now, and where.
+pub fn touch(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
+    diesel::update(
+        sessions::table
+            .filter(sessions::id.eq(id))
+            .filter(sessions::last_seen_at.lt(tx.now)),
+    )
+    .set((
+        sessions::last_seen_at.eq(tx.now),
+        sessions::ip.eq(&at.ip),
+        sessions::browser.eq(&at.browser),
+    ))
+    .execute(tx.conn)?;
+    Ok(())
+}
