@@ -27,12 +27,14 @@
 //! shown.
 
 pub mod accounts;
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod db;
 pub mod domain_name;
 pub mod error;
 pub mod keys;
+pub mod mail;
 pub mod random;
 pub mod schema;
 pub mod words;

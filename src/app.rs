@@ -1,0 +1,67 @@
+//! What a request may need, built the same way by the program and by the tests.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::{Db, Tx};
+use crate::error::Result;
+use crate::keys::{self, Keys};
+use crate::mail::delivery::Health;
+use crate::mail::outbox::Outbox;
+
+/// One Doorpost: its configuration, its keys, its database and its outgoing mail.
+#[derive(Clone)]
+pub struct App {
+    pub config: Arc<Config>,
+    pub keys: Arc<Keys>,
+    pub clock: Clock,
+    pub db: Db,
+    pub outbox: Outbox,
+    /// How the mail worker is doing.
+    pub mail_health: Arc<Health>,
+}
+
+impl App {
+    /// Finds or makes the secret key and opens the database. Nothing is served and nothing is migrated
+    /// yet.
+    pub fn new(config: Config, clock: Clock) -> Result<Self> {
+        let made;
+        let secret_key = match &config.secret_key {
+            Some(given) => given,
+            None => {
+                made = keys::load_or_make(config.secret_key_file())?;
+                &made
+            }
+        };
+        let keys = Arc::new(Keys::new(secret_key, &config.secret_keys_old)?);
+        let db = Db::open(&config.database_url, clock.clone())?;
+        let config = Arc::new(config);
+        Ok(Self {
+            outbox: Outbox::new(config.clone(), keys.clone()),
+            mail_health: Arc::new(Health::default()),
+            config,
+            keys,
+            clock,
+            db,
+        })
+    }
+
+    /// Reads, and changes nothing.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.db.read(work).await
+    }
+
+    /// Does all of the work or none of it; mail that was posted by it leaves only now.
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let done = self.db.transaction(work).await?;
+        self.outbox.ring();
+        Ok(done)
+    }
+}

@@ -1,0 +1,13 @@
+//! What we say, what waits, and how it leaves.
+//!
+//! * [`asks`]: somebody typed an address and is to be mailed a link; one transaction.
+//! * [`letters`]: the words.
+//! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
+//! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
+//! * [`smtp`]: one kept connection.
+
+pub mod asks;
+pub mod delivery;
+pub mod letters;
+pub mod outbox;
+pub mod smtp;

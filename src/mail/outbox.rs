@@ -1,0 +1,283 @@
+//! Mail waits in the database.
+//!
+//! A letter is posted in the transaction of what it speaks of: it leaves only if all of that commits, and
+//! nothing that commits loses its letter. The words are sealed while they wait and erased once they left.
+//! A worker of any node claims mail by moving its `due_at` into the future: that is the lease, and when
+//! the worker dies, the mail falls due again by itself.
+//!
+//! What identifies a mail (its id, hence the Message-ID, its date and its words) is fixed here, so that a
+//! second copy, which a crash may cause, is the same mail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::db::{Connection, Tx};
+use crate::error::{Error, Result};
+use crate::keys::{Keys, Use};
+use crate::mail::letters::Letter;
+use crate::random;
+use crate::schema::outbox;
+
+/// The post room of one Doorpost.
+#[derive(Clone)]
+pub struct Outbox {
+    pub config: Arc<Config>,
+    pub keys: Arc<Keys>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Wakes a worker of this node; those of others look by themselves.
+    bell: Notify,
+    posted: AtomicBool,
+    /// How much waits: counted by the worker, raised by every post since.
+    waiting: AtomicI64,
+}
+
+/// The words of a mail, as they are sealed.
+#[derive(Serialize, Deserialize)]
+pub struct Words {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// How long a worker may keep a mail it claimed: longer than one send can last, shorter than the minute
+/// within which another node must take up a dead one's mail.
+pub const LEASE: Duration = Duration::from_secs(50);
+
+/// Where a mail stands, as the table holds it.
+mod state {
+    pub const QUEUED: &str = "queued";
+    pub const SENT: &str = "sent";
+    pub const REFUSED: &str = "refused";
+    pub const DROPPED: &str = "dropped";
+}
+
+impl Outbox {
+    /// An empty post room; what waits is in the database.
+    pub fn new(config: Arc<Config>, keys: Arc<Keys>) -> Self {
+        Self {
+            config,
+            keys,
+            shared: Arc::default(),
+        }
+    }
+
+    /// Posts a letter. It leaves when the transaction has committed.
+    pub fn post(&self, tx: &mut Tx, letter: &Letter) -> Result<()> {
+        let words = serde_json::to_vec(&letter.words).map_err(Error::internal)?;
+        let link_hash = letter.link_hash.as_ref().map(|hash| hash.as_bytes());
+        diesel::insert_into(outbox::table)
+            .values((
+                outbox::id.eq(random::id()),
+                outbox::letter.eq(letter.name),
+                outbox::email.eq(&letter.to),
+                outbox::state.eq(state::QUEUED),
+                outbox::body.eq(self.keys.seal(Use::Outbox, &words)?),
+                outbox::link_hash.eq(link_hash),
+                outbox::queued_at.eq(tx.now),
+                outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
+                outbox::due_at.eq(tx.now),
+                outbox::tries.eq(0),
+            ))
+            .execute(tx.conn)?;
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        self.shared.posted.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Refuses early, the same for everyone, while more mail waits than this house wants to hold.
+    pub fn check_room(&self) -> Result<()> {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        if u64::try_from(waiting).unwrap_or(0) >= self.config.mail_queue_max {
+            return Err(Error::unavailable("the mail queue is full"));
+        }
+        Ok(())
+    }
+
+    /// Wakes the worker if something was posted since it was last woken.
+    pub fn ring(&self) {
+        if self.shared.posted.swap(false, Ordering::AcqRel) {
+            self.shared.bell.notify_one();
+        }
+    }
+
+    /// Waits until something is posted here, or for so long.
+    pub async fn wait(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.shared.bell.notified()).await;
+    }
+
+    /// Counts what waits.
+    pub fn count(&self, tx: &mut Tx) -> Result<()> {
+        let waiting: i64 = outbox::table
+            .filter(outbox::state.eq(state::QUEUED))
+            .count()
+            .get_result(tx.conn)?;
+        self.shared.waiting.store(waiting, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Opens the words of a mail; `None` when they were damaged or sealed under a key that is gone.
+    pub fn open(&self, body: Option<&[u8]>) -> Option<Words> {
+        let words = self.keys.open(Use::Outbox, body?)?;
+        serde_json::from_slice(&words).ok()
+    }
+}
+
+/// A mail as it waits.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct Mail {
+    pub id: String,
+    pub letter: String,
+    pub email: String,
+    pub body: Option<Vec<u8>>,
+    pub link_hash: Option<Vec<u8>>,
+    pub queued_at: Timestamp,
+    pub useful_until: Timestamp,
+    pub tries: i32,
+}
+
+/// Takes mail that is due, oldest first, and leases it to the caller.
+pub fn claim(tx: &mut Tx, at_most: i64) -> Result<Vec<Mail>> {
+    let due: Vec<String> = due(tx, at_most)?;
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    diesel::update(outbox::table.filter(outbox::id.eq_any(&due)))
+        .set(outbox::due_at.eq(tx.now + millis(LEASE)))
+        .execute(tx.conn)?;
+    Ok(outbox::table
+        .filter(outbox::id.eq_any(due))
+        .order(outbox::queued_at)
+        .select(Mail::as_select())
+        .load(tx.conn)?)
+}
+
+/// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
+fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
+    let due = outbox::table
+        .filter(outbox::state.eq(state::QUEUED))
+        .filter(outbox::due_at.le(tx.now))
+        .order(outbox::due_at)
+        .select(outbox::id)
+        .limit(at_most);
+    Ok(match tx.conn {
+        Connection::Postgres(conn) => due.for_update().skip_locked().load(conn)?,
+        Connection::Sqlite(conn) => due.load(conn)?,
+    })
+}
+
+/// It left: the words are erased. In development they stay, for they are read at `/dev/inbox`.
+pub fn sent(tx: &mut Tx, id: &str, keep_words: bool) -> Result<()> {
+    if !keep_words {
+        erase(tx, id)?;
+    }
+    settle(tx, id, state::SENT, None)
+}
+
+/// It will never be taken, for this reason: kept for the operator, without its link.
+pub fn refused(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
+    erase(tx, id)?;
+    settle(tx, id, state::REFUSED, Some(reason))
+}
+
+/// It is of no use any more: too late, or its link is dead.
+pub fn dropped(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
+    erase(tx, id)?;
+    settle(tx, id, state::DROPPED, Some(reason))
+}
+
+fn erase(tx: &mut Tx, id: &str) -> Result<()> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::body.eq(None::<Vec<u8>>),
+            outbox::link_hash.eq(None::<Vec<u8>>),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::state.eq(state),
+            outbox::settled_at.eq(tx.now),
+            outbox::reason.eq(reason),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// It did not leave now: again after a while. Trouble that is not the mail's own costs it no try.
+pub fn later(
+    tx: &mut Tx,
+    id: &str,
+    after: Duration,
+    costs_a_try: bool,
+    reason: &str,
+) -> Result<()> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::due_at.eq(tx.now + millis(after)),
+            outbox::tries.eq(outbox::tries + i32::from(costs_a_try)),
+            outbox::reason.eq(Some(reason)),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// A mail as `/dev/inbox` lists it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct InboxMail {
+    pub id: String,
+    pub email: String,
+    pub body: Option<Vec<u8>>,
+    pub queued_at: Timestamp,
+}
+
+/// The newest mail that left, as far as its words are still there.
+pub fn inbox(tx: &mut Tx, at_most: i64) -> Result<Vec<InboxMail>> {
+    Ok(outbox::table
+        .filter(outbox::state.eq(state::SENT))
+        .filter(outbox::body.is_not_null())
+        .order((outbox::queued_at.desc(), outbox::id))
+        .select(InboxMail::as_select())
+        .limit(at_most)
+        .load(tx.conn)?)
+}
+
+/// One mail of the inbox.
+pub fn inbox_mail(tx: &mut Tx, id: &str) -> Result<Option<InboxMail>> {
+    Ok(outbox::table
+        .find(id)
+        .filter(outbox::state.eq(state::SENT))
+        .filter(outbox::body.is_not_null())
+        .select(InboxMail::as_select())
+        .first(tx.conn)
+        .optional()?)
+}
+
+/// How long what left, or was refused, stays on the list.
+const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Forgets a batch of mail that was settled long ago.
+pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<String> = outbox::table
+        .filter(outbox::settled_at.le(tx.now - millis(KEPT)))
+        .select(outbox::id)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let gone = outbox::table.filter(outbox::id.eq_any(over));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}

@@ -1,0 +1,577 @@
+//! A mail server that refuses, stalls, drips and hangs up on cue, and what becomes of the letters.
+
+use std::sync::Mutex;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::*;
+
+const LETTER: &str = "Subject: Hello\r\n\r\nA link.\r\n";
+
+/// What the server does instead of agreeing.
+#[derive(Clone, Copy)]
+enum Cue {
+    Agree,
+    Say(&'static str),
+    /// Agree, but take 100 ms.
+    Dawdle,
+    Stall,
+    HangUp,
+    /// A byte of an answer now and then, never its end.
+    Drip,
+    /// Bytes without a line end, as fast as they are taken.
+    Flood,
+}
+use Cue::{Agree, Dawdle, Drip, Flood, HangUp, Say, Stall};
+
+#[derive(Default)]
+struct Heard {
+    connections: usize,
+    commands: Vec<String>,
+    letters: Vec<String>,
+}
+
+struct Sink {
+    port: u16,
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl Sink {
+    /// `script` is asked at each stage, by the number of the connection (from 1) and the command:
+    /// `CONNECT`, a command line, `.` for a letter.
+    async fn new(script: impl Fn(usize, &str) -> Cue + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let (ears, script) = (Arc::clone(&heard), Arc::new(script));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                ears.lock().unwrap().connections += 1;
+                let number = ears.lock().unwrap().connections;
+                let (ears, script) = (Arc::clone(&ears), Arc::clone(&script));
+                tokio::spawn(
+                    async move { converse(stream, &ears, |line| script(number, line)).await },
+                );
+            }
+        });
+        Self { port, heard }
+    }
+
+    async fn agreeable() -> Self {
+        Self::new(|_, _| Agree).await
+    }
+
+    fn smtp(&self) -> Smtp {
+        smtp(self.port, SmtpSecurity::Plaintext, None)
+    }
+
+    fn slot(&self) -> Slot {
+        self.smtp().slot()
+    }
+
+    fn connections(&self) -> usize {
+        self.heard.lock().unwrap().connections
+    }
+
+    fn letters(&self) -> Vec<String> {
+        self.heard.lock().unwrap().letters.clone()
+    }
+
+    /// The verbs heard, in order.
+    fn verbs(&self) -> Vec<String> {
+        let heard = self.heard.lock().unwrap();
+        let verb = |line: &String| line.split([' ', ':']).next().unwrap().to_owned();
+        heard.commands.iter().map(verb).collect()
+    }
+
+    fn heard(&self, verb: &str) -> bool {
+        self.verbs().iter().any(|heard| heard == verb)
+    }
+}
+
+async fn converse(stream: TcpStream, heard: &Mutex<Heard>, script: impl Fn(&str) -> Cue) {
+    let mut stream = BufReader::new(stream);
+    let mut line = "CONNECT".to_owned();
+    loop {
+        let usual = match line.split([' ', ':']).next().unwrap() {
+            "CONNECT" => "220 sink",
+            "EHLO" => "250-sink\r\n250 AUTH PLAIN LOGIN",
+            "DATA" => "354 go ahead",
+            "AUTH" => "235 welcome",
+            "QUIT" => "221 bye",
+            _ => "250 ok",
+        };
+        let (answer, agreed) = match script(&line) {
+            Agree => (usual, true),
+            Dawdle => {
+                sleep(Duration::from_millis(100)).await;
+                (usual, true)
+            }
+            Say(other) => (other, false),
+            HangUp => return,
+            Stall => return sleep(Duration::from_secs(60)).await,
+            Drip => {
+                while stream.write_all(b"2").await.is_ok() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                return;
+            }
+            Flood => {
+                while stream.write_all(&[b'2'; 1024]).await.is_ok() {}
+                return;
+            }
+        };
+        if stream
+            .write_all(format!("{answer}\r\n").as_bytes())
+            .await
+            .is_err()
+        {
+            return;
+        }
+        if line == "DATA" && agreed {
+            let Some(letter) = letter(&mut stream).await else {
+                return;
+            };
+            heard.lock().unwrap().letters.push(letter);
+            line = ".".to_owned();
+            continue;
+        }
+        line.clear();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        line.truncate(line.trim_end_matches("\r\n").len());
+        heard.lock().unwrap().commands.push(line.clone());
+    }
+}
+
+/// What comes before the final dot, its own dots unstuffed (RFC 5321, 4.5.2).
+async fn letter(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut letter = String::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if line == ".\r\n" {
+            return Some(letter);
+        }
+        letter.push_str(line.strip_prefix('.').unwrap_or(&line));
+    }
+}
+
+fn smtp(port: u16, security: SmtpSecurity, credentials: Option<(String, String)>) -> Smtp {
+    let url = SmtpUrl {
+        host: "127.0.0.1".into(),
+        port,
+        security,
+        credentials,
+    };
+    let deadlines = Deadlines {
+        connect: Duration::from_millis(500),
+        answer: Duration::from_millis(500),
+        letter: Duration::from_millis(500),
+        whole: Duration::from_secs(4),
+        goodbye: Duration::from_millis(500),
+        idle: Duration::from_millis(500),
+    };
+    Smtp::with_deadlines(&url, None, "door.example", deadlines).unwrap()
+}
+
+async fn send(slot: &mut Slot) -> Result<(), Failure> {
+    slot.send("door@post.example", "ann@example.org", LETTER)
+        .await
+}
+
+/// What becomes of one letter where the server follows `cue` at `stage`.
+async fn sent_to(stage: &'static str, cue: Cue) -> Result<(), Failure> {
+    let sink = Sink::new(move |_, line| if line.starts_with(stage) { cue } else { Agree }).await;
+    send(&mut sink.slot()).await
+}
+
+fn is_unreachable(sent: &Result<(), Failure>) -> bool {
+    matches!(sent, Err(Failure::Unreachable(_)))
+}
+
+fn is_later(sent: &Result<(), Failure>) -> bool {
+    matches!(sent, Err(Failure::Later(_)))
+}
+
+fn is_never(sent: &Result<(), Failure>) -> bool {
+    matches!(sent, Err(Failure::Never(_)))
+}
+
+#[tokio::test]
+async fn a_letter_is_handed_over_and_the_connection_kept_for_the_next() {
+    let sink = Sink::agreeable().await;
+    let mut slot = sink.slot();
+    send(&mut slot).await.unwrap();
+    send(&mut slot).await.unwrap();
+    slot.close().await;
+    assert_eq!(sink.connections(), 1);
+    assert_eq!(sink.letters(), [LETTER, LETTER]);
+    assert_eq!(
+        sink.heard.lock().unwrap().commands,
+        [
+            "EHLO door.example",
+            "MAIL FROM:<door@post.example>",
+            "RCPT TO:<ann@example.org>",
+            "DATA",
+            "MAIL FROM:<door@post.example>",
+            "RCPT TO:<ann@example.org>",
+            "DATA",
+            "QUIT"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn dots_arrive_byte_for_byte_as_one_letter() {
+    for body in [
+        ".\r\n",
+        "..\r\n",
+        "a\r\n.\r\nMAIL FROM:<x@y>\r\n",
+        ".a\r\n.\r\n.\r\n",
+        "\r\n\r\n",
+        "a.",
+    ] {
+        let sink = Sink::agreeable().await;
+        let mut slot = sink.slot();
+        let message = format!("Subject: dots\r\n\r\n{body}");
+        slot.send("a@b.example", "c@d.example", &message)
+            .await
+            .unwrap();
+        let line_end = if body.ends_with('\n') { "" } else { "\r\n" };
+        assert_eq!(sink.letters(), [format!("{message}{line_end}")]);
+        assert_eq!(sink.verbs(), ["EHLO", "MAIL", "RCPT", "DATA"]);
+    }
+}
+
+#[tokio::test]
+async fn what_could_be_read_as_commands_is_never_sent() {
+    let sink = Sink::agreeable().await;
+    let mut slot = sink.slot();
+    let long = "x".repeat(999);
+    for letter in [
+        "a\n.\nb",
+        "a\r.\rb",
+        "a\r\n.\rb",
+        "\r\n\n",
+        "caf\u{e9}",
+        "a\0b",
+        "\x1b[31m",
+        &long,
+    ] {
+        let sent = slot.send("a@b.example", "c@d.example", letter).await;
+        assert!(is_never(&sent), "{letter:?}");
+    }
+    for to in [
+        "c@d.example\r\nDATA",
+        "c@d.example> NOTIFY=NEVER",
+        "\"c d\"@d.example",
+        "\"c\"@d.example",
+        "c\u{e9}@d.example",
+        "c@d\u{e9}.example",
+        "c@d.example,e@f.example",
+        "c",
+        "",
+    ] {
+        assert!(
+            is_never(&slot.send("a@b.example", to, LETTER).await),
+            "{to:?}"
+        );
+        assert!(
+            is_never(&slot.send(to, "c@d.example", LETTER).await),
+            "{to:?}"
+        );
+    }
+    assert_eq!(sink.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
+    for stage in ["CONNECT", "EHLO", "MAIL"] {
+        for answer in ["421 closing", "451 try later", "554 go away"] {
+            let sent = sent_to(stage, Say(answer)).await;
+            assert!(is_unreachable(&sent), "{stage} {answer}: {sent:?}");
+        }
+    }
+    for stage in ["RCPT", "DATA", "."] {
+        for (answer, verdict) in [
+            ("450 busy", is_later as fn(&_) -> bool),
+            ("452 4.2.2 full", is_later),
+            ("550 5.1.1 unknown", is_never),
+            ("554 no", is_never),
+            ("530 5.7.0 log in first", is_unreachable),
+            ("450 4.1.8 sender's domain not found", is_unreachable),
+            ("553 5.1.7 bad sender", is_unreachable),
+        ] {
+            let sent = sent_to(stage, Say(answer)).await;
+            assert!(verdict(&sent), "{stage} {answer}: {sent:?}");
+        }
+    }
+    assert!(is_unreachable(&sent_to("RCPT", Say("421 closing")).await));
+    assert!(is_later(&sent_to("DATA", Say("421 closing")).await));
+    assert!(is_later(&sent_to(".", Say("421 closing")).await));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_or_hangs_is_given_up_in_time() {
+    let mut sends = JoinSet::new();
+    for stage in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."] {
+        for cue in [HangUp, Stall, Drip, Flood] {
+            sends.spawn(async move { (stage, sent_to(stage, cue).await) });
+        }
+    }
+    let began = Instant::now();
+    for (stage, sent) in sends.join_all().await {
+        match stage {
+            "DATA" | "." => assert!(is_later(&sent), "{stage}: {sent:?}"),
+            _ => assert!(is_unreachable(&sent), "{stage}: {sent:?}"),
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let Err(Failure::Unreachable(text)) = sent_to("EHLO", Flood).await else {
+        panic!("a flood was taken for an answer");
+    };
+    assert_eq!(text, "greeting: the answer does not end");
+}
+
+#[tokio::test]
+async fn a_send_ends_by_its_own_deadline_however_slow_each_stage() {
+    let sink = Sink::new(|_, _| Dawdle).await;
+    let mut smtp = sink.smtp();
+    send(&mut smtp.slot()).await.unwrap();
+    let server = Arc::get_mut(&mut smtp.server).unwrap();
+    server.deadlines.whole = Duration::from_millis(250); // enough for CONNECT and EHLO
+    assert!(is_unreachable(&send(&mut smtp.slot()).await));
+    assert_eq!(sink.letters().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_no_fault_of_the_mail() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let sent = send(&mut smtp(port, SmtpSecurity::Plaintext, None).slot()).await;
+    assert!(is_unreachable(&sent), "{sent:?}");
+}
+
+#[tokio::test]
+async fn after_a_refused_recipient_the_connection_is_reset_and_kept() {
+    let refusal = |_, line: &str| match line {
+        "RCPT TO:<bob@example.org>" => Say("550 5.1.1 no such user"),
+        _ => Agree,
+    };
+    let sink = Sink::new(refusal).await;
+    let mut slot = sink.slot();
+    let refused = slot.send("a@b.example", "bob@example.org", LETTER).await;
+    assert!(is_never(&refused));
+    send(&mut slot).await.unwrap();
+    assert_eq!(sink.connections(), 1);
+    assert_eq!(
+        sink.verbs(),
+        ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+    );
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_broke_or_had_its_share_is_replaced_once() {
+    for cue in [
+        HangUp,
+        Stall,
+        Say("421 too many letters"),
+        Say("452 4.7.1 too many letters"),
+    ] {
+        let mails = Mutex::new(0);
+        let sink = Sink::new(move |_, line| {
+            if !line.starts_with("MAIL") {
+                return Agree;
+            }
+            let mut mails = mails.lock().unwrap();
+            *mails += 1;
+            if *mails == 2 { cue } else { Agree }
+        })
+        .await;
+        let mut slot = sink.slot();
+        send(&mut slot).await.unwrap();
+        send(&mut slot).await.unwrap();
+        assert_eq!(sink.connections(), 2);
+        assert_eq!(sink.letters().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_letter_whose_dot_was_sent_is_not_sent_again() {
+    for cue in [HangUp, Stall] {
+        let sink = Sink::new(move |_, line| if line == "." { cue } else { Agree }).await;
+        assert!(is_later(&send(&mut sink.slot()).await));
+        assert_eq!(sink.letters().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_left_politely_and_opened_anew() {
+    let sink = Sink::agreeable().await;
+    let mut slot = sink.slot();
+    send(&mut slot).await.unwrap();
+    sleep(Duration::from_millis(550)).await;
+    send(&mut slot).await.unwrap();
+    assert_eq!(sink.connections(), 2);
+    assert!(sink.heard("QUIT"));
+}
+
+#[tokio::test]
+async fn a_send_dropped_half_way_leaves_no_connection_out_of_step() {
+    let sink = Sink::new(|number, line| {
+        if number == 1 && line == "." {
+            Stall
+        } else {
+            Agree
+        }
+    })
+    .await;
+    let mut slot = sink.slot();
+    assert!(
+        timeout(Duration::from_millis(50), send(&mut slot))
+            .await
+            .is_err()
+    );
+    send(&mut slot).await.unwrap();
+    assert_eq!(sink.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_out_of_step_sends_no_letter_as_commands() {
+    let sink = Sink::new(|_, line| match line {
+        "DATA" => Say("250 ok, but to what"),
+        _ => Agree,
+    })
+    .await;
+    assert!(is_later(&send(&mut sink.slot()).await));
+    assert_eq!(sink.verbs(), ["EHLO", "MAIL", "RCPT", "DATA"]);
+    assert!(is_later(&sent_to(".", Say("354 go ahead")).await));
+}
+
+#[tokio::test]
+async fn without_starttls_nothing_is_sent_in_the_clear() {
+    let log_in = || Some(("door".to_owned(), "secret".to_owned()));
+    for offer in [
+        "250 sink",
+        "250-sink\r\n250 AUTH PLAIN",
+        "250-sink\r\n250 STARTTLS",
+    ] {
+        let sink = Sink::new(move |_, line| match line.split(' ').next() {
+            Some("EHLO") => Say(offer),
+            Some("STARTTLS") => Say("454 not now"),
+            _ => Agree,
+        })
+        .await;
+        let smtp = smtp(sink.port, SmtpSecurity::StartTls, log_in());
+        let sent = send(&mut smtp.slot()).await;
+        assert!(is_unreachable(&sent), "{sent:?}");
+        assert!(!sink.heard("AUTH") && !sink.heard("MAIL"));
+    }
+}
+
+#[tokio::test]
+async fn answers_slipped_in_behind_starttls_break_the_handshake() {
+    for injected in [
+        "220 go\r\n250 AUTH PLAIN",
+        "220 go\r\n250-sink\r\n250 ok\r\n250 ok",
+        "220 go\r\n25",
+    ] {
+        let sink = Sink::new(move |_, line| match line.split(' ').next() {
+            Some("EHLO") => Say("250-sink\r\n250 STARTTLS"),
+            Some("STARTTLS") => Say(injected),
+            _ => Agree,
+        })
+        .await;
+        let smtp = smtp(sink.port, SmtpSecurity::StartTls, None);
+        let Err(Failure::Unreachable(text)) = send(&mut smtp.slot()).await else {
+            panic!("a letter was sent");
+        };
+        assert!(text.contains("corrupt message"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_server_is_no_tls_server() {
+    let sink = Sink::agreeable().await;
+    let smtp = smtp(sink.port, SmtpSecurity::ImplicitTls, None);
+    let sent = send(&mut smtp.slot()).await;
+    assert!(is_unreachable(&sent), "{sent:?}");
+    assert!(!sink.heard("MAIL"));
+}
+
+#[tokio::test]
+async fn a_log_in_comes_before_the_first_letter_and_its_refusal_is_no_fault_of_the_mail() {
+    let sink = Sink::agreeable().await;
+    let log_in = Some(("door".to_owned(), "secret".to_owned()));
+    let smtp_with = |sink: &Sink| smtp(sink.port, SmtpSecurity::Plaintext, log_in.clone());
+    send(&mut smtp_with(&sink).slot()).await.unwrap();
+    smtp_with(&sink).check().await.unwrap();
+    assert_eq!(
+        sink.verbs(),
+        [
+            "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "EHLO", "AUTH", "QUIT"
+        ]
+    );
+
+    let echo = "535 5.7.8 no: AGRvb3IAc2VjcmV0";
+    let wary = Sink::new(move |_, line| {
+        if line.starts_with("AUTH") {
+            Say(echo)
+        } else {
+            Agree
+        }
+    })
+    .await;
+    assert_eq!(
+        smtp_with(&wary).check().await,
+        Err(Failure::Unreachable("log-in: 535 5.7.8".into()))
+    );
+}
+
+#[tokio::test]
+async fn a_text_for_the_log_holds_no_address_no_secret_and_one_line() {
+    let told = |sent: Result<(), Failure>| sent.unwrap_err().to_string();
+    let refused =
+        "550-5.1.1 <ann@example.org>: Recipient\r\n550 5.1.1 \x1b[31mrejected\u{2028} caf\u{e9}";
+    assert_eq!(
+        told(sent_to("RCPT", Say(refused)).await),
+        "recipient: 550 5.1.1 <*@example.org>: Recipient ?[31mrejected? caf?"
+    );
+    let quoted = "554 5.7.1 listed: https://door.example/sign-in/link?token=s3cret";
+    assert_eq!(told(sent_to(".", Say(quoted)).await), "letter: 554 5.7.1");
+    let long = for_log(&format!(
+        "to=ann@example.org,'b@x.example' {}",
+        "y".repeat(300)
+    ));
+    assert!(long.starts_with("*@example.org,*@x.example' yyy"));
+    assert_eq!(long.len(), 200);
+}
+
+#[test]
+fn addresses_are_hosts_too_and_a_ca_file_must_hold_a_certificate() {
+    let url = SmtpUrl {
+        host: "[::1]".into(),
+        port: 465,
+        security: SmtpSecurity::ImplicitTls,
+        credentials: None,
+    };
+    let smtp = Smtp::new(&url, None, "[2001:db8::1]").unwrap();
+    assert_eq!(smtp.server.host, "::1");
+    assert_eq!(smtp.server.hello.to_string(), "[IPv6:2001:db8::1]");
+    for file in ["/nonexistent/ca.pem", "/dev/null"] {
+        assert!(Smtp::new(&url, Some(Path::new(file)), "door.example").is_err());
+    }
+}
