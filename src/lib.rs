@@ -37,4 +37,5 @@ pub mod keys;
 pub mod mail;
 pub mod random;
 pub mod schema;
+pub mod web;
 pub mod words;

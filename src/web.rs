@@ -1,0 +1,26 @@
+//! The front desk: everything about requests and answers that is the same for every story.
+//!
+//! * [`front_desk`]: around every request: its id, the security headers, error pages, the log line.
+//! * [`same_origin`]: a POST is ours or it is refused.
+//! * [`session_cookie`], [`sealed_cookies`]: what a browser carries.
+//! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
+//! * [`form`], [`next`], [`client`]: what visitors send, parsed once.
+//! * [`page`], [`problem`], [`assets`]: what they get.
+//! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
+//!   story they belong to.
+
+pub mod ask_form;
+pub mod assets;
+pub mod client;
+pub mod entrance;
+pub mod form;
+pub mod front_desk;
+pub mod headers;
+pub mod link_page;
+pub mod next;
+pub mod page;
+pub mod problem;
+pub mod same_origin;
+pub mod sealed_cookies;
+pub mod session_cookie;
+pub mod visit;

@@ -1,0 +1,110 @@
+//! The form that asks for mail: one address, and the same answer whatever is known of it.
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::mail::asks::{self, Answer};
+use crate::random;
+use crate::web::client;
+use crate::web::form;
+use crate::web::next::Next;
+use crate::web::page::see_other;
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::Ask;
+use crate::web::visit::Visit;
+
+/// What the form sends.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct AskForm {
+    email: String,
+    next: String,
+    /// "yes" on a shared computer.
+    shared: String,
+}
+
+/// What the form shows.
+#[derive(Default)]
+pub struct AskView {
+    pub email: String,
+    pub next: Option<String>,
+    pub shared: bool,
+    pub error: Option<String>,
+}
+
+impl AskView {
+    /// An empty form that will lead on to the page named in the query, if that is one of ours.
+    pub fn empty(visit: &Visit) -> Result<Self, Stop> {
+        let query = form::pairs(visit.req.query_string().as_bytes())?;
+        Ok(Self {
+            next: query.get("next").and_then(|next| path(next)),
+            ..Self::default()
+        })
+    }
+}
+
+fn path(next: &str) -> Option<String> {
+    Next::parse(next).map(|next| next.as_str().to_owned())
+}
+
+/// Takes the form that was sent to `route`. A mistake in it comes back as the form to show again.
+pub async fn submit(
+    visit: &Visit,
+    form: AskForm,
+    route: &'static str,
+) -> Result<Result<HttpResponse, AskView>, Stop> {
+    let next = path(&form.next);
+    let shared = form.shared == "yes";
+    let email = match EmailAddress::parse(&form.email) {
+        Ok(email) => email,
+        Err(why) => {
+            return Ok(Err(AskView {
+                error: Some(why.to_string()),
+                email: form.email,
+                next,
+                shared,
+            }));
+        }
+    };
+    visit.app.outbox.check_room()?;
+    let now = visit.now();
+    let mut made = Ask {
+        id: random::id(),
+        email: email.as_str().to_owned(),
+        route: route.to_owned(),
+        next,
+        shared,
+        at: now,
+        again_at: now,
+    };
+    match ask(visit, email, made.id.clone()).await? {
+        Answer::TooMany { until } => return Err(Stop::too_many(until, now)),
+        Answer::Sent { again_at } => made.again_at = again_at,
+        Answer::SentAlready { again_at } => {
+            made.again_at = again_at;
+            // The mail that did go out may answer an ask of this browser: its code is the one to take.
+            if let Some(earlier) = visit.asked().newest_for(&made.email) {
+                made.id = earlier.id.clone();
+                made.at = earlier.at;
+            }
+        }
+    }
+    let cookie = visit.asked().with(made, &visit.app)?;
+    Ok(Ok(see_other("/sign-in/sent").cookie(cookie).finish()))
+}
+
+async fn ask(visit: &Visit, email: EmailAddress, id: String) -> Result<Answer, Stop> {
+    let outbox = visit.app.outbox.clone();
+    let ask = asks::Ask {
+        id,
+        email,
+        network: visit.network(),
+        browser: client::browser(&visit.req),
+        known: visit.known().accounts().to_vec(),
+    };
+    Ok(visit
+        .app
+        .transaction(move |tx| asks::ask(tx, &outbox, &ask))
+        .await?)
+}

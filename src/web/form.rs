@@ -1,0 +1,145 @@
+//! Forms, read strictly.
+//!
+//! One content type, at most 16 KiB, and every byte valid UTF-8: frameworks fold other bytes to U+FFFD
+//! without a word, and two different inputs become one. A field given twice is refused, for two readers
+//! might take different ones; fields nobody asked for are ignored. A `token` belongs in the body, so one
+//! in the query of a POST is refused.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest, web};
+use percent_encoding::percent_decode;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, MapDeserializer};
+
+use crate::web::problem::Stop;
+
+/// The most a form may weigh, in bytes.
+pub const MOST: usize = 16 * 1024;
+
+/// A form that could be read. Its fields default to empty, so that a missing one is a mistake the page
+/// can speak of.
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
+    type Error = Stop;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(req);
+        let body = web::Payload::from_request(req, payload);
+        Box::pin(async move {
+            checked?;
+            let body = body.await.map_err(|_| Stop::Unreadable)?;
+            let body = body
+                .to_bytes_limited(MOST)
+                .await
+                .map_err(|_| Stop::TooLarge)?
+                .map_err(|_| Stop::Unreadable)?;
+            parse(&body).map(Form)
+        })
+    }
+}
+
+fn check_head(req: &HttpRequest) -> Result<(), Stop> {
+    let content_type = req
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !is_a_form(content_type) {
+        return Err(Stop::WrongType);
+    }
+    if declared_length(req) > MOST as u64 {
+        return Err(Stop::TooLarge);
+    }
+    if pairs(req.query_string().as_bytes())?.contains_key("token") {
+        return Err(Stop::Unreadable);
+    }
+    Ok(())
+}
+
+fn is_a_form(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        && parts.all(|part| part.is_empty() || part.eq_ignore_ascii_case("charset=utf-8"))
+}
+
+fn declared_length(req: &HttpRequest) -> u64 {
+    req.headers()
+        .get(actix_web::http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Stop> {
+    let fields = pairs(body)?;
+    T::deserialize(MapDeserializer::<_, ValueError>::new(fields.into_iter()))
+        .map_err(|_| Stop::Unreadable)
+}
+
+/// The fields of an urlencoded text, each at most once.
+pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Stop> {
+    let mut fields = BTreeMap::new();
+    for pair in encoded.split(|byte| *byte == b'&') {
+        if pair.is_empty() {
+            continue;
+        }
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        if fields.insert(decode(name)?, decode(value)?).is_some() {
+            return Err(Stop::Unreadable);
+        }
+    }
+    Ok(fields)
+}
+
+fn decode(encoded: &[u8]) -> Result<String, Stop> {
+    let spaced: Vec<u8> = encoded
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    let bytes: Vec<u8> = percent_decode(&spaced).collect();
+    String::from_utf8(bytes).map_err(|_| Stop::Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_once_and_as_they_are() {
+        let read = pairs(b"a=1&b=x+y%26&&c").unwrap();
+        assert_eq!(read["a"], "1");
+        assert_eq!(read["b"], "x y&");
+        assert_eq!(read["c"], "");
+        for bad in [&b"a=1&a=2"[..], b"a=%ff", b"%c3=1", b"a=\xff"] {
+            assert!(pairs(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn one_content_type_is_a_form() {
+        for good in [
+            "application/x-www-form-urlencoded",
+            "Application/X-WWW-Form-URLencoded; charset=UTF-8",
+        ] {
+            assert!(is_a_form(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "multipart/form-data; boundary=x",
+            "application/json",
+            "application/x-www-form-urlencoded; charset=utf-16",
+        ] {
+            assert!(!is_a_form(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Around every request: an id, the security headers, a page for every error, one line in the log.
+//!
+//! The log shows the route's pattern and never the path or the query, for both may hold a token.
+
+use std::time::Instant;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::{Bytes, Data};
+use actix_web::{Error, HttpMessage};
+use askama::Template;
+use serde_json::json;
+
+use crate::app::App;
+use crate::random;
+use crate::web::headers;
+use crate::web::page::Frame;
+use crate::words;
+
+/// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
+pub struct AskedByHead;
+
+/// Attends to one request from its head to its log line.
+pub async fn attend(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let request_id = random::id();
+    let method = req.method().clone();
+    let prefers_json = prefers_json(&req);
+    if method == Method::HEAD {
+        req.head_mut().method = Method::GET;
+        req.extensions_mut().insert(AskedByHead);
+    }
+    let mut res = next.call(req).await?.map_into_boxed_body();
+    if res.status() == StatusCode::METHOD_NOT_ALLOWED {
+        allow_head_too(res.headers_mut());
+    }
+    if is_error_without_words(&res) {
+        res = explain(res, prefers_json, &request_id);
+    }
+    if let Some(app) = res.request().app_data::<Data<App>>().cloned() {
+        headers::complete(res.headers_mut(), &app.config);
+    }
+    if let Ok(id) = HeaderValue::try_from(&request_id) {
+        res.headers_mut()
+            .insert(HeaderName::from_static("x-request-id"), id);
+    }
+    tracing::info!(
+        request_id,
+        %method,
+        route = res.request().match_pattern().as_deref().unwrap_or("none"),
+        status = res.status().as_u16(),
+        micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    Ok(res)
+}
+
+/// Whatever answers GET answers HEAD (RFC 9110 §9.1).
+fn allow_head_too(headers: &mut HeaderMap) {
+    let allowed = headers.get(ALLOW).and_then(|value| value.to_str().ok());
+    let Some(allowed) = allowed.filter(|allowed| allowed.contains("GET")) else {
+        return;
+    };
+    if let Ok(allowed) = HeaderValue::try_from(format!("{allowed}, HEAD")) {
+        headers.insert(ALLOW, allowed);
+    }
+}
+
+/// Programs get `application/problem+json`; whoever reads HTML gets a page.
+fn prefers_json(req: &ServiceRequest) -> bool {
+    let accept = req
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accept.contains("json") && !accept.contains("text/html")
+}
+
+fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {
+    let is_error = res.status().is_client_error() || res.status().is_server_error();
+    is_error
+        && matches!(
+            res.response().body().size(),
+            BodySize::None | BodySize::Sized(0)
+        )
+}
+
+fn explain(
+    res: ServiceResponse<BoxBody>,
+    prefers_json: bool,
+    request_id: &str,
+) -> ServiceResponse<BoxBody> {
+    let status = res.status();
+    let (title, advice) = advice(status);
+    let wait = retry_after(&res);
+    let (content_type, body) = if prefers_json {
+        let problem = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status.as_u16(),
+            "detail": advice,
+            "request_id": request_id,
+        });
+        ("application/problem+json", problem.to_string())
+    } else {
+        let page = ErrorPage {
+            frame: Frame::default(),
+            status: status.as_u16(),
+            title,
+            words: advice,
+            retry_after: wait,
+            request_id,
+        };
+        let html = page.render().unwrap_or_else(|_| title.to_owned());
+        ("text/html; charset=utf-8", html)
+    };
+    let mut res = res.map_body(|_, _| BoxBody::new(Bytes::from(body)));
+    res.headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    res
+}
+
+fn retry_after(res: &ServiceResponse<BoxBody>) -> Option<String> {
+    let seconds = res.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    let wait = std::time::Duration::from_secs(seconds.parse().ok()?);
+    Some(words::waiting(wait))
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: Frame,
+    status: u16,
+    title: &'a str,
+    words: &'a str,
+    retry_after: Option<String>,
+    request_id: &'a str,
+}
+
+/// Title and words for an error: what happened, and what to do next. A page and a problem say the same.
+fn advice(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::BAD_REQUEST => (
+            "This form could not be read",
+            "Part of what the browser sent was missing, doubled or garbled. Nothing was changed. Go \
+             back, load the page again and send the form once more.",
+        ),
+        StatusCode::FORBIDDEN => (
+            "This came from another page",
+            "The form was not sent from a page of this site, so nothing was changed. Open the page \
+             here, and send the form from it.",
+        ),
+        StatusCode::NOT_FOUND => (
+            "There is no such page",
+            "The address may be mistyped, or the page has moved. Check it, or go on from the start \
+             page.",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "This page cannot be asked that way",
+            "Its address is there, but not for this kind of request. Nothing was changed. Go on from \
+             the start page.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "That is too much at once",
+            "What the browser sent is larger than any form of this site. Nothing was changed. Go \
+             back, shorten what you typed and send it again.",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "This kind of content is not taken",
+            "Forms of this site come as application/x-www-form-urlencoded. Nothing was changed. Send \
+             the form from a page of this site.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => (
+            "Too many tries",
+            "Too much was asked for this address, or from your network, in too short a time. Nothing \
+             was changed. Wait a little, then try again.",
+        ),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "Back in a moment",
+            "We cannot do this right now. What you asked for was not done; it is safe to try again.",
+        ),
+        _ => (
+            "Something went wrong here",
+            "The fault is ours, not yours, and it has been noted. What you asked for was not done. \
+             Try again; if it happens once more, tell us.",
+        ),
+    }
+}

@@ -1,0 +1,50 @@
+//! The headers on every answer: what a browser must never do with our pages.
+
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+
+use crate::config::Config;
+
+/// Nothing but our own stylesheet, script and images; forms go to ourselves; nobody frames us.
+const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                   connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const PERMISSIONS: &str =
+    "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()";
+
+/// Puts the set on an answer. What the answer brings itself stays: a token page refers to nobody at all,
+/// and a fingerprinted file may be kept.
+pub fn complete(headers: &mut HeaderMap, config: &Config) {
+    let mut put = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    put(CONTENT_SECURITY_POLICY, CSP);
+    put(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(REFERRER_POLICY, "same-origin");
+    put(HeaderName::from_static("permissions-policy"), PERMISSIONS);
+    put(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    put(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    put(CACHE_CONTROL, "no-store");
+    if config.public_url.is_https() {
+        put(STRICT_TRANSPORT_SECURITY, hsts(config));
+    }
+}
+
+/// Two years, as preload lists ask for.
+fn hsts(config: &Config) -> &'static str {
+    if config.hsts_include_subdomains {
+        "max-age=63072000; includeSubDomains"
+    } else {
+        "max-age=63072000"
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a request got no further, and the page that says so.
+//!
+//! A handler returns a [`Stop`]; it becomes an answer with a status and no body, and the front desk, which
+//! knows what the visitor reads best, writes the page or the `application/problem+json` (RFC 9457) into it.
+//! The page says what to do next and nothing of what went wrong inside.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub enum Stop {
+    /// Nobody is signed in here: first that, and then back to this path.
+    SignInFirst { next: String },
+    /// The form cannot be read.
+    Unreadable,
+    /// A POST that does not come from one of our pages.
+    CrossOrigin,
+    /// There is no such thing.
+    NotFound,
+    /// The form is too large.
+    TooLarge,
+    /// Not a form.
+    WrongType,
+    /// Too often; again after this long.
+    TooMany { wait: Duration },
+    /// Trouble of ours.
+    Trouble(Error),
+}
+
+/// What storage trouble asks a visitor to wait: it is mostly over by then.
+const RETRY_TROUBLE: Duration = Duration::from_secs(2);
+
+impl Stop {
+    /// Too often, as of now.
+    pub fn too_many(until: Timestamp, now: Timestamp) -> Self {
+        let wait = u64::try_from(until - now).unwrap_or(0);
+        Self::TooMany {
+            wait: Duration::from_millis(wait.max(1)),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { wait } => Some(*wait),
+            Self::Trouble(Error::Unavailable(_)) => Some(RETRY_TROUBLE),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Trouble(error)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trouble(error) => error.fmt(f),
+            other => write!(f, "{}", other.status_code()),
+        }
+    }
+}
+
+impl ResponseError for Stop {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::SignInFirst { .. } => StatusCode::SEE_OTHER,
+            Self::Unreadable => StatusCode::BAD_REQUEST,
+            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Trouble(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Trouble(error) = self {
+            tracing::error!(%error, "a request failed");
+        }
+        let mut response = HttpResponseBuilder::new(self.status_code());
+        if let Self::SignInFirst { next } = self {
+            let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            response.insert_header((LOCATION, format!("/sign-in?next={query}")));
+        }
+        if let Some(wait) = self.retry_after() {
+            let seconds = wait.as_millis().div_ceil(1000);
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        response.finish()
+    }
+}

@@ -1,0 +1,55 @@
+//! A POST comes from one of our own pages, or it is refused.
+//!
+//! `Sec-Fetch-Site` is the browser's own word and no page can forge it, so it alone decides where it is
+//! sent (whatever `Origin` says: pages that refer to nobody make it `null`). A browser too old for it is
+//! judged by `Origin`. With neither there is nothing to go by, and no browser of this decade sends
+//! neither. This covers signing in too: a stranger cannot sign a visitor into the stranger's account.
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, ResponseError};
+
+use crate::app::App;
+use crate::web::problem::Stop;
+
+/// Refuses, before any handler, whatever may change something and is not from our own origin.
+pub async fn guard(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if req.method() == Method::POST && !is_ours(req.request()) {
+        tracing::warn!("a POST from another origin was refused");
+        let refusal = Stop::CrossOrigin.error_response();
+        return Ok(req.into_response(refusal).map_into_right_body());
+    }
+    Ok(next.call(req).await?.map_into_left_body())
+}
+
+fn is_ours(req: &HttpRequest) -> bool {
+    let Some(app) = req.app_data::<Data<App>>() else {
+        return false;
+    };
+    let headers = req.headers();
+    match (
+        only(headers, "sec-fetch-site"),
+        only(headers, ORIGIN.as_str()),
+    ) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            !headers.contains_key("sec-fetch-site") && origin == app.config.public_url.as_str()
+        }
+        (None, None) => false,
+    }
+}
+
+/// The value of a header that was sent exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}

@@ -1,0 +1,195 @@
+//! The cookies beside the session: what this browser asked for, which accounts know it, and the link it
+//! is looking at.
+//!
+//! All are sealed under keys of their own, so that a visitor can neither read nor make one. A cookie that
+//! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
+//! one.
+
+use actix_web::HttpRequest;
+use actix_web::cookie::time::Duration as CookieAge;
+use actix_web::cookie::{Cookie, SameSite};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::links::Purpose;
+use crate::accounts::users::KnownAccount;
+use crate::app::App;
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::keys::Use;
+use crate::random::Token;
+
+/// The name of a cookie of ours: `doorpost`, with what `suffix` adds.
+pub fn name(config: &Config, suffix: &str) -> String {
+    let prefix = if config.public_url.is_https() {
+        "__Host-"
+    } else {
+        ""
+    };
+    format!("{prefix}doorpost{suffix}")
+}
+
+/// A kind of cookie: its name's end, its key, its age.
+trait Sealed: Serialize + DeserializeOwned + Default {
+    const SUFFIX: &'static str;
+    const KEY: Use;
+    /// In seconds.
+    const MAX_AGE: i64;
+}
+
+fn read<T: Sealed>(req: &HttpRequest, app: &App) -> T {
+    req.cookie(&name(&app.config, T::SUFFIX))
+        .and_then(|cookie| URL_SAFE_NO_PAD.decode(cookie.value()).ok())
+        .and_then(|sealed| app.keys.open(T::KEY, &sealed))
+        .and_then(|plain| serde_json::from_slice(&plain).ok())
+        .unwrap_or_default()
+}
+
+fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
+    let plain = serde_json::to_vec(value).map_err(Error::internal)?;
+    let sealed = app.keys.seal(T::KEY, &plain)?;
+    let cookie = Cookie::build(name(&app.config, T::SUFFIX), URL_SAFE_NO_PAD.encode(sealed));
+    Ok(cookie
+        .path("/")
+        .http_only(true)
+        .secure(app.config.public_url.is_https())
+        .same_site(SameSite::Lax)
+        .max_age(CookieAge::seconds(T::MAX_AGE))
+        .finish())
+}
+
+/// What this browser asked for: its last three asks, newest first.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Asked(Vec<Ask>);
+
+/// One ask, as the browser that made it remembers it. The `next` lives here and never in a mail.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Ask {
+    pub id: String,
+    pub email: String,
+    /// The form that asked, which can ask again.
+    pub route: String,
+    pub next: Option<String>,
+    pub shared: bool,
+    pub at: Timestamp,
+    pub again_at: Timestamp,
+}
+
+impl Sealed for Asked {
+    const SUFFIX: &'static str = "_asked";
+    const KEY: Use = Use::AskedCookie;
+    const MAX_AGE: i64 = 2 * 24 * 60 * 60;
+}
+
+impl Asked {
+    /// What this browser brings.
+    pub fn of(req: &HttpRequest, app: &App) -> Self {
+        read(req, app)
+    }
+
+    /// The newest ask: the only one whose code is taken.
+    pub fn newest(&self) -> Option<&Ask> {
+        self.0.first()
+    }
+
+    /// The ask with this id, if this browser made it.
+    pub fn find(&self, id: &str) -> Option<&Ask> {
+        self.0.iter().find(|ask| ask.id == id)
+    }
+
+    /// The newest ask for this address.
+    pub fn newest_for(&self, email: &str) -> Option<&Ask> {
+        self.0.iter().find(|ask| ask.email == email)
+    }
+
+    /// How many of its asks were for this address.
+    pub fn count_for(&self, email: &str) -> usize {
+        self.0.iter().filter(|ask| ask.email == email).count()
+    }
+
+    /// The cookie with one more ask in it; one with the same id takes the older one's place.
+    pub fn with(&self, ask: Ask, app: &App) -> Result<Cookie<'static>> {
+        let older = self.0.iter().filter(|older| older.id != ask.id).cloned();
+        let asks = std::iter::once(ask.clone()).chain(older).take(3).collect();
+        write(app, &Self(asks))
+    }
+}
+
+/// The accounts that signed in here fully; one year.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Known(Vec<KnownAccount>);
+
+impl Sealed for Known {
+    const SUFFIX: &'static str = "_known";
+    const KEY: Use = Use::KnownCookie;
+    const MAX_AGE: i64 = 365 * 24 * 60 * 60;
+}
+
+impl Known {
+    /// What this browser brings, as far as it is not older than a year whatever the browser did.
+    pub fn of(req: &HttpRequest, app: &App) -> Self {
+        let Self(mut accounts) = read(req, app);
+        let oldest = app.clock.now() - Self::MAX_AGE * 1000;
+        accounts.retain(|known| known.since >= oldest);
+        Self(accounts)
+    }
+
+    /// The accounts that know this browser, to be compared with what they say themselves.
+    pub fn accounts(&self) -> &[KnownAccount] {
+        &self.0
+    }
+
+    /// The cookie of a browser in which this account has just signed in.
+    pub fn with(&self, user_id: &str, now: Timestamp, app: &App) -> Result<Cookie<'static>> {
+        let others = self.0.iter().filter(|known| known.user_id != user_id);
+        let signed_in = KnownAccount {
+            user_id: user_id.to_owned(),
+            since: now,
+        };
+        let accounts = std::iter::once(signed_in)
+            .chain(others.cloned())
+            .take(8)
+            .collect();
+        write(app, &Self(accounts))
+    }
+}
+
+/// The link this browser is looking at: it carries the token from the first look, whose address holds it,
+/// to the page with the form.
+#[derive(Default, Serialize, Deserialize)]
+pub struct LookedAt {
+    purpose: String,
+    token: String,
+    until: Timestamp,
+}
+
+impl Sealed for LookedAt {
+    const SUFFIX: &'static str = "_link";
+    const KEY: Use = Use::LinkCookie;
+    const MAX_AGE: i64 = 10 * 60;
+}
+
+impl LookedAt {
+    /// The cookie for a look at this link.
+    pub fn cookie(app: &App, purpose: Purpose, token: &Token) -> Result<Cookie<'static>> {
+        let until = app.clock.now() + millis(std::time::Duration::from_secs(600));
+        write(
+            app,
+            &Self {
+                purpose: purpose.name().to_owned(),
+                token: token.reveal().to_owned(),
+                until,
+            },
+        )
+    }
+
+    /// The token of the link of this purpose that this browser looked at last.
+    pub fn token(req: &HttpRequest, app: &App, purpose: Purpose) -> Option<Token> {
+        let looked: Self = read(req, app);
+        let fits = looked.purpose == purpose.name() && looked.until > app.clock.now();
+        fits.then(|| Token::parse(&looked.token)).flatten()
+    }
+}

@@ -1,0 +1,139 @@
+//! The session cookie: sealed and set by actix-session, with the two things it does not do.
+//!
+//! It holds the session's token and nothing else; what the session may do is in the database. It is set
+//! only when the token changes and at sign-out. A dead or unknown token is ignored and never cleared, lest
+//! a second tab wipe the session that another has just begun.
+
+use actix_session::config::{CookieContentSecurity, PersistentSession};
+use actix_session::storage::CookieSessionStore;
+use actix_session::{Session as Carried, SessionMiddleware};
+use actix_web::body::MessageBody;
+use actix_web::cookie::time::Duration as CookieAge;
+use actix_web::cookie::{Cookie, CookieJar, Key, SameSite};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
+
+use crate::app::App;
+use crate::error::{Error as Trouble, Result};
+use crate::keys::Use;
+use crate::random::Token;
+use crate::web::sealed_cookies;
+
+/// Where the token is, in what actix-session carries.
+const TOKEN: &str = "token";
+
+/// actix-session over this deployment's current key.
+pub fn middleware(app: &App) -> SessionMiddleware<CookieSessionStore> {
+    let (key, _) = app.keys.cookie_keys(Use::SessionCookie);
+    let lifetime = i64::try_from(app.config.session_lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+    SessionMiddleware::builder(CookieSessionStore::default(), key)
+        .cookie_name(sealed_cookies::name(&app.config, ""))
+        .cookie_content_security(CookieContentSecurity::Private)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_secure(app.config.public_url.is_https())
+        .cookie_http_only(true)
+        .session_lifecycle(PersistentSession::default().session_ttl(CookieAge::seconds(lifetime)))
+        .build()
+}
+
+/// The token this browser brings, whatever it is still good for.
+pub fn token(carried: &Carried) -> Option<Token> {
+    let text: String = carried.get(TOKEN).ok().flatten()?;
+    Token::parse(&text)
+}
+
+/// Hands the browser the token of a session that has just begun.
+pub fn hand_over(carried: &Carried, token: &Token) -> Result<()> {
+    carried.renew();
+    carried
+        .insert(TOKEN, token.reveal())
+        .map_err(Trouble::internal)
+}
+
+/// Takes the cookie back, at sign-out.
+pub fn take_back(carried: &Carried) {
+    carried.purge();
+}
+
+/// Marks an answer whose session ends with the browser.
+pub struct EndsWithBrowser;
+
+/// What actix-session does not do: a cookie under an old key still opens, and the cookie of a shared
+/// computer has no age.
+pub async fn mend(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> std::result::Result<ServiceResponse<impl MessageBody>, Error> {
+    reseal_under_current_key(&mut req);
+    let mut res = next.call(req).await?;
+    if res.request().extensions().contains::<EndsWithBrowser>() {
+        let_end_with_browser(&mut res);
+    }
+    Ok(res)
+}
+
+fn reseal_under_current_key(req: &mut ServiceRequest) {
+    let Some(app) = req.app_data::<Data<App>>() else {
+        return;
+    };
+    let (current, old) = app.keys.cookie_keys(Use::SessionCookie);
+    if old.is_empty() {
+        return;
+    }
+    let name = sealed_cookies::name(&app.config, "");
+    let Some(cookie) = req.cookie(&name) else {
+        return;
+    };
+    if open(&cookie, &current).is_some() {
+        return;
+    }
+    let Some(plain) = old.iter().find_map(|key| open(&cookie, key)) else {
+        return;
+    };
+    let mut jar = CookieJar::new();
+    jar.private_mut(&current).add(plain);
+    let resealed = jar.get(&name).map(|cookie| cookie.encoded().to_string());
+    if let Some(value) = resealed.and_then(|pair| HeaderValue::try_from(pair).ok()) {
+        // actix-session takes the first cookie of its name.
+        let brought: Vec<HeaderValue> = req.headers().get_all(COOKIE).cloned().collect();
+        let headers = req.headers_mut();
+        headers.insert(COOKIE, value);
+        for others in brought {
+            headers.append(COOKIE, others);
+        }
+    }
+}
+
+fn open(cookie: &Cookie<'static>, key: &Key) -> Option<Cookie<'static>> {
+    let mut jar = CookieJar::new();
+    jar.add_original(cookie.clone());
+    jar.private(key).get(cookie.name())
+}
+
+fn let_end_with_browser<B>(res: &mut ServiceResponse<B>) {
+    let Some(app) = res.request().app_data::<Data<App>>() else {
+        return;
+    };
+    let ours = format!("{}=", sealed_cookies::name(&app.config, ""));
+    let headers = res.headers_mut();
+    let cookies: Vec<HeaderValue> = headers.remove(SET_COOKIE).collect();
+    for cookie in cookies {
+        let ageless = cookie
+            .to_str()
+            .ok()
+            .filter(|text| text.starts_with(&ours))
+            .and_then(|text| HeaderValue::try_from(without_age(text)).ok());
+        headers.append(SET_COOKIE, ageless.unwrap_or(cookie));
+    }
+}
+
+fn without_age(cookie: &str) -> String {
+    let kept: Vec<&str> = cookie
+        .split("; ")
+        .filter(|part| !part.starts_with("Max-Age=") && !part.starts_with("Expires="))
+        .collect();
+    kept.join("; ")
+}

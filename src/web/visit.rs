@@ -1,0 +1,234 @@
+//! Who stands at the desk.
+//!
+//! A handler's signature says who may call it: [`Visit`] lets everybody in and knows who they are;
+//! [`SignedIn`] sends a stranger to sign in first, and back.
+
+use std::pin::Pin;
+
+use actix_session::{Session as Carried, SessionExt};
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
+use crate::accounts::limits::Network;
+use crate::accounts::sessions::{self, Session, Whereabouts};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::random::{Token, TokenHash};
+use crate::web::client;
+use crate::web::front_desk::AskedByHead;
+use crate::web::next::Next;
+use crate::web::page::Frame;
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::{Asked, Known};
+use crate::web::session_cookie;
+
+/// One visitor's request, as far as handlers care.
+pub struct Visit {
+    pub app: Data<App>,
+    /// The living session of this browser.
+    pub session: Option<Session>,
+    pub req: HttpRequest,
+    carried: Carried,
+    token: Option<Token>,
+}
+
+impl FromRequest for Visit {
+    type Error = Stop;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let req = req.clone();
+        Box::pin(async move {
+            let app = app_of(&req)?;
+            let carried = req.get_session();
+            let token = session_cookie::token(&carried);
+            let session = match &token {
+                Some(token) => living(&app, token).await?,
+                None => None,
+            };
+            let visit = Self {
+                app,
+                session,
+                req,
+                carried,
+                token,
+            };
+            visit.note_seen();
+            Ok(visit)
+        })
+    }
+}
+
+fn app_of(req: &HttpRequest) -> Result<Data<App>, Stop> {
+    req.app_data::<Data<App>>()
+        .cloned()
+        .ok_or_else(|| Stop::Trouble(crate::error::Error::internal("no app is configured")))
+}
+
+async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Stop> {
+    let config = app.config.clone();
+    let hash = token.hash();
+    Ok(app
+        .read(move |tx| sessions::find(tx, &config, &hash))
+        .await?)
+}
+
+impl Visit {
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// What the layout shows.
+    pub fn frame(&self) -> Frame {
+        Frame {
+            signed_in: self.session.as_ref().map(|session| session.email.clone()),
+        }
+    }
+
+    /// What this browser asked for.
+    pub fn asked(&self) -> Asked {
+        Asked::of(&self.req, &self.app)
+    }
+
+    /// The accounts that know this browser.
+    pub fn known(&self) -> Known {
+        Known::of(&self.req, &self.app)
+    }
+
+    /// The network the visitor comes from.
+    pub fn network(&self) -> Network {
+        Network::of(client::address(&self.req, &self.app.config.trusted_proxies))
+    }
+
+    /// Where the visitor stands, for the account's owner to recognise.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            ip: self.network().ip.to_string(),
+            browser: client::browser(&self.req),
+        }
+    }
+
+    /// What actix-session carries for this browser.
+    pub fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// The session token this browser brings, living or not, as its hash.
+    pub fn token_hash(&self) -> Option<TokenHash> {
+        self.token.as_ref().map(Token::hash)
+    }
+
+    /// Whether a person clicked: a GET that navigates a whole tab, from any site (webmail is another
+    /// site). Frames, fetches, prefetches and HEAD are not clicks.
+    pub fn is_click(&self) -> bool {
+        let asked_by_head = self.req.extensions().contains::<AskedByHead>();
+        !asked_by_head && navigates(self.req.headers())
+    }
+
+    /// Writes down, seldom and beside the answer, that the session is in use.
+    fn note_seen(&self) {
+        let Some(session) = &self.session else { return };
+        if !session.wants_touch(self.now(), &self.app.config) {
+            return;
+        }
+        let (app, id, at) = (self.app.clone(), session.id.clone(), self.whereabouts());
+        actix_web::rt::spawn(async move {
+            let seen = app.transaction(move |tx| sessions::touch(tx, &id, &at));
+            if let Err(error) = seen.await {
+                tracing::warn!(%error, "a session's use was not written down");
+            }
+        });
+    }
+}
+
+fn navigates(headers: &HeaderMap) -> bool {
+    let says = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let fetched = match (says("sec-fetch-mode"), says("sec-fetch-dest")) {
+        (None, None) => false,
+        (mode, dest) => mode != Some(b"navigate") || dest != Some(b"document"),
+    };
+    let prefetched = ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
+        headers.get_all(*name).any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            value.windows(8).any(|word| word == b"prefetch")
+                || value.windows(9).any(|word| word == b"prerender")
+        })
+    });
+    !fetched && !prefetched
+}
+
+/// Somebody is signed in; a stranger is sent to sign in first, and comes back.
+pub struct SignedIn {
+    pub visit: Visit,
+    pub session: Session,
+}
+
+impl FromRequest for SignedIn {
+    type Error = Stop;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let visit = Visit::from_request(req, payload);
+        Box::pin(async move {
+            let visit = visit.await?;
+            match visit.session.clone() {
+                Some(session) => Ok(Self { visit, session }),
+                None => Err(Stop::SignInFirst {
+                    next: way_back(&visit.req),
+                }),
+            }
+        })
+    }
+}
+
+/// A page can be gone back to; what was sent to a route that only takes POST cannot.
+fn way_back(req: &HttpRequest) -> String {
+    let page = req.uri().path_and_query();
+    match page {
+        Some(page) if req.method() == Method::GET => page.as_str().to_owned(),
+        _ => Next::DEFAULT.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn only_a_navigation_of_a_whole_tab_is_a_click() {
+        let clicks = |headers: &[(&'static str, &'static str)]| {
+            let mut req = TestRequest::default();
+            for header in headers {
+                req = req.append_header(*header);
+            }
+            navigates(req.to_http_request().headers())
+        };
+        let navigate = ("sec-fetch-mode", "navigate");
+        let document = ("sec-fetch-dest", "document");
+        assert!(clicks(&[]));
+        assert!(clicks(&[navigate, document]));
+        assert!(clicks(&[
+            navigate,
+            document,
+            ("sec-fetch-site", "cross-site")
+        ]));
+        assert!(!clicks(&[navigate]));
+        assert!(!clicks(&[navigate, ("sec-fetch-dest", "iframe")]));
+        assert!(!clicks(&[
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty")
+        ]));
+        assert!(!clicks(&[
+            navigate,
+            document,
+            ("sec-purpose", "prefetch;prerender")
+        ]));
+        assert!(!clicks(&[navigate, document, ("purpose", "Prefetch")]));
+        assert!(!clicks(&[("x-moz", "prefetch")]));
+    }
+}
