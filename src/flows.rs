@@ -1,0 +1,27 @@
+//! The verbs. One story, one file: what it promises, its URLs, its handlers in the order a visitor meets
+//! them, its rules, its pages. A story uses everything below it and no other story.
+
+use actix_web::HttpResponse;
+use actix_web::web::ServiceConfig;
+
+use crate::web::problem::Stop;
+
+pub mod account;
+pub mod confirm_email;
+pub mod dev_inbox;
+pub mod register;
+pub mod sign_in;
+pub mod sign_out;
+
+/// What a handler gives: an answer, or why there is none.
+pub type Answer = Result<HttpResponse, Stop>;
+
+/// Every story's URLs.
+pub fn configure(cfg: &mut ServiceConfig) {
+    register::configure(cfg);
+    sign_in::configure(cfg);
+    confirm_email::configure(cfg);
+    sign_out::configure(cfg);
+    account::configure(cfg);
+    dev_inbox::configure(cfg);
+}

@@ -1,0 +1,45 @@
+//! Register: somebody types an address, and a link goes there.
+//!
+//! No account comes of it yet: that begins when the link proves the address (see
+//! [`confirm_email`](super::confirm_email)). A member who registers is mailed a sign-in link, and sees what a
+//! stranger sees.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+
+use crate::flows::Answer;
+use crate::web::ask_form::{self, AskForm, AskView};
+use crate::web::form::Form;
+use crate::web::page::{Frame, page, page_with};
+use crate::web::visit::Visit;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/register").get(show).post(ask));
+}
+
+async fn show(visit: Visit) -> Answer {
+    let form = AskView::empty(&visit)?;
+    let frame = visit.frame();
+    Ok(page(&AskPage { frame, form })?)
+}
+
+async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
+    match ask_form::submit(&visit, form, "/register").await? {
+        Ok(sent) => Ok(sent),
+        Err(form) => {
+            let frame = visit.frame();
+            Ok(page_with(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &AskPage { frame, form },
+            )?)
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "register/ask.html")]
+struct AskPage {
+    frame: Frame,
+    form: AskView,
+}

@@ -1,0 +1,274 @@
+//! Sign in: by the link in a mail, or by the code beside it.
+//!
+//! The page that asks is the same for everybody, and so is the page that waits. In the browser that asked, a
+//! click on the link signs in by itself, as the callback of an OAuth provider does; anywhere else the link
+//! leads to a page that wants to know where it was sent. The code is taken only in the browser that asked,
+//! only for its newest ask, and only five times.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::accounts::limits::{self, Verdict};
+use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
+use crate::accounts::sessions::AuthMethod;
+use crate::clock::Timestamp;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::random::Code;
+use crate::web::ask_form::{self, AskForm, AskView};
+use crate::web::entrance::{self, Arrival, Entered};
+use crate::web::form::{self, Form};
+use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
+use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::Ask;
+use crate::web::visit::Visit;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/sign-in").get(show).post(ask))
+        .service(web::resource("/sign-in/sent").get(wait))
+        .service(web::resource("/sign-in/code").post(enter_code))
+        .service(
+            web::resource(Purpose::SignIn.route())
+                .get(open_link)
+                .post(use_link),
+        );
+}
+
+async fn show(visit: Visit) -> Answer {
+    let form = AskView::empty(&visit)?;
+    let frame = visit.frame();
+    Ok(page(&AskPage { frame, form })?)
+}
+
+async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
+    match ask_form::submit(&visit, form, "/sign-in").await? {
+        Ok(sent) => Ok(sent),
+        Err(form) => {
+            let frame = visit.frame();
+            Ok(page_with(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &AskPage { frame, form },
+            )?)
+        }
+    }
+}
+
+/// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; a
+/// stranger's cookie is all it looks at.
+async fn wait(visit: Visit) -> Answer {
+    let asked = visit.asked();
+    let newest = asked.newest();
+    let signed_in = visit.session.as_ref().zip(newest);
+    if let Some((_, ask)) = signed_in.filter(|(session, ask)| session.created_at >= ask.at) {
+        return Ok(see_other(&link_page::next_of(Some(ask))).finish());
+    }
+    let query = form::pairs(visit.req.query_string().as_bytes())?;
+    let holds_still = query.contains_key("still");
+    let sent = SentPage {
+        holds_still,
+        ..SentPage::of(&visit, newest)
+    };
+    Ok(page(&sent)?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CodeForm {
+    code: String,
+}
+
+async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
+    let asked = visit.asked();
+    let Some(ask) = asked.newest().cloned() else {
+        return sent_again(&visit, None, Some(NO_ASK), false);
+    };
+    if form.code.trim().is_empty() {
+        return sent_again(&visit, Some(&ask), Some(EMPTY_CODE), false);
+    }
+    let (arrival, shared) = (Arrival::of(&visit), ask.shared);
+    let (app, network) = (visit.app.clone(), visit.network());
+    let (ask_id, code) = (ask.id.clone(), Code::parse(&form.code));
+    let outcome = visit
+        .app
+        .transaction(move |tx| {
+            let tried = links::try_code(tx, &app.keys, &ask_id, code.as_ref())?;
+            let ended = match tried {
+                CodeTried::Right(proof) => {
+                    let method = AuthMethod::EmailCode;
+                    let entered = entrance::enter(tx, &proof, method, &arrival, shared)?;
+                    return Ok(entered.map_or(CodeOutcome::Wrong { ended: true }, CodeOutcome::In));
+                }
+                CodeTried::Wrong { ended } => ended,
+                CodeTried::Ended => true,
+            };
+            Ok(
+                match limits::count_all(tx, &app.config, &network.guessing())? {
+                    Verdict::Allowed => CodeOutcome::Wrong { ended },
+                    Verdict::Refused { until } => CodeOutcome::TooMany { until },
+                },
+            )
+        })
+        .await?;
+    match outcome {
+        CodeOutcome::In(entered) => {
+            entrance::welcome(&visit, &entered, &link_page::next_of(Some(&ask)))
+        }
+        CodeOutcome::Wrong { ended: true } => sent_again(&visit, Some(&ask), None, true),
+        CodeOutcome::Wrong { ended: false } => {
+            sent_again(&visit, Some(&ask), Some(WRONG_CODE), false)
+        }
+        CodeOutcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+    }
+}
+
+enum CodeOutcome {
+    In(Entered),
+    Wrong { ended: bool },
+    TooMany { until: Timestamp },
+}
+
+const NO_ASK: &str = "This browser did not ask for a code. Ask for a new message here first.";
+const EMPTY_CODE: &str = "Type the code from the message: 8 letters.";
+const WRONG_CODE: &str =
+    "This code is not right. Look at the newest message and type its 8 letters again.";
+
+fn sent_again(
+    visit: &Visit,
+    ask: Option<&Ask>,
+    code_error: Option<&'static str>,
+    code_ended: bool,
+) -> Answer {
+    let sent = SentPage {
+        code_error,
+        code_ended,
+        ..SentPage::of(visit, ask)
+    };
+    Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &sent)?)
+}
+
+async fn open_link(visit: Visit) -> Answer {
+    match link_page::look(&visit, Purpose::SignIn).await? {
+        Looked::InAddress(seen) => match seen.asked.clone() {
+            Some(ask) if seen.somebody_else.is_none() && visit.is_click() => {
+                click(&visit, seen, &ask).await
+            }
+            _ => link_page::to_clean_page(&visit, Purpose::SignIn, &seen),
+        },
+        Looked::OnPage(seen) => show_link(&visit, StatusCode::OK, LinkView::of(&seen)),
+        Looked::Answered(answer) => Ok(answer),
+    }
+}
+
+/// A person clicked, in the browser that asked: nothing more is needed. Whoever lost the race against
+/// another use of the link gets the page that looks again.
+async fn click(visit: &Visit, seen: Seen, ask: &Ask) -> Answer {
+    let (arrival, shared) = (Arrival::of(visit), ask.shared);
+    let entered = visit
+        .app
+        .transaction(
+            move |tx| match links::consume(tx, &seen.token, Purpose::SignIn)? {
+                Some(proof) => let_in(tx, &proof, &arrival, shared),
+                None => Ok(None),
+            },
+        )
+        .await?;
+    match entered {
+        Some(entered) => {
+            let next = link_page::next_of(Some(ask));
+            entrance::welcome(visit, &entered, &next).map(confidential)
+        }
+        None => link_page::gone(visit, Purpose::SignIn),
+    }
+}
+
+async fn use_link(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
+    let arrival = Arrival::of(&visit);
+    let submitted = link_page::submit(&visit, form, Purpose::SignIn, move |tx, proof, asked| {
+        let_in(tx, proof, &arrival, asked.is_some_and(|ask| ask.shared))
+    });
+    match submitted.await? {
+        Submitted::Done { effect, next } => {
+            entrance::welcome(&visit, &effect, &next).map(confidential)
+        }
+        Submitted::Again(view) => show_link(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Answered(answer) => Ok(answer),
+    }
+}
+
+fn let_in(
+    tx: &mut Tx,
+    proof: &Consumed,
+    arrival: &Arrival,
+    shared: bool,
+) -> Result<Option<Entered>> {
+    entrance::enter(tx, proof, AuthMethod::EmailLink, arrival, shared)
+}
+
+fn show_link(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visit.frame();
+    Ok(confidential(page_with(status, &LinkPage { frame, link })?))
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/ask.html")]
+struct AskPage {
+    frame: Frame,
+    form: AskView,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/sent.html")]
+struct SentPage {
+    frame: Frame,
+    asked: Option<SentTo>,
+    code_error: Option<&'static str>,
+    code_ended: bool,
+    /// Without JavaScript the page loads itself again; not while a code is being typed.
+    holds_still: bool,
+    dev_inbox: bool,
+}
+
+struct SentTo {
+    email: String,
+    route: String,
+    next: Option<String>,
+    shared: bool,
+    again_in_seconds: u64,
+}
+
+impl SentPage {
+    fn of(visit: &Visit, ask: Option<&Ask>) -> Self {
+        Self {
+            frame: visit.frame(),
+            asked: ask.map(|ask| SentTo::of(ask, visit.now())),
+            code_error: None,
+            code_ended: false,
+            holds_still: false,
+            dev_inbox: visit.app.config.has_dev_inbox(),
+        }
+    }
+}
+
+impl SentTo {
+    fn of(ask: &Ask, now: Timestamp) -> Self {
+        let wait = u64::try_from(ask.again_at - now).unwrap_or(0);
+        Self {
+            email: ask.email.clone(),
+            route: ask.route.clone(),
+            next: ask.next.clone(),
+            shared: ask.shared,
+            again_in_seconds: wait.div_ceil(1000),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/link.html")]
+struct LinkPage {
+    frame: Frame,
+    link: LinkView,
+}

@@ -1,0 +1,39 @@
+//! The log: one line per event, as text or as JSON.
+//!
+//! `RUST_LOG` chooses what of ours is shown. It cannot raise the crates beneath us above `info`: some would
+//! log headers, bodies or SQL there, and with them tokens.
+
+use std::io::IsTerminal;
+
+use doorpost::config::{Config, LogFormat};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts the log for this process.
+pub fn start(config: &Config) {
+    let chosen = EnvFilter::new(&config.rust_log);
+    let lines = match config.log_format {
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(std::io::stdout().is_terminal())
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer().json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(
+            lines
+                .with_filter(filter_fn(is_harmless))
+                .with_filter(chosen),
+        )
+        .init();
+}
+
+/// actix-session warns of each cookie that does not open, which any visitor can send at will.
+fn is_harmless(event: &Metadata<'_>) -> bool {
+    let target = event.target();
+    if target.starts_with("actix_session") {
+        return *event.level() <= Level::ERROR;
+    }
+    target.starts_with("doorpost") || *event.level() <= Level::INFO
+}

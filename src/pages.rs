@@ -1,0 +1,42 @@
+//! The pages that are not about signing in: the home page, and one for members. Yours start here.
+//!
+//! A handler that takes [`Visit`] is for everybody and knows who they are; one that takes [`SignedIn`] is for
+//! members, and sends a stranger to sign in and back. A page of your own is a handler like [`members`], a
+//! template like `templates/pages/members.html` and a line in [`configure`]; nothing else has to change.
+
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+
+use crate::accounts::sessions::Session;
+use crate::flows::Answer;
+use crate::web::page::{Frame, page};
+use crate::web::visit::{SignedIn, Visit};
+
+/// The URLs of these pages.
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/").get(home))
+        .service(web::resource("/members").get(members));
+}
+
+async fn home(visit: Visit) -> Answer {
+    let frame = visit.frame();
+    Ok(page(&HomePage { frame })?)
+}
+
+async fn members(SignedIn { visit, session }: SignedIn) -> Answer {
+    let frame = visit.frame();
+    Ok(page(&MembersPage { frame, session })?)
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "pages/members.html")]
+struct MembersPage {
+    frame: Frame,
+    session: Session,
+}

@@ -1,0 +1,91 @@
+//! How Doorpost is served: which desk a request passes, on which sockets, until when.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App as Actix, HttpServer};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::mail::delivery;
+use crate::web::{assets, front_desk, same_origin, session_cookie};
+use crate::{flows, health, pages};
+
+/// A client has this long to send its head: slow senders hold a socket and nothing else.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Between two requests on one connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// What is under way at SIGTERM may take this long to finish.
+const FINISH: Duration = Duration::from_secs(30);
+
+/// Connections one worker holds at once; more wait in the listen queue.
+const CONNECTIONS: usize = 4_096;
+
+/// Everything a request may reach, around one [`App`].
+///
+/// The front desk stands before all of it. Static files and the health routes do without a session; what
+/// visitors use is behind the same-origin check and the session cookie.
+pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> {
+    let data = Data::new(app);
+    let server = HttpServer::new(move || {
+        let session = session_cookie::middleware(&data);
+        Actix::new()
+            .app_data(data.clone())
+            .wrap(from_fn(front_desk::attend))
+            .configure(assets::configure)
+            .configure(health::configure)
+            .service(
+                web::scope("")
+                    .wrap(session)
+                    .wrap(from_fn(session_cookie::mend))
+                    .wrap(from_fn(same_origin::guard))
+                    .configure(pages::configure)
+                    .configure(flows::configure),
+            )
+    });
+    Ok(server
+        .workers(workers)
+        .client_request_timeout(HEAD_DEADLINE)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(CONNECTIONS)
+        .shutdown_timeout(FINISH.as_secs())
+        .listen(listener)
+        .map_err(Error::internal)?
+        .run())
+}
+
+/// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
+pub async fn serve(app: App) -> Result<()> {
+    let migrated = app.db.clone();
+    let applied = web::block(move || migrated.migrate())
+        .await
+        .map_err(Error::internal)??;
+    if !applied.is_empty() {
+        tracing::info!(?applied, "migrated");
+    }
+    let listener = TcpListener::bind(app.config.bind_address)
+        .map_err(|error| Error::internal(format!("{}: {error}", app.config.bind_address)))?;
+    let mail = delivery::start(app.clone())?;
+    announce(&app);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let served = build(app, listener, workers)?.await;
+    let stopped = web::block(move || mail.stop()).await;
+    served.map_err(Error::internal)?;
+    stopped.map_err(Error::internal)
+}
+
+fn announce(app: &App) {
+    let site = app.config.public_url.as_str();
+    tracing::info!(listening = %app.config.bind_address, "Doorpost is at {site}");
+    if app.config.has_dev_inbox() {
+        tracing::info!("its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)");
+    }
+    if !app.config.public_url.is_https() {
+        tracing::warn!("plain http: cookies are not Secure; fine on this machine and nowhere else");
+    }
+}
