@@ -1,0 +1,325 @@
+//! A whole Doorpost on a free port: the real server, the real mail worker, a database of its own, and a
+//! clock that stands until the story moves it.
+
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use doorpost::app::App;
+use doorpost::clock::{Clock, Timestamp};
+use doorpost::config::Config;
+use doorpost::mail::delivery::{self, Worker};
+use doorpost::mail::outbox;
+use doorpost::random::{self, Code};
+use doorpost::server;
+use tempfile::TempDir;
+
+use super::Visitor;
+
+/// When every story begins: 22 November 2026, 00:00 UTC.
+const BEGINNING: Timestamp = 1_795_305_600_000;
+
+/// Mail that is not there after this long does not come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which database a story is told on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// A running Doorpost.
+pub struct House {
+    pub app: App,
+    pub clock: Clock,
+    pub url: String,
+    server: ServerHandle,
+    worker: Option<Worker>,
+    store: Store,
+}
+
+/// Where the data is, until the last house on it is gone.
+#[derive(Clone)]
+struct Store {
+    url: String,
+    secret_key: String,
+    _kept: std::sync::Arc<Kept>,
+}
+
+enum Kept {
+    Folder(#[expect(dead_code, reason = "kept for its drop")] TempDir),
+    PostgresDatabase(String),
+}
+
+impl House {
+    /// With everything as it is by default, and limits on the network out of the way of stories that are
+    /// not about them.
+    pub async fn new(db: Database) -> Self {
+        Self::with(db, &[]).await
+    }
+
+    /// With these variables set.
+    pub async fn with(db: Database, variables: &[(&str, &str)]) -> Self {
+        let store = Store::make(db).await;
+        Self::open(store, Clock::stopped_at(BEGINNING), variables)
+    }
+
+    /// Another node on the same database, with the same key, clock and settings.
+    pub fn second_node(&self, variables: &[(&str, &str)]) -> Self {
+        Self::open(self.store.clone(), self.clock.clone(), variables)
+    }
+
+    fn open(store: Store, clock: Clock, variables: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let mut settings = vec![
+            ("DATABASE_URL", store.url.as_str()),
+            ("SECRET_KEY", store.secret_key.as_str()),
+            ("PUBLIC_URL", url.as_str()),
+            ("TRUSTED_PROXIES", "127.0.0.1"),
+            ("LIMIT_MAIL_PER_NETWORK", "off"),
+        ];
+        settings.retain(|(name, _)| !variables.iter().any(|(chosen, _)| chosen == name));
+        settings.extend(variables);
+        let config = Config::from_environment(settings).unwrap();
+        let app = App::new(config, clock.clone()).unwrap();
+        app.db.migrate().unwrap();
+        let worker = delivery::start(app.clone()).unwrap();
+        let server = serve(app.clone(), listener);
+        Self {
+            app,
+            clock,
+            url,
+            server,
+            worker: Some(worker),
+            store,
+        }
+    }
+
+    /// Somebody with a browser of their own.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(&self.url)
+    }
+
+    /// Somebody who has an account and is signed in by link.
+    pub async fn member(&self, address: &str) -> Visitor {
+        let member = self.visitor();
+        member.ask("/register", address).await.sees_inbox_page();
+        let link = self.mail_to(address).await.link;
+        member.confirm(&link).await;
+        self.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+        member
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The only mail to this address so far, or the newest of several; waits until there is one.
+    pub async fn mail_to(&self, address: &str) -> Mail {
+        self.mails_to(address, 1).await.remove(0)
+    }
+
+    /// The mail to this address, newest first; waits until there are at least so many.
+    pub async fn mails_to(&self, address: &str, at_least: usize) -> Vec<Mail> {
+        let began = Instant::now();
+        loop {
+            let mails = self.sent_to(address).await;
+            if mails.len() >= at_least {
+                return mails;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{address} has {} mails, not {at_least}",
+                mails.len()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The mail that was sent to this address, newest first, once nothing waits any more.
+    pub async fn all_mail_to(&self, address: &str) -> Vec<Mail> {
+        let began = Instant::now();
+        while self.waiting().await > 0 {
+            assert!(began.elapsed() < PATIENCE, "mail still waits");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.sent_to(address).await
+    }
+
+    async fn sent_to(&self, address: &str) -> Vec<Mail> {
+        let app = self.app.clone();
+        let address = address.to_owned();
+        let read = self.app.read(move |tx| {
+            let mails = outbox::inbox(tx, 1000)?;
+            Ok(mails
+                .into_iter()
+                .filter(|mail| mail.email == address)
+                .map(|mail| Mail::from(app.outbox.open(mail.body.as_deref()).unwrap()))
+                .collect())
+        });
+        read.await.unwrap()
+    }
+
+    async fn waiting(&self) -> i64 {
+        self.count("SELECT count(*) AS n FROM outbox WHERE state = 'queued'")
+            .await
+    }
+
+    /// What a query that counts finds in the database: `SELECT count(*) AS n …`.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        use diesel::prelude::*;
+        use diesel::sql_types::BigInt;
+        use doorpost::db::Connection;
+
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let counted = self.app.read(move |tx| {
+            let query = diesel::sql_query(query);
+            let counted: Count = match tx.conn {
+                Connection::Postgres(conn) => query.get_result(conn)?,
+                Connection::Sqlite(conn) => query.get_result(conn)?,
+            };
+            Ok(counted.n)
+        });
+        counted.await.unwrap()
+    }
+
+    /// Stops as a crash does not: the worker gives its mail back. The data stays for a house that is
+    /// opened on it again.
+    pub async fn restart(mut self, variables: &[(&str, &str)]) -> Self {
+        self.close();
+        Self::open(self.store.clone(), self.clock.clone(), variables)
+    }
+
+    fn close(&mut self) {
+        // Not awaited: the future only reports the end of what is told to end here.
+        drop(self.server.stop(false));
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn serve(app: App, listener: TcpListener) -> ServerHandle {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = server::build(app, listener, 2).unwrap();
+            tell.send(server.handle()).unwrap();
+            server.await.unwrap();
+        });
+    });
+    told.recv().unwrap()
+}
+
+/// One mail, as its reader has it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    /// The one URL in the text; empty if it has none.
+    pub link: String,
+    /// The code, as shown.
+    pub code: Option<String>,
+}
+
+impl Mail {
+    /// The token in the link.
+    pub fn token(&self) -> &str {
+        self.link.split_once("token=").unwrap().1
+    }
+}
+
+impl From<outbox::Words> for Mail {
+    fn from(words: outbox::Words) -> Self {
+        let line = |fits: fn(&str) -> bool| words.text.lines().find(|line| fits(line));
+        let is_code = |line: &str| line.len() == 9 && Code::parse(line).is_some();
+        Self {
+            link: line(|line| line.starts_with("http"))
+                .unwrap_or_default()
+                .to_owned(),
+            code: line(is_code).map(str::to_owned),
+            subject: words.subject,
+            text: words.text,
+            html: words.html,
+        }
+    }
+}
+
+impl Store {
+    async fn make(db: Database) -> Self {
+        use base64::Engine;
+        let secret_key = base64::engine::general_purpose::STANDARD.encode(random::bytes::<64>());
+        let (url, kept) = match db {
+            Database::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("doorpost.db");
+                (format!("sqlite:{}", path.display()), Kept::Folder(folder))
+            }
+            Database::Postgres => {
+                let name = format!("house_{}", random_name());
+                admin(&format!("CREATE DATABASE {name}")).await;
+                let mut url = url::Url::parse(&cluster()).unwrap();
+                url.set_path(&name);
+                (url.into(), Kept::PostgresDatabase(name))
+            }
+        };
+        Self {
+            url,
+            secret_key,
+            _kept: kept.into(),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Self::PostgresDatabase(name) = self {
+            let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+            // A runtime of its own: the story's may be ending.
+            let dropped = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                runtime.block_on(admin(&drop));
+            });
+            let _ = dropped.join();
+        }
+    }
+}
+
+fn random_name() -> String {
+    random::bytes::<8>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The throw-away cluster that `tests/run` started.
+#[expect(clippy::disallowed_methods, reason = "what tests/run started")]
+fn cluster() -> String {
+    std::env::var("DOORPOST_TEST_POSTGRES")
+        .expect("DOORPOST_TEST_POSTGRES names a PostgreSQL cluster; tests/run starts one")
+}
+
+async fn admin(statement: &str) {
+    let (client, connection) = tokio_postgres::connect(&cluster(), tokio_postgres::NoTls)
+        .await
+        .expect("the PostgreSQL cluster answers");
+    let driven = tokio::spawn(connection);
+    client.batch_execute(statement).await.unwrap();
+    drop(client);
+    let _ = driven.await;
+}

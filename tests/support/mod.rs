@@ -1,0 +1,28 @@
+//! What the stories are told with: a house to visit, visitors, and their mail.
+
+mod house;
+mod visitor;
+
+pub use house::{Database, House, Mail};
+pub use visitor::{Page, Visitor};
+
+/// Tells each story on both databases. A story is a function of the database to tell it on.
+macro_rules! on_both {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($db:ident: Database) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        mod $name {
+            use super::*;
+            async fn story($db: Database) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                story(Database::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                story(Database::Postgres).await;
+            }
+        }
+    )+};
+}

@@ -1,0 +1,228 @@
+//! Somebody with a browser: a cookie jar, the headers a browser sends, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+
+/// A visitor. Clones share the cookie jar: two tabs of one browser.
+#[derive(Clone)]
+pub struct Visitor {
+    client: Client,
+    base: String,
+    jar: std::sync::Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Visitor {
+    pub fn new(base: &str) -> Self {
+        let client = Client::builder().redirect(Policy::none()).build().unwrap();
+        Self {
+            client,
+            base: base.to_owned(),
+            jar: std::sync::Arc::default(),
+        }
+    }
+
+    /// Opens a page, as typing its address does.
+    pub async fn get(&self, path: &str) -> Page {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Clicks a link in a mail: a navigation from another site.
+    pub async fn click(&self, link: &str) -> Page {
+        let request = self
+            .request(Method::GET, link)
+            .header("sec-fetch-site", "cross-site")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document");
+        self.send(request).await
+    }
+
+    /// Sends a form from one of our own pages.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.send(self.form(path, fields)).await
+    }
+
+    /// A request to be dressed further and given to [`Visitor::send`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    /// A form from one of our own pages, likewise.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        self.request(Method::POST, path)
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(encode(fields))
+    }
+
+    /// Sends with the jar's cookies and keeps what is set. Redirects are not followed.
+    pub async fn send(&self, request: RequestBuilder) -> Page {
+        let cookies = self.cookie_header();
+        let request = if cookies.is_empty() {
+            request
+        } else {
+            request.header(COOKIE, cookies)
+        };
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        self.keep(&headers);
+        let body = response.text().await.unwrap();
+        Page {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// Follows redirects until there is a page.
+    pub async fn follow(&self, mut page: Page) -> Page {
+        for _ in 0..5 {
+            if page.status != StatusCode::SEE_OTHER {
+                return page;
+            }
+            let location = page.location().to_owned();
+            page = self.get(&location).await;
+        }
+        panic!("redirected in circles");
+    }
+
+    /// Fills in the form at `route` that asks for mail.
+    pub async fn ask(&self, route: &str, address: &str) -> Page {
+        self.post(route, &[("email", address)]).await
+    }
+
+    /// Opens a confirmation link in the browser that asked for it and presses its button.
+    pub async fn confirm(&self, link: &str) {
+        let page = self.click(link).await;
+        let page = self.follow(page).await;
+        let token = page.hidden("token").expect("the page has the link's form");
+        let done = self.post("/confirm-email", &[("token", &token)]).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
+    }
+
+    /// The address this browser is signed in as, by what `/account` shows.
+    pub async fn signed_in_as(&self) -> Option<String> {
+        let page = self.get("/account").await;
+        match page.status {
+            StatusCode::OK => page.between("<dt>Email address</dt><dd>", "</dd>"),
+            StatusCode::SEE_OTHER => None,
+            other => panic!("/account answered {other}"),
+        }
+    }
+
+    /// The value of a cookie in the jar.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.jar.lock().unwrap().get(name).cloned()
+    }
+
+    /// Puts a cookie into the jar, as an attacker or a test of one does.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.jar
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Throws a cookie away.
+    pub fn forget_cookie(&self, name: &str) {
+        self.jar.lock().unwrap().remove(name);
+    }
+
+    /// A browser of its own with the same cookies: what a thief of the jar has.
+    pub fn with_copied_jar(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            base: self.base.clone(),
+            jar: Mutex::new(self.jar.lock().unwrap().clone()).into(),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.base)
+        }
+    }
+
+    fn cookie_header(&self) -> String {
+        let jar = self.jar.lock().unwrap();
+        let pairs: Vec<String> = jar
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
+    fn keep(&self, headers: &HeaderMap) {
+        let mut jar = self.jar.lock().unwrap();
+        for cookie in headers.get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+fn encode(fields: &[(&str, &str)]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields);
+    form.finish()
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Page {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Page {
+    /// Where a redirect leads.
+    pub fn location(&self) -> &str {
+        self.header(LOCATION.as_str())
+            .unwrap_or_else(|| panic!("no redirect but {}: {}", self.status, self.body))
+    }
+
+    /// A header that is there at most once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?.to_str().unwrap();
+        assert!(values.next().is_none(), "{name} is there twice");
+        Some(value)
+    }
+
+    /// All of the Set-Cookie headers.
+    pub fn set_cookies(&self) -> Vec<&str> {
+        let cookies = self.headers.get_all(SET_COOKIE).iter();
+        cookies.map(|cookie| cookie.to_str().unwrap()).collect()
+    }
+
+    /// The value of a hidden field.
+    pub fn hidden(&self, name: &str) -> Option<String> {
+        self.between(&format!("name=\"{name}\" value=\""), "\"")
+    }
+
+    /// What stands between two marks in the page.
+    pub fn between(&self, before: &str, after: &str) -> Option<String> {
+        let (_, rest) = self.body.split_once(before)?;
+        let (inside, _) = rest.split_once(after)?;
+        Some(inside.to_owned())
+    }
+
+    /// An ask was taken: the visitor is sent to the page that waits.
+    #[track_caller]
+    pub fn sees_inbox_page(&self) {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
+        assert_eq!(self.location(), "/sign-in/sent");
+    }
+}
