@@ -1,0 +1,365 @@
+//! What Doorpost costs the machine it runs on: processor time of the server process, as the kernel counts it.
+//!
+//! * a signed-in page, as a multiple of what a plain-text actix route costs in the same run;
+//! * a link that is asked for and its mail delivered.
+//!
+//! `cargo bench --bench cost`. The server is the real program in a process of its own, on SQLite with 10,000
+//! accounts; the load comes from this process over 32 kept connections on loopback. Ratios hold from
+//! machine to machine; microseconds do not.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CONNECTIONS: usize = 32;
+const ACCOUNTS: usize = 10_000;
+const PAGES: usize = 60_000;
+const ASKS: usize = 5_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    if std::env::args().any(|arg| arg == "--floor") {
+        return serve_plain_text();
+    }
+    signed_in_page();
+    asking_for_a_link();
+}
+
+/// The floor and the page in turn, so that a machine that drifts drifts for both.
+fn signed_in_page() {
+    let house = House::open(&[]);
+    house.fill();
+    let cookies: Vec<String> = (0..CONNECTIONS).map(|n| house.sign_in(n)).collect();
+    let floor_port = free_port();
+    let this_program = std::env::current_exe().unwrap();
+    let floor = Server::start(
+        Command::new(this_program)
+            .arg("--floor")
+            .env("FLOOR_PORT", floor_port.to_string()),
+        floor_port,
+    );
+    let plain = vec![get("/", ""); CONNECTIONS];
+    let pages: Vec<String> = cookies.iter().map(|cookie| get("/account", cookie)).collect();
+    // Once unmeasured: caches, connections, statements.
+    load(floor_port, &plain, PAGES / 4);
+    load(house.port, &pages, PAGES / 4);
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let floor = floor.cpu_of(|| load(floor_port, &plain, PAGES)) / PAGES as f64;
+        let page = house.server.cpu_of(|| load(house.port, &pages, PAGES)) / PAGES as f64;
+        println!(
+            "signed-in page {page:.1} µs, plain text {floor:.1} µs, ratio {:.2}",
+            page / floor
+        );
+        ratios.push(page / floor);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("signed-in page: median ratio {:.2}", ratios[ROUNDS / 2]);
+}
+
+fn asking_for_a_link() {
+    let sink = Sink::open();
+    let smtp = format!("smtp://127.0.0.1:{}", sink.port);
+    let house = House::open(&[("SMTP_URL", &smtp)]);
+    house.fill();
+    let ask = |n: usize| {
+        post(
+            "/sign-in",
+            &format!("email=reader{}%40example.org", n % ACCOUNTS),
+        )
+    };
+    let mut costs = Vec::new();
+    for round in 0..ROUNDS {
+        let asks: Vec<String> = (0..ASKS).map(|n| ask(round * ASKS + n)).collect();
+        let before = sink.taken();
+        let spent = house.server.cpu_of(|| {
+            load(house.port, &asks, ASKS);
+            sink.wait_for(before + ASKS);
+        });
+        println!(
+            "asking for a link, mail delivered: {:.0} µs",
+            spent / ASKS as f64
+        );
+        costs.push(spent / ASKS as f64);
+    }
+    costs.sort_by(f64::total_cmp);
+    println!("asking for a link: median {:.0} µs", costs[ROUNDS / 2]);
+}
+
+/// Sends so many requests over the kept connections, each taking the next of the list.
+fn load(port: u16, requests: &[String], total: usize) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for first in 0..CONNECTIONS {
+            let next = &next;
+            scope.spawn(move || {
+                let mut connection = Connection::open(port);
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= total {
+                        break;
+                    }
+                    let own = if requests.len() == CONNECTIONS { first } else { n };
+                    let answer = connection.send(&requests[own % requests.len()]);
+                    assert!(
+                        answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 303"),
+                        "{answer}"
+                    );
+                }
+            });
+        }
+    });
+}
+
+fn get(path: &str, cookie: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n")
+}
+
+fn post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    /// One request; the head of its answer, and the body with it.
+    fn send(&mut self, request: &str) -> String {
+        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let mut length = 0;
+        loop {
+            let start = answer.len();
+            assert!(self.stream.read_line(&mut answer).unwrap() > 0, "hung up");
+            let line = answer[start..].to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).unwrap();
+        answer.push_str(&String::from_utf8(body).unwrap());
+        answer
+    }
+}
+
+/// The program, with limits out of the way.
+struct House {
+    server: Server,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    fn open(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorpost"));
+        command
+            .current_dir(folder.path())
+            .env_clear()
+            .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
+            .env("PUBLIC_URL", format!("http://localhost:{port}"))
+            .env("LIMIT_MAIL_GAP", "off")
+            .env("LIMIT_MAIL_PER_ADDRESS", "off")
+            .env("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")
+            .env("LIMIT_MAIL_PER_NETWORK", "off")
+            .envs(variables.iter().copied());
+        Self {
+            server: Server::start(&mut command, port),
+            port,
+            folder,
+        }
+    }
+
+    /// 10,000 accounts, each with a session.
+    fn fill(&self) {
+        use diesel::connection::SimpleConnection;
+        use diesel::prelude::*;
+        let database = self.folder.path().join("data/doorpost.db");
+        let mut rows = format!("PRAGMA busy_timeout = 5000; BEGIN; {NUMBERS}");
+        rows.push_str("; COMMIT");
+        #[expect(clippy::disallowed_methods, reason = "fills the tables from outside")]
+        let mut conn = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
+        conn.batch_execute(&rows).unwrap();
+    }
+
+    /// Signs a fresh account in through the development inbox, and gives back its cookie.
+    fn sign_in(&self, n: usize) -> String {
+        let mut browser = Connection::open(self.port);
+        browser.send(&post("/register", &format!("email=member{n}%40example.org")));
+        let address = format!("member{n}@example.org");
+        let mail = wait_for(|| {
+            let inbox = browser.send(&get("/dev/inbox", ""));
+            let entry = inbox
+                .split("<li>")
+                .find(|entry| entry.contains(&address))?
+                .to_owned();
+            Some(between(&entry, "/dev/inbox/", "\"").to_owned())
+        });
+        let mail = browser.send(&get(&format!("/dev/inbox/{mail}"), ""));
+        let token = between(&mail, "token=", "\"");
+        let form = format!("token={token}&email={address}");
+        let answer = browser.send(&post("/confirm-email", &form));
+        let cookie = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: doorpost="))
+            .unwrap();
+        format!("doorpost={}", cookie.split(';').next().unwrap())
+    }
+}
+
+/// As many rows as there are accounts, made by SQLite itself.
+const NUMBERS: &str = "\
+    CREATE TEMP TABLE numbers AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
+    SELECT i FROM n; \
+    INSERT INTO users SELECT 'id' || i, 'reader' || i || '@example.org', 0, 0 FROM numbers; \
+    INSERT INTO sessions SELECT randomblob(32), 'session' || i, 'id' || i, 'email_link', 0, \
+        unixepoch() * 1000, unixepoch() * 1000, '127.0.0.1', 'a browser' FROM numbers";
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap();
+    rest.split_once(after).unwrap().0
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it never came");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A server in a process of its own, ended with its owner.
+struct Server(Child);
+
+impl Server {
+    fn start(command: &mut Command, port: u16) -> Self {
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        wait_for(|| TcpStream::connect(("127.0.0.1", port)).ok());
+        Self(child)
+    }
+
+    /// Processor time that the server spends meanwhile, in microseconds.
+    fn cpu_of(&self, work: impl FnOnce()) -> f64 {
+        let before = self.cpu();
+        work();
+        self.cpu() - before
+    }
+
+    /// User and system time of all threads (proc(5)); in ticks of 10 ms, which the rounds are long for.
+    fn cpu(&self) -> f64 {
+        let stat = Path::new("/proc").join(self.0.id().to_string()).join("stat");
+        let stat = std::fs::read_to_string(stat).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) * 10_000.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// What everything is measured against: actix-web and a line of text.
+fn serve_plain_text() {
+    use actix_web::{App, HttpServer, web};
+    #[expect(clippy::disallowed_methods, reason = "how the floor is told its port")]
+    let port: u16 = std::env::var("FLOOR_PORT").unwrap().parse().unwrap();
+    actix_web::rt::System::new().block_on(async move {
+        let app = || App::new().route("/", web::get().to(|| async { "Hello, world" }));
+        let server = HttpServer::new(app).workers(2);
+        server.bind(("127.0.0.1", port)).unwrap().run().await.unwrap();
+    });
+}
+
+/// A mail server that takes everything and keeps nothing.
+struct Sink {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Sink {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = taken.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let counted = counted.clone();
+                thread::spawn(move || converse(stream.unwrap(), &counted));
+            }
+        });
+        Self { port, taken }
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn wait_for(&self, count: usize) {
+        wait_for(|| (self.taken() >= count).then_some(()));
+    }
+}
+
+fn converse(mut stream: TcpStream, taken: &AtomicUsize) {
+    stream.set_nodelay(true).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    stream.write_all(b"220 sink\r\n").unwrap();
+    let mut in_mail = false;
+    while let Some(Ok(line)) = lines.next() {
+        let answer = match (in_mail, line.as_str()) {
+            (true, ".") => {
+                in_mail = false;
+                taken.fetch_add(1, Ordering::Relaxed);
+                "250 taken\r\n"
+            }
+            (true, _) => continue,
+            (false, "DATA") => {
+                in_mail = true;
+                "354 go on\r\n"
+            }
+            (false, "QUIT") => return,
+            (false, _) => "250 ok\r\n",
+        };
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
