@@ -46,7 +46,10 @@ fn signed_in_page() {
         floor_port,
     );
     let plain = vec![get("/", ""); CONNECTIONS];
-    let pages: Vec<String> = cookies.iter().map(|cookie| get("/account", cookie)).collect();
+    let pages: Vec<String> = cookies
+        .iter()
+        .map(|cookie| get("/account", cookie))
+        .collect();
     // Once unmeasured: caches, connections, statements.
     load(floor_port, &plain, PAGES / 4);
     load(house.port, &pages, PAGES / 4);
@@ -106,7 +109,11 @@ fn load(port: u16, requests: &[String], total: usize) {
                     if n >= total {
                         break;
                     }
-                    let own = if requests.len() == CONNECTIONS { first } else { n };
+                    let own = if requests.len() == CONNECTIONS {
+                        first
+                    } else {
+                        n
+                    };
                     let answer = connection.send(&requests[own % requests.len()]);
                     assert!(
                         answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 303"),
@@ -210,7 +217,10 @@ impl House {
     /// Signs a fresh account in through the development inbox, and gives back its cookie.
     fn sign_in(&self, n: usize) -> String {
         let mut browser = Connection::open(self.port);
-        browser.send(&post("/register", &format!("email=member{n}%40example.org")));
+        browser.send(&post(
+            "/register",
+            &format!("email=member{n}%40example.org"),
+        ));
         let address = format!("member{n}@example.org");
         let mail = wait_for(|| {
             let inbox = browser.send(&get("/dev/inbox", ""));
@@ -275,7 +285,9 @@ impl Server {
 
     /// User and system time of all threads (proc(5)); in ticks of 10 ms, which the rounds are long for.
     fn cpu(&self) -> f64 {
-        let stat = Path::new("/proc").join(self.0.id().to_string()).join("stat");
+        let stat = Path::new("/proc")
+            .join(self.0.id().to_string())
+            .join("stat");
         let stat = std::fs::read_to_string(stat).unwrap();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = fields.split(' ').collect();
@@ -304,7 +316,12 @@ fn serve_plain_text() {
     actix_web::rt::System::new().block_on(async move {
         let app = || App::new().route("/", web::get().to(|| async { "Hello, world" }));
         let server = HttpServer::new(app).workers(2);
-        server.bind(("127.0.0.1", port)).unwrap().run().await.unwrap();
+        server
+            .bind(("127.0.0.1", port))
+            .unwrap()
+            .run()
+            .await
+            .unwrap();
     });
 }
 

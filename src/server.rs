@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App as Actix, HttpServer};
+use socket2::SockRef;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -16,6 +18,9 @@ use crate::{flows, health, pages};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A client has this long to read what it was sent.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Between two requests on one connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -53,10 +58,23 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
         .client_request_timeout(HEAD_DEADLINE)
         .keep_alive(KEEP_ALIVE)
         .max_connections(CONNECTIONS)
+        .on_connect(|connection, _| {
+            if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+                give_up_on_silent_readers(stream);
+            }
+        })
         .shutdown_timeout(FINISH.as_secs())
         .listen(listener)
         .map_err(Error::internal)?
         .run())
+}
+
+/// A client that sends and never reads stops acknowledging once its window is full. Nothing above TCP has a
+/// deadline for that.
+fn give_up_on_silent_readers(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(READ_DEADLINE)) {
+        tracing::debug!(%error, "a connection has no deadline for reading its answer");
+    }
 }
 
 /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
@@ -14,11 +15,15 @@ use actix_web::{FromRequest, HttpRequest, web};
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, MapDeserializer};
+use tokio::time::timeout;
 
 use crate::web::problem::Stop;
 
 /// The most a form may weigh, in bytes.
 pub const MOST: usize = 16 * 1024;
+
+/// A body that drips in takes no longer than this: whoever sends slowly on purpose holds little, and briefly.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// A form that could be read. Its fields default to empty, so that a missing one is a mistake the page
 /// can speak of.
@@ -34,9 +39,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
         Box::pin(async move {
             checked?;
             let body = body.await.map_err(|_| Stop::Unreadable)?;
-            let body = body
-                .to_bytes_limited(MOST)
+            let body = timeout(DEADLINE, body.to_bytes_limited(MOST))
                 .await
+                .map_err(|_| Stop::TooSlow)?
                 .map_err(|_| Stop::TooLarge)?
                 .map_err(|_| Stop::Unreadable)?;
             parse(&body).map(Form)

@@ -19,7 +19,6 @@ use serde_json::json;
 use crate::app::App;
 use crate::random;
 use crate::web::headers;
-use crate::web::page::Frame;
 use crate::words;
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
@@ -112,7 +111,6 @@ fn explain(
         ("application/problem+json", problem.to_string())
     } else {
         let page = ErrorPage {
-            frame: Frame::default(),
             status: status.as_u16(),
             title,
             words: advice,
@@ -137,7 +135,6 @@ fn retry_after(res: &ServiceResponse<BoxBody>) -> Option<String> {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    frame: Frame,
     status: u16,
     title: &'a str,
     words: &'a str,
@@ -167,6 +164,11 @@ fn advice(status: StatusCode) -> (&'static str, &'static str) {
             "This page cannot be asked that way",
             "Its address is there, but not for this kind of request. Nothing was changed. Go on from \
              the start page.",
+        ),
+        StatusCode::REQUEST_TIMEOUT => (
+            "The form did not arrive in time",
+            "The connection is slow or was cut off. Nothing was changed. Go back and send the form once \
+             more.",
         ),
         StatusCode::PAYLOAD_TOO_LARGE => (
             "That is too much at once",

@@ -8,7 +8,6 @@ use askama::Template;
 use crate::error::{Error, Result};
 
 /// What the layout needs to know on every page.
-#[derive(Clone, Default)]
 pub struct Frame {
     /// The address of whoever is signed in.
     pub signed_in: Option<String>,

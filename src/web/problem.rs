@@ -27,6 +27,8 @@ pub enum Stop {
     NotFound,
     /// The form is too large.
     TooLarge,
+    /// The form took too long to arrive.
+    TooSlow,
     /// Not a form.
     WrongType,
     /// Too often; again after this long.
@@ -79,6 +81,7 @@ impl ResponseError for Stop {
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
