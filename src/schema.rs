@@ -66,7 +66,7 @@ diesel::table! {
         link_hash -> Nullable<Binary>,
         queued_at -> BigInt,
         useful_until -> BigInt,
-        due_at -> BigInt,
+        due_at -> Nullable<BigInt>,
         tries -> Integer,
         settled_at -> Nullable<BigInt>,
         reason -> Nullable<Text>,

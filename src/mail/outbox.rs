@@ -119,7 +119,7 @@ impl Outbox {
     /// Counts what waits.
     pub fn count(&self, tx: &mut Tx) -> Result<()> {
         let waiting: i64 = outbox::table
-            .filter(outbox::state.eq(state::QUEUED))
+            .filter(outbox::due_at.is_not_null())
             .count()
             .get_result(tx.conn)?;
         self.shared.waiting.store(waiting, Ordering::Relaxed);
@@ -166,7 +166,6 @@ pub fn claim(tx: &mut Tx, at_most: i64) -> Result<Vec<Mail>> {
 /// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
 fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
     let due = outbox::table
-        .filter(outbox::state.eq(state::QUEUED))
         .filter(outbox::due_at.le(tx.now))
         .order(outbox::due_at)
         .select(outbox::id)
@@ -211,6 +210,7 @@ fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()
     diesel::update(outbox::table.find(id))
         .set((
             outbox::state.eq(state),
+            outbox::due_at.eq(None::<Timestamp>),
             outbox::settled_at.eq(tx.now),
             outbox::reason.eq(reason),
         ))

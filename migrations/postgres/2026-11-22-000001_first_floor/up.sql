@@ -71,11 +71,11 @@ CREATE TABLE outbox (
     link_hash       BYTEA,
     queued_at       BIGINT NOT NULL,
     useful_until    BIGINT NOT NULL,
-    -- Nobody touches the row before this: the next try, or the end of a worker's lease.
-    due_at          BIGINT NOT NULL,
+    -- Nobody touches the row before this: the next try, or the end of a worker's lease. NULL once it is settled.
+    due_at          BIGINT,
     tries           INTEGER NOT NULL,
     settled_at      BIGINT,
     reason          TEXT
 );
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'queued';
+CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
