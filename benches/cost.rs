@@ -3,7 +3,7 @@
 //! * a signed-in page, as a multiple of what a plain-text actix route costs in the same run;
 //! * a link that is asked for and its mail delivered.
 //!
-//! `cargo bench --bench cost`. The server is the real program in a process of its own, on SQLite with 10,000
+//! `cargo bench --bench cost`, or with `-- page` or `-- ask` one of them. The server is the real program in a process of its own, on SQLite with 10,000
 //! accounts; the load comes from this process over 32 kept connections on loopback. Ratios hold from
 //! machine to machine; microseconds do not.
 
@@ -25,11 +25,18 @@ const ASKS: usize = 5_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    if std::env::args().any(|arg| arg == "--floor") {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wants =
+        |word: &str| !words.iter().any(|w| !w.starts_with('-')) || words.contains(&word.into());
+    if words.iter().any(|word| word == "--floor") {
         return serve_plain_text();
     }
-    signed_in_page();
-    asking_for_a_link();
+    if wants("page") {
+        signed_in_page();
+    }
+    if wants("ask") {
+        asking_for_a_link();
+    }
 }
 
 /// The floor and the page in turn, so that a machine that drifts drifts for both.

@@ -368,17 +368,9 @@ fn longest_lifetime(config: &Config) -> Duration {
         .max(config.link_lifetime_confirm_email)
 }
 
-/// The letter went out: the lifetime begins, never beyond what [`issue`] allowed.
-pub fn handed_over(tx: &mut Tx, config: &Config, token_hash: &[u8]) -> Result<()> {
-    let purpose = links::table
-        .find(token_hash)
-        .select(links::purpose)
-        .first::<String>(tx.conn)
-        .optional()?;
-    let Some(purpose) = purpose.as_deref().and_then(Purpose::named) else {
-        return Ok(());
-    };
-    let end = tx.now + millis(purpose.lifetime(config));
+/// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
+pub fn handed_over(tx: &mut Tx, token_hash: &[u8], lifetime: Timestamp) -> Result<()> {
+    let end = tx.now + lifetime;
     diesel::update(
         links::table
             .find(token_hash)

@@ -43,9 +43,12 @@ const GROUP: usize = 256;
 const GROUP_DEPTH: u32 = 1;
 
 /// The busy timeout comes first: with several starting at once, the change to WAL may have to wait.
-/// Temporary tables and indices stay in memory, lest a row lie in a file nobody looks after.
+/// Temporary tables and indices stay in memory, lest a row lie in a file nobody looks after. Keys are hashes,
+/// so every write lands somewhere else: the cache (in KiB) holds the pages that are written again and
+/// again, and the log is copied back only every 4,000 pages, by when most of them were written many times.
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+    PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000;";
 
 /// Makes a write by a function that promised only to look fail loudly.
 const READ_ONLY: &str = "PRAGMA query_only = ON;";

@@ -238,16 +238,19 @@ async fn deliver_one(
         Outcome::NotNow(what) => Some(what.clone()),
         _ => None,
     };
-    let config = app.config.clone();
-    let keep_words = transport.is_none();
+    let is_development = transport.is_none();
     app.db
         .transaction(move |tx| match &outcome {
             Outcome::Sent => {
                 if let Some(link) = &mail.link_hash {
-                    links::handed_over(tx, &config, link)?;
+                    links::handed_over(tx, link, mail.useful_until - mail.queued_at)?;
                 }
                 tracing::info!(mail = mail.id, letter = mail.letter, "mail sent");
-                outbox::sent(tx, &mail.id, keep_words)
+                if is_development {
+                    outbox::shown(tx, &mail.id)
+                } else {
+                    outbox::sent(tx, &mail.id)
+                }
             }
             Outcome::Dropped(reason) => outbox::dropped(tx, &mail.id, reason),
             Outcome::Refused(reason) => {

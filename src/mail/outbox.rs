@@ -176,34 +176,19 @@ fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
     })
 }
 
-/// It left: the words are erased. In development they stay, for they are read at `/dev/inbox`.
-pub fn sent(tx: &mut Tx, id: &str, keep_words: bool) -> Result<()> {
-    if !keep_words {
-        erase(tx, id)?;
-    }
+/// It left: the words are erased.
+pub fn sent(tx: &mut Tx, id: &str) -> Result<()> {
     settle(tx, id, state::SENT, None)
 }
 
 /// It will never be taken, for this reason: kept for the operator, without its link.
 pub fn refused(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
-    erase(tx, id)?;
     settle(tx, id, state::REFUSED, Some(reason))
 }
 
 /// It is of no use any more: too late, or its link is dead.
 pub fn dropped(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
-    erase(tx, id)?;
     settle(tx, id, state::DROPPED, Some(reason))
-}
-
-fn erase(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(outbox::table.find(id))
-        .set((
-            outbox::body.eq(None::<Vec<u8>>),
-            outbox::link_hash.eq(None::<Vec<u8>>),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
 }
 
 fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()> {
@@ -213,6 +198,20 @@ fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()
             outbox::due_at.eq(None::<Timestamp>),
             outbox::settled_at.eq(tx.now),
             outbox::reason.eq(reason),
+            outbox::body.eq(None::<Vec<u8>>),
+            outbox::link_hash.eq(None::<Vec<u8>>),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// In development it is shown instead of sent: the words stay, to be read at `/dev/inbox`.
+pub fn shown(tx: &mut Tx, id: &str) -> Result<()> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::state.eq(state::SENT),
+            outbox::due_at.eq(None::<Timestamp>),
+            outbox::settled_at.eq(tx.now),
         ))
         .execute(tx.conn)?;
     Ok(())

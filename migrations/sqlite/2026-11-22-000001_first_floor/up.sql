@@ -32,7 +32,7 @@ CREATE TABLE links (
     keep_until      BIGINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX links_by_email ON links (email, purpose);
-CREATE INDEX links_by_user ON links (user_id);
+CREATE INDEX links_by_user ON links (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX links_by_keep_until ON links (keep_until);
 
 -- Who is signed in, and how that came about.
