@@ -76,8 +76,8 @@ fn widened(rate: Rate) -> Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It was counted and may happen.
-    Allowed,
+    /// It was counted and may happen; the next one may from this moment.
+    Allowed { again_at: Timestamp },
     /// It was not counted; the window ends at this moment.
     Refused { until: Timestamp },
 }
@@ -85,16 +85,9 @@ pub enum Verdict {
 /// Counts one event against one limit.
 pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Result<Verdict> {
     let Some(rate) = limit.rate(config) else {
-        return Ok(Verdict::Allowed);
+        return Ok(Verdict::Allowed { again_at: tx.now });
     };
-    // The placeholders appear in their order, which is how SQLite numbers them.
-    const COUNT: &str = "INSERT INTO limits AS l (name, subject, count, ends_at) \
-         VALUES ($1, $2, 1, $3) \
-         ON CONFLICT (name, subject) DO UPDATE SET \
-             count = CASE WHEN l.ends_at <= $4 THEN 1 ELSE l.count + 1 END, \
-             ends_at = CASE WHEN l.ends_at <= $5 THEN excluded.ends_at ELSE l.ends_at END \
-         WHERE l.ends_at <= $6 OR l.count < $7";
-    let counted = on_either!(tx.conn, |conn| diesel::sql_query(COUNT)
+    let window = on_either!(tx.conn, |conn| diesel::sql_query(COUNT)
         .bind::<Text, _>(limit.name())
         .bind::<Text, _>(subject)
         .bind::<BigInt, _>(tx.now + millis(rate.per))
@@ -102,29 +95,60 @@ pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Resul
         .bind::<BigInt, _>(tx.now)
         .bind::<BigInt, _>(tx.now)
         .bind::<BigInt, _>(i64::from(rate.count))
-        .execute(conn))?;
-    if counted > 0 {
-        return Ok(Verdict::Allowed);
-    }
-    let until = limits::table
-        .find((limit.name(), subject))
-        .select(limits::ends_at)
-        .first(tx.conn)?;
-    Ok(Verdict::Refused { until })
+        .get_result::<Window>(conn)
+        .optional())?;
+    Ok(match window {
+        Some(window) if window.count < i64::from(rate.count) => {
+            Verdict::Allowed { again_at: tx.now }
+        }
+        Some(window) => Verdict::Allowed {
+            again_at: window.ends_at,
+        },
+        None => Verdict::Refused {
+            until: limits::table
+                .find((limit.name(), subject))
+                .select(limits::ends_at)
+                .first(tx.conn)?,
+        },
+    })
+}
+
+/// Begins a window or counts in the open one, unless that is full: then it touches no row. The placeholders
+/// appear in their order, which is how SQLite numbers them.
+const COUNT: &str = "INSERT INTO limits AS l (name, subject, count, ends_at) \
+     VALUES ($1, $2, 1, $3) \
+     ON CONFLICT (name, subject) DO UPDATE SET \
+         count = CASE WHEN l.ends_at <= $4 THEN 1 ELSE l.count + 1 END, \
+         ends_at = CASE WHEN l.ends_at <= $5 THEN excluded.ends_at ELSE l.ends_at END \
+     WHERE l.ends_at <= $6 OR l.count < $7 \
+     RETURNING count, ends_at";
+
+#[derive(QueryableByName)]
+struct Window {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = BigInt)]
+    ends_at: Timestamp,
 }
 
 /// Counts one event against several limits, all or none: what one of them refuses is given back to
 /// those before it.
 pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Result<Verdict> {
+    let mut last_again_at = tx.now;
     for (index, (limit, subject)) in wanted.iter().enumerate() {
-        if let refused @ Verdict::Refused { .. } = count(tx, config, *limit, subject)? {
-            for (limit, subject) in &wanted[..index] {
-                give_back(tx, *limit, subject)?;
+        match count(tx, config, *limit, subject)? {
+            Verdict::Allowed { again_at } => last_again_at = last_again_at.max(again_at),
+            refused @ Verdict::Refused { .. } => {
+                for (limit, subject) in &wanted[..index] {
+                    give_back(tx, *limit, subject)?;
+                }
+                return Ok(refused);
             }
-            return Ok(refused);
         }
     }
-    Ok(Verdict::Allowed)
+    Ok(Verdict::Allowed {
+        again_at: last_again_at,
+    })
 }
 
 /// Takes one count back.
@@ -137,17 +161,6 @@ pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
     .set(limits::count.eq(limits::count - 1))
     .execute(tx.conn)?;
     Ok(())
-}
-
-/// When this window ends, if it is still open.
-pub fn open_until(tx: &mut Tx, limit: Limit, subject: &str) -> Result<Option<Timestamp>> {
-    let ends_at = limits::table
-        .find((limit.name(), subject))
-        .filter(limits::ends_at.gt(tx.now))
-        .select(limits::ends_at)
-        .first(tx.conn)
-        .optional()?;
-    Ok(ends_at)
 }
 
 /// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a

@@ -107,7 +107,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
             };
             Ok(
                 match limits::count_all(tx, &app.config, &network.guessing())? {
-                    Verdict::Allowed => CodeOutcome::Wrong { ended },
+                    Verdict::Allowed { .. } => CodeOutcome::Wrong { ended },
                     Verdict::Refused { until } => CodeOutcome::TooMany { until },
                 },
             )

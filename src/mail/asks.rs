@@ -48,9 +48,10 @@ pub fn ask(tx: &mut Tx, outbox: &Outbox, ask: &Ask) -> Result<Answer> {
     let user = users::find_by_email(tx, &ask.email)?;
     let known_browser = user.as_ref().is_some_and(|user| user.knows(&ask.known));
     let subject = limits::mail_subject(&ask.email, known_browser);
-    if let Verdict::Refused { until } = limits::count(tx, config, Limit::MailGap, &subject)? {
-        return Ok(Answer::SentAlready { again_at: until });
-    }
+    let again_at = match limits::count(tx, config, Limit::MailGap, &subject)? {
+        Verdict::Allowed { again_at } => again_at,
+        Verdict::Refused { until } => return Ok(Answer::SentAlready { again_at: until }),
+    };
     let budget = [
         (Limit::MailPerAddress, subject.as_str()),
         (Limit::MailPerAddressDaily, subject.as_str()),
@@ -59,7 +60,6 @@ pub fn ask(tx: &mut Tx, outbox: &Outbox, ask: &Ask) -> Result<Answer> {
         limits::give_back(tx, Limit::MailGap, &subject)?;
         return Ok(Answer::TooMany { until });
     }
-    let again_at = limits::open_until(tx, Limit::MailGap, &subject)?.unwrap_or(tx.now);
     let purpose = match user {
         Some(_) => Purpose::SignIn,
         None => Purpose::ConfirmEmail,

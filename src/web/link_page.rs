@@ -256,7 +256,7 @@ async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, S
         .transaction(move |tx| limits::count_all(tx, &config, &network.guessing()))
         .await?;
     match verdict {
-        Verdict::Allowed => gone(visit, purpose),
+        Verdict::Allowed { .. } => gone(visit, purpose),
         Verdict::Refused { until } => Err(Stop::too_many(until, visit.now())),
     }
 }
