@@ -392,14 +392,20 @@ pub fn is_live(tx: &mut Tx, token_hash: &[u8]) -> Result<bool> {
 }
 
 /// Ends every unused link of these purposes that was sent to this address.
+///
+/// The rows stay until they are purged, and go on counting tries at their code. Were they gone, the code
+/// page would tell a stranger who asked for an address that somebody can sign in with it: a decoy's row
+/// is never ended by a newer mail or a sign-in.
 pub fn end(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<()> {
     let names: Vec<&str> = purposes.iter().map(|purpose| purpose.name()).collect();
-    diesel::delete(
+    diesel::update(
         links::table
             .filter(links::email.eq(email))
             .filter(links::purpose.eq_any(names))
-            .filter(links::used_at.is_null()),
+            .filter(links::used_at.is_null())
+            .filter(links::expires_at.gt(tx.now)),
     )
+    .set(links::expires_at.eq(tx.now))
     .execute(tx.conn)?;
     Ok(())
 }
