@@ -84,7 +84,7 @@ struct CodeForm {
 async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
     let asked = visit.asked();
     let Some(ask) = asked.newest().cloned() else {
-        return sent_again(&visit, None, Some(NO_ASK), false);
+        return sent_again(&visit, None, None, false);
     };
     if form.code.trim().is_empty() {
         return sent_again(&visit, Some(&ask), Some(EMPTY_CODE), false);
@@ -131,7 +131,6 @@ enum CodeOutcome {
     TooMany { until: Timestamp },
 }
 
-const NO_ASK: &str = "This browser did not ask for a code. Ask for a new message here first.";
 const EMPTY_CODE: &str = "Type the code from the message: 8 letters.";
 const WRONG_CODE: &str =
     "This code is not right. Look at the newest message and type its 8 letters again.";
