@@ -265,15 +265,13 @@ async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, S
 /// depends on the route and on this browser alone, so that it tells nothing about the link.
 pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Stop> {
     let asked = visit.asked();
-    let email = asked.newest().map(|ask| ask.email.clone());
+    let newest = asked.newest();
     let page = GonePage {
         frame: visit.frame(),
-        newer_sent: email
-            .as_deref()
-            .is_some_and(|email| asked.count_for(email) > 1),
+        newer_sent: newest.is_some_and(|ask| asked.count_for(&ask.email) > 1),
         maybe_signed_in: visit.session.is_some(),
         route: purpose.asks_again_at(),
-        email,
+        asked: newest,
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }
@@ -288,9 +286,10 @@ fn no_cookie(visit: &Visit) -> Result<HttpResponse, Stop> {
 
 #[derive(Template)]
 #[template(path = "link/gone.html")]
-struct GonePage {
+struct GonePage<'a> {
     frame: Frame,
-    email: Option<String>,
+    /// What this browser asked for last: the new link leads to the same place, on the same terms.
+    asked: Option<&'a Ask>,
     route: &'static str,
     newer_sent: bool,
     maybe_signed_in: bool,
