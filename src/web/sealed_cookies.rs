@@ -110,11 +110,17 @@ impl Asked {
         self.0.iter().filter(|ask| ask.email == email).count()
     }
 
-    /// The cookie with one more ask in it; one with the same id takes the older one's place.
+    /// The cookie with one more ask in it; one with the same id takes the older one's place. On a shared
+    /// computer it goes when the browser is closed, for it names an address.
     pub fn with(&self, ask: Ask, app: &App) -> Result<Cookie<'static>> {
         let older = self.0.iter().filter(|older| older.id != ask.id).cloned();
-        let asks = std::iter::once(ask.clone()).chain(older).take(3).collect();
-        write(app, &Self(asks))
+        let asks: Vec<Ask> = std::iter::once(ask.clone()).chain(older).take(3).collect();
+        let ends_with_browser = asks.iter().any(|ask| ask.shared);
+        let mut cookie = write(app, &Self(asks))?;
+        if ends_with_browser {
+            cookie.set_max_age(None);
+        }
+        Ok(cookie)
     }
 }
 
