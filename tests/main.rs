@@ -12,4 +12,8 @@
 #[macro_use]
 mod support;
 
+mod codes;
 mod confirm_email;
+mod links;
+mod register;
+mod sign_in;

@@ -113,6 +113,15 @@ impl House {
         member
     }
 
+    /// Somebody with a new browser asks there for mail to this address; and the mail.
+    pub async fn asked(&self, route: &str, address: &str) -> (Visitor, Mail) {
+        let before = self.all_mail_to(address).await.len();
+        let visitor = self.visitor();
+        visitor.ask(route, address).await.sees_inbox_page();
+        let mail = self.mails_to(address, before + 1).await.remove(0);
+        (visitor, mail)
+    }
+
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
@@ -191,6 +200,53 @@ impl House {
         counted.await.unwrap()
     }
 
+    /// Waits until such a query counts something: what is written down beside an answer comes after it.
+    pub async fn seen(&self, query: &'static str) {
+        let began = Instant::now();
+        while self.count(query).await == 0 {
+            assert!(began.elapsed() < PATIENCE, "in vain: {query}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Does something to the database that no visitor can; the number of rows it changed.
+    pub async fn execute(&self, statement: &'static str) -> usize {
+        use diesel::prelude::*;
+        use doorpost::db::Connection;
+
+        let done = self.app.transaction(move |tx| {
+            let statement = diesel::sql_query(statement);
+            Ok(match tx.conn {
+                Connection::Postgres(conn) => statement.execute(conn)?,
+                Connection::Sqlite(conn) => statement.execute(conn)?,
+            })
+        });
+        done.await.unwrap()
+    }
+
+    /// All that the database holds, as whoever steals it has it: the files, or every row as text.
+    pub async fn dump(&self) -> Vec<u8> {
+        match self.store.url.strip_prefix("sqlite:") {
+            Some(path) => {
+                let log = std::fs::read(format!("{path}-wal")).unwrap_or_default();
+                [std::fs::read(path).unwrap(), log].concat()
+            }
+            None => dump_postgres(&self.store.url).await,
+        }
+    }
+
+    /// From here on no mail leaves, as while the mail server cannot be reached.
+    pub fn hold_mail(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+
+    /// What waits leaves, and what comes after it.
+    pub fn release_mail(&mut self) {
+        self.worker = Some(delivery::start(self.app.clone()).unwrap());
+    }
+
     /// Stops as a crash does not: the worker gives its mail back. The data stays for a house that is
     /// opened on it again.
     pub async fn restart(mut self, variables: &[(&str, &str)]) -> Self {
@@ -241,6 +297,18 @@ impl Mail {
     /// The token in the link.
     pub fn token(&self) -> &str {
         self.link.split_once("token=").unwrap().1
+    }
+
+    /// The path the link leads to, without its token.
+    pub fn route(&self) -> &str {
+        let (address, _) = self.link.split_once('?').unwrap();
+        let path = address.match_indices('/').nth(2).unwrap().0;
+        &address[path..]
+    }
+
+    /// The code, of a letter that has one.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().expect("the letter has a code")
     }
 }
 
@@ -312,6 +380,27 @@ fn random_name() -> String {
 fn cluster() -> String {
     std::env::var("DOORPOST_TEST_POSTGRES")
         .expect("DOORPOST_TEST_POSTGRES names a PostgreSQL cluster; tests/run starts one")
+}
+
+/// Every column of every table, one row a line.
+async fn dump_postgres(url: &str) -> Vec<u8> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let driven = tokio::spawn(connection);
+    let mut dump = String::new();
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
+    for table in client.query(tables, &[]).await.unwrap() {
+        let table: String = table.get(0);
+        let rows = format!("SELECT t::text FROM {table} AS t");
+        for row in client.query(&rows, &[]).await.unwrap() {
+            dump += row.get(0);
+            dump.push('\n');
+        }
+    }
+    drop(client);
+    let _ = driven.await;
+    dump.into_bytes()
 }
 
 async fn admin(statement: &str) {

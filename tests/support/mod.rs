@@ -1,9 +1,11 @@
 //! What the stories are told with: a house to visit, visitors, and their mail.
 
 mod house;
+mod race;
 mod visitor;
 
 pub use house::{Database, House, Mail};
+pub use race::at_once;
 pub use visitor::{Page, Visitor};
 
 /// Tells each story on both databases. A story is a function of the database to tell it on.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+
+use super::Mail;
 
 /// A visitor. Clones share the cookie jar: two tabs of one browser.
 #[derive(Clone)]
@@ -13,6 +15,9 @@ pub struct Visitor {
     client: Client,
     base: String,
     jar: std::sync::Arc<Mutex<BTreeMap<String, String>>>,
+    /// The network the trusted proxy says the visitor comes from; without it, this machine.
+    network: Option<String>,
+    refuses_cookies: bool,
 }
 
 impl Visitor {
@@ -22,6 +27,24 @@ impl Visitor {
             client,
             base: base.to_owned(),
             jar: std::sync::Arc::default(),
+            network: None,
+            refuses_cookies: false,
+        }
+    }
+
+    /// The same browser, calling from this network.
+    pub fn calling_from(&self, ip: &str) -> Self {
+        Self {
+            network: Some(ip.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// A browser that keeps no cookie.
+    pub fn refusing_cookies(&self) -> Self {
+        Self {
+            refuses_cookies: true,
+            ..self.with_copied_jar()
         }
     }
 
@@ -47,7 +70,11 @@ impl Visitor {
 
     /// A request to be dressed further and given to [`Visitor::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.url(path))
+        let request = self.client.request(method, self.url(path));
+        match &self.network {
+            Some(ip) => request.header("x-forwarded-for", ip),
+            None => request,
+        }
     }
 
     /// A form from one of our own pages, likewise.
@@ -103,6 +130,23 @@ impl Visitor {
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
     }
 
+    /// Clicks a link and goes on to the page it leads to.
+    pub async fn open(&self, link: &str) -> Page {
+        let page = self.click(link).await;
+        self.follow(page).await
+    }
+
+    /// Sends a link's form with the address it was sent to, as anybody can who holds both.
+    pub async fn use_link(&self, mail: &Mail, address: &str) -> Page {
+        let fields = [("token", mail.token()), ("email", address)];
+        self.post(mail.route(), &fields).await
+    }
+
+    /// Types a code where it was asked for.
+    pub async fn type_code(&self, code: &str) -> Page {
+        self.post("/sign-in/code", &[("code", code)]).await
+    }
+
     /// The address this browser is signed in as, by what `/account` shows.
     pub async fn signed_in_as(&self) -> Option<String> {
         let page = self.get("/account").await;
@@ -134,9 +178,8 @@ impl Visitor {
     /// A browser of its own with the same cookies: what a thief of the jar has.
     pub fn with_copied_jar(&self) -> Self {
         Self {
-            client: self.client.clone(),
-            base: self.base.clone(),
             jar: Mutex::new(self.jar.lock().unwrap().clone()).into(),
+            ..self.clone()
         }
     }
 
@@ -158,6 +201,9 @@ impl Visitor {
     }
 
     fn keep(&self, headers: &HeaderMap) {
+        if self.refuses_cookies {
+            return;
+        }
         let mut jar = self.jar.lock().unwrap();
         for cookie in headers.get_all(SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
@@ -176,6 +222,19 @@ fn encode(fields: &[(&str, &str)]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     form.finish()
+}
+
+/// A cookie's name and attributes stay, its sealed value is another each time.
+fn unsealed(header: &HeaderName, value: &str) -> String {
+    match (header == SET_COOKIE, value.split_once('=')) {
+        (true, Some((name, rest))) => {
+            let attributes = rest
+                .split_once(';')
+                .map_or("", |(_, attributes)| attributes);
+            format!("{name}=SEALED;{attributes}")
+        }
+        _ => value.to_owned(),
+    }
 }
 
 /// An answer.
@@ -217,6 +276,57 @@ impl Page {
         let (_, rest) = self.body.split_once(before)?;
         let (inside, _) = rest.split_once(after)?;
         Some(inside.to_owned())
+    }
+
+    /// All that a visitor can tell two answers apart by: status, headers and body, without the request id,
+    /// the date, and what is sealed in a cookie.
+    pub fn looks(&self) -> String {
+        let mut headers: Vec<String> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()))
+            .map(|(name, value)| format!("{name}: {}", unsealed(name, value.to_str().unwrap())))
+            .collect();
+        headers.sort();
+        let id = self.header("x-request-id").expect("every answer has an id");
+        let body = self.body.replace(id, "REQUEST-ID");
+        format!("{}\n{}\n\n{body}", self.status, headers.join("\n"))
+    }
+
+    /// The whole answer as it came: where to search for what must not be in it.
+    pub fn raw(&self) -> String {
+        format!("{} {:?}\n{}", self.status, self.headers, self.body)
+    }
+
+    /// The link is used up, or the code taken: the visitor goes on to this page.
+    #[track_caller]
+    pub fn goes_on_to(&self, path: &str) {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
+        assert_eq!(self.location(), path);
+    }
+
+    /// The one page for links that are used, expired, unknown, tampered with or meant for something else.
+    #[track_caller]
+    pub fn says_the_link_is_gone(&self) {
+        assert_eq!(self.status, StatusCode::GONE, "{}", self.body);
+        assert!(
+            self.body.contains("This link does not work"),
+            "{}",
+            self.body
+        );
+        assert_eq!(self.set_cookies(), [""; 0], "and hands out nothing");
+    }
+
+    /// The form again, with this mistake beside its field.
+    #[track_caller]
+    pub fn says_mistake(&self, mistake: &str) {
+        assert_eq!(
+            self.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{}",
+            self.body
+        );
+        assert!(self.body.contains(mistake), "{mistake}: {}", self.body);
     }
 
     /// An ask was taken: the visitor is sent to the page that waits.

@@ -1,0 +1,29 @@
+//! A race that is run, not hoped for.
+
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+
+/// Does all of this at once: everybody waits at the line until the last one is there. What came of it, in
+/// the order of the starters.
+pub async fn at_once<T: Send + 'static>(
+    starters: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let starters: Vec<_> = starters.into_iter().collect();
+    let line = Arc::new(Barrier::new(starters.len()));
+    let running: Vec<_> = starters
+        .into_iter()
+        .map(|starter| {
+            let line = line.clone();
+            tokio::spawn(async move {
+                line.wait().await;
+                starter.await
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for one in running {
+        results.push(one.await.unwrap());
+    }
+    results
+}
