@@ -2,7 +2,7 @@
 //!
 //! * [`front_desk`]: around every request: its id, the security headers, error pages, the log line.
 //! * [`same_origin`]: a POST is ours or it is refused.
-//! * [`session_cookie`], [`sealed_cookies`]: what a browser carries.
+//! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
 //! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
 //! * [`form`], [`next`], [`client`]: what visitors send, parsed once.
 //! * [`page`], [`problem`], [`assets`]: what they get.
@@ -12,6 +12,7 @@
 pub mod ask_form;
 pub mod assets;
 pub mod client;
+pub mod cookie_header;
 pub mod entrance;
 pub mod form;
 pub mod front_desk;

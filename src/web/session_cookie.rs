@@ -1,4 +1,4 @@
-//! The session cookie: sealed and set by actix-session, with the two things it does not do.
+//! The session cookie: sealed and set by actix-session, with the three things it does not do.
 //!
 //! It holds the session's token and nothing else; what the session may do is in the database. It is set
 //! only when the token changes and at sign-out. A dead or unknown token is ignored and never cleared, lest
@@ -11,7 +11,7 @@ use actix_web::body::MessageBody;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, CookieJar, Key, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::http::header::{HeaderValue, SET_COOKIE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage};
@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::error::{Error as Trouble, Result};
 use crate::keys::Use;
 use crate::random::Token;
+use crate::web::cookie_header::CookieHeader;
 use crate::web::sealed_cookies;
 
 /// Where the token is, in what actix-session carries.
@@ -61,13 +62,18 @@ pub fn take_back(carried: &Carried) {
 /// Marks an answer whose session ends with the browser.
 pub struct EndsWithBrowser;
 
-/// What actix-session does not do: a cookie under an old key still opens, and the cookie of a shared
-/// computer has no age.
+/// What actix-session does not do: a cookie that may be planted is none, one under an old key still
+/// opens, and that of a shared computer has no age.
 pub async fn mend(
     mut req: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> std::result::Result<ServiceResponse<impl MessageBody>, Error> {
-    reseal_under_current_key(&mut req);
+    // In the header itself, before anything has read it: what actix-web once parsed, it keeps.
+    let mut brought = CookieHeader::sift(req.headers());
+    if let Some(app) = req.app_data::<Data<App>>() {
+        reseal_under_current_key(app, &mut brought);
+    }
+    brought.replace_in(req.headers_mut());
     let mut res = next.call(req).await?;
     if res.request().extensions().contains::<EndsWithBrowser>() {
         let_end_with_browser(&mut res);
@@ -75,16 +81,16 @@ pub async fn mend(
     Ok(res)
 }
 
-fn reseal_under_current_key(req: &mut ServiceRequest) {
-    let Some(app) = req.app_data::<Data<App>>() else {
-        return;
-    };
+fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
     let (current, old) = app.keys.cookie_keys(Use::SessionCookie);
     if old.is_empty() {
         return;
     }
     let name = sealed_cookies::name(&app.config, "");
-    let Some(cookie) = req.cookie(&name) else {
+    let Some(value) = brought.get(&name) else {
+        return;
+    };
+    let Ok(cookie) = Cookie::parse_encoded(format!("{name}={value}")) else {
         return;
     };
     if open(&cookie, &current).is_some() {
@@ -96,14 +102,8 @@ fn reseal_under_current_key(req: &mut ServiceRequest) {
     let mut jar = CookieJar::new();
     jar.private_mut(&current).add(plain);
     let resealed = jar.get(&name).map(|cookie| cookie.encoded().to_string());
-    if let Some(value) = resealed.and_then(|pair| HeaderValue::try_from(pair).ok()) {
-        // actix-session takes the first cookie of its name.
-        let brought: Vec<HeaderValue> = req.headers().get_all(COOKIE).cloned().collect();
-        let headers = req.headers_mut();
-        headers.insert(COOKIE, value);
-        for others in brought {
-            headers.append(COOKIE, others);
-        }
+    if let Some((_, value)) = resealed.as_deref().and_then(|pair| pair.split_once('=')) {
+        brought.set(&name, value);
     }
 }
 
