@@ -6,9 +6,9 @@
 //!
 //! Old keys still open and verify, and never seal: that is how a key rotates without a flag day.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use actix_web::cookie::Key as CookieKey;
@@ -199,7 +199,10 @@ fn make(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let draft = path.with_extension(random::id());
     let written = fs::OpenOptions::new()
