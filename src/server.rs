@@ -1,6 +1,6 @@
 //! How Doorpost is served: which desk a request passes, on which sockets, until when.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -88,8 +88,9 @@ pub async fn serve(app: App) -> Result<()> {
     }
     let listener = TcpListener::bind(app.config.bind_address)
         .map_err(|error| Error::internal(format!("{}: {error}", app.config.bind_address)))?;
+    let listening = listener.local_addr().map_err(Error::internal)?;
     let mail = delivery::start(app.clone())?;
-    announce(&app);
+    announce(&app, listening);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let served = build(app, listener, workers)?.await;
     let stopped = web::block(move || mail.stop()).await;
@@ -97,9 +98,10 @@ pub async fn serve(app: App) -> Result<()> {
     stopped.map_err(Error::internal)
 }
 
-fn announce(app: &App) {
+/// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.
+fn announce(app: &App, listening: SocketAddr) {
     let site = app.config.public_url.as_str();
-    tracing::info!(listening = %app.config.bind_address, "Doorpost is at {site}");
+    tracing::info!(%listening, "Doorpost is at {site}");
     if app.config.has_dev_inbox() {
         tracing::info!("its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)");
     }
