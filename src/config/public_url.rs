@@ -38,7 +38,7 @@ impl PublicUrl {
         }
         let url = Url::parse(&format!("{scheme}://{authority}")).map_err(|_| no_origin())?;
         let public_url = Self(url);
-        if public_url.host().ends_with('.') {
+        if public_url.host().ends_with('.') || !is_a_name(&public_url.0) {
             return Err(no_origin());
         }
         if !public_url.is_https() && !public_url.is_loopback() {
@@ -75,6 +75,12 @@ impl PublicUrl {
     pub fn link(&self, path: &str) -> String {
         format!("{}{path}", self.as_str())
     }
+}
+
+/// What a URL takes for a host, and no name server does: a wildcard above all.
+fn is_a_name(url: &Url) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    url.domain().is_none_or(|domain| domain.bytes().all(fits))
 }
 
 impl fmt::Debug for PublicUrl {
@@ -200,6 +206,8 @@ mod tests {
             "https://example.org ",
             "https://exam%70le.org",
             "https://example.org.",
+            "https://*.example.org",
+            "https://exam,ple.org",
             "https://example.org:65536",
             "https://example.org:port",
             "https://[::1",
