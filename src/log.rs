@@ -3,22 +3,28 @@
 //! `RUST_LOG` chooses what of ours is shown. It cannot raise the crates beneath us above `info`: some would
 //! log headers, bodies or SQL there, and with them tokens.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use doorpost::config::{Config, LogFormat};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log for this process.
-pub fn start(config: &Config) {
+/// Starts the log for this process. What a command prints is for whoever called it, so its log keeps out of
+/// the way, on standard error.
+pub fn start(config: &Config, serves: bool) {
     let chosen = EnvFilter::new(&config.rust_log);
+    let (writer, is_terminal) = if serves {
+        (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal())
+    } else {
+        (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal())
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match config.log_format {
-        LogFormat::Text => tracing_subscriber::fmt::layer()
-            .with_ansi(std::io::stdout().is_terminal())
-            .boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().boxed(),
+        LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
     tracing_subscriber::registry()
         .with(

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    log::start(&config);
+    log::start(&config, command_line.serves());
     let app = match App::new(config, Clock::System) {
         Ok(app) => app,
         Err(error) => {

@@ -10,7 +10,7 @@ pub mod users;
 
 /// Sign in by email link. Without a command, Doorpost serves.
 #[derive(Parser)]
-#[command(name = "doorpost", version, about)]
+#[command(name = "doorpost", version)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -21,6 +21,13 @@ enum Command {
     /// Who has an account, and who may have one.
     #[command(subcommand)]
     Users(users::Command),
+}
+
+impl CommandLine {
+    /// Whether it names no command.
+    pub fn serves(&self) -> bool {
+        self.command.is_none()
+    }
 }
 
 /// Does what the command line says.

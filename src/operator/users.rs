@@ -7,7 +7,7 @@ use crate::accounts::links::{self, Purpose};
 use crate::accounts::users;
 use crate::app::App;
 use crate::db::Tx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mail::letters;
 
 /// What can be done with users.
@@ -16,7 +16,8 @@ pub enum Command {
     /// Let an address in, whatever SIGN_UP says, and mail it a link to begin with.
     Invite {
         /// The address.
-        address: String,
+        #[arg(value_parser = EmailAddress::parse)]
+        address: EmailAddress,
         /// Print the link instead of mailing it.
         #[arg(long, conflicts_with = "withdraw")]
         print: bool,
@@ -29,11 +30,10 @@ pub enum Command {
 /// Does what the command says and prints what it did.
 pub async fn run(command: Command, app: App) -> Result<()> {
     let Command::Invite {
-        address,
+        address: email,
         print,
         withdraw,
     } = command;
-    let email = EmailAddress::parse(&address).map_err(Error::internal)?;
     app.db.migrate()?;
     let told = if withdraw {
         app.transaction(move |tx| withdraw_invitation(tx, &email))
