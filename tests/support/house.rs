@@ -42,9 +42,9 @@ pub struct House {
 
 /// Where the data is, until the last house on it is gone.
 #[derive(Clone)]
-struct Store {
-    url: String,
-    secret_key: String,
+pub struct Store {
+    pub url: String,
+    pub secret_key: String,
     _kept: std::sync::Arc<Kept>,
 }
 
@@ -122,6 +122,11 @@ impl House {
         (visitor, mail)
     }
 
+    /// The key it was made with, for a restart under another one.
+    pub fn secret_key(&self) -> &str {
+        &self.store.secret_key
+    }
+
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
@@ -167,7 +172,9 @@ impl House {
             Ok(mails
                 .into_iter()
                 .filter(|mail| mail.email == address)
-                .map(|mail| Mail::from(app.outbox.open(mail.body.as_deref()).unwrap()))
+                // What was sealed under a key that is gone cannot be read, here or anywhere.
+                .filter_map(|mail| app.outbox.open(mail.body.as_deref()))
+                .map(Mail::from)
                 .collect())
         });
         read.await.unwrap()
@@ -179,7 +186,7 @@ impl House {
     }
 
     /// What a query that counts finds in the database: `SELECT count(*) AS n …`.
-    pub async fn count(&self, query: &'static str) -> i64 {
+    pub async fn count(&self, query: impl Into<String>) -> i64 {
         use diesel::prelude::*;
         use diesel::sql_types::BigInt;
         use doorpost::db::Connection;
@@ -189,6 +196,7 @@ impl House {
             #[diesel(sql_type = BigInt)]
             n: i64,
         }
+        let query = query.into();
         let counted = self.app.read(move |tx| {
             let query = diesel::sql_query(query);
             let counted: Count = match tx.conn {
@@ -294,6 +302,12 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// The link without its origin: for another node, or the one that came after a restart.
+    pub fn path(&self) -> &str {
+        let (_, path) = self.link.split_once("://").unwrap();
+        &path[path.find('/').unwrap()..]
+    }
+
     /// The token in the link.
     pub fn token(&self) -> &str {
         self.link.split_once("token=").unwrap().1
@@ -328,10 +342,15 @@ impl From<outbox::Words> for Mail {
     }
 }
 
+/// A fresh value for `SECRET_KEY`.
+pub fn secret_key() -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(random::bytes::<64>())
+}
+
 impl Store {
-    async fn make(db: Database) -> Self {
-        use base64::Engine;
-        let secret_key = base64::engine::general_purpose::STANDARD.encode(random::bytes::<64>());
+    /// A fresh database, not yet migrated.
+    pub async fn make(db: Database) -> Self {
         let (url, kept) = match db {
             Database::Sqlite => {
                 let folder = tempfile::tempdir().unwrap();
@@ -348,7 +367,7 @@ impl Store {
         };
         Self {
             url,
-            secret_key,
+            secret_key: secret_key(),
             _kept: kept.into(),
         }
     }

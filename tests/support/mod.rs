@@ -4,7 +4,7 @@ mod house;
 mod race;
 mod visitor;
 
-pub use house::{Database, House, Mail};
+pub use house::{Database, House, Mail, Store, secret_key};
 pub use race::at_once;
 pub use visitor::{Page, Visitor};
 

@@ -7,7 +7,7 @@ use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
-use super::Mail;
+use super::{House, Mail};
 
 /// A visitor. Clones share the cookie jar: two tabs of one browser.
 #[derive(Clone)]
@@ -29,6 +29,19 @@ impl Visitor {
             jar: std::sync::Arc::default(),
             network: None,
             refuses_cookies: false,
+        }
+    }
+
+    /// The same browser at another node, or at the one that came after a restart.
+    pub fn at(&self, house: &House) -> Self {
+        self.moved_to(&house.url)
+    }
+
+    /// The same browser at another URL.
+    pub fn moved_to(&self, url: &str) -> Self {
+        Self {
+            base: url.to_owned(),
+            ..self.clone()
         }
     }
 
