@@ -14,6 +14,7 @@ mod support;
 
 mod codes;
 mod confirm_email;
+mod house_rules;
 mod links;
 mod register;
 mod sign_in;

@@ -1,0 +1,735 @@
+//! The rules of the house that no compiler checks: which way things lean, one door each, what a file opens
+//! with. Read from the text of `src/`, `templates/` and `migrations/`; what a call can break is looked
+//! after by `.clippy.toml` as well.
+//!
+//! A rule is a table. To move a wall, change its row and say why.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors of the house, the lowest first. A room uses those on its own floor and below it.
+const FLOORS: &[&[&str]] = &[
+    &[
+        "clock",
+        "config",
+        "db",
+        "domain_name",
+        "error",
+        "keys",
+        "random",
+        "schema",
+        "words",
+    ],
+    &["accounts"],
+    &["app", "mail"],
+    &["web"],
+    &["flows", "health", "pages"],
+    &["server"],
+    &["operator"],
+    &["log", "main"],
+];
+
+#[test]
+fn a_room_uses_what_is_below_it_and_nothing_above() {
+    for source in program() {
+        let floor = floor_of(&source.room);
+        for (line, path) in source.paths() {
+            let Some(named) = path.first().filter(|named| is_a_room(named)) else {
+                continue;
+            };
+            assert!(
+                floor_of(named) <= floor,
+                "{}: {} names {named}, which stands above it: {line}",
+                source.name,
+                source.room,
+            );
+        }
+    }
+}
+
+#[test]
+fn lib_rs_names_the_rooms_and_no_others() {
+    let map = program().find(|source| source.name == "lib.rs").unwrap();
+    let declared: BTreeSet<&str> = map
+        .code
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    let known: BTreeSet<&str> = FLOORS
+        .iter()
+        .flat_map(|rooms| rooms.iter().copied())
+        .filter(|room| !["log", "main"].contains(room))
+        .collect();
+    assert_eq!(declared, known, "a room has no floor, or a floor no room");
+}
+
+#[test]
+fn no_story_names_another_story() {
+    let stories = ["flows", "health", "pages"];
+    for source in program().filter(|source| stories.contains(&source.room.as_str())) {
+        let own = source.name.trim_end_matches(".rs").replace('/', "::");
+        for (line, path) in source.paths() {
+            let [room, rest @ ..] = path.as_slice() else {
+                continue;
+            };
+            let is_a_story = stories.contains(&room.as_str())
+                // What handlers give is said once, at the head of all stories.
+                && rest.first().is_none_or(|thing| thing != "Answer");
+            let named = path.join("::");
+            assert!(
+                !is_a_story || source.name == "flows.rs" || named.starts_with(&own),
+                "{} names another story: {line}",
+                source.name,
+            );
+        }
+        assert!(
+            source.name == "flows.rs" || !source.code.contains("super::super"),
+            "{}: name a room by crate::, so that this test sees it",
+            source.name,
+        );
+    }
+}
+
+/// What belongs in one room: words that stand for it, and the files they may stand in. A folder stands for
+/// all that is in it.
+const DOORS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "asking for the time",
+        &[
+            "SystemTime",
+            "now_utc",
+            "now_local",
+            "Utc::now",
+            "Local::now",
+        ],
+        &["clock.rs"],
+    ),
+    (
+        "reading the environment",
+        &["std::env", "env::var", "dotenvy"],
+        &["config.rs"],
+    ),
+    (
+        "drawing randomness",
+        &[
+            "rand::",
+            "SysRng",
+            "OsRng",
+            "ThreadRng",
+            "getrandom",
+            "fastrand",
+        ],
+        &["random.rs"],
+    ),
+    (
+        "using SECRET_KEY",
+        &[
+            "SECRET_KEY",
+            "hkdf",
+            "Hkdf",
+            "aes_gcm",
+            "Aes256Gcm",
+            "hmac::",
+            "Hmac<",
+        ],
+        &["keys.rs", "config.rs"],
+    ),
+    (
+        "holding SECRET_KEY",
+        &["secret_key"],
+        &["config.rs", "app.rs"],
+    ),
+    (
+        "opening a database",
+        &[
+            "establish",
+            "SqliteConnection",
+            "PgConnection",
+            "AsyncPgConnection",
+            "tokio_postgres",
+            "diesel_async",
+            "libsqlite3_sys",
+            "r2d2",
+        ],
+        // The URL's parser asks tokio-postgres whether it would understand it.
+        &["db/", "config/database_url.rs"],
+    ),
+    (
+        "querying a database",
+        &["diesel"],
+        &[
+            "db.rs",
+            "db/",
+            "schema.rs",
+            "error.rs",
+            "accounts/",
+            "mail/outbox.rs",
+        ],
+    ),
+    (
+        "speaking SMTP",
+        &[
+            "lettre::transport",
+            "SmtpTransport",
+            "SmtpConnection",
+            "tokio_rustls",
+        ],
+        &["mail/smtp.rs", "mail/smtp/"],
+    ),
+    ("giving up", &["process::exit", "process::abort"], &[]),
+    // Nothing in accounts/ knows how it is called, shown or sent.
+    (
+        "the web server",
+        &["actix"],
+        &[
+            "flows.rs",
+            "flows/",
+            "health.rs",
+            "keys.rs",
+            "log.rs",
+            "main.rs",
+            "pages.rs",
+            "server.rs",
+            "web/",
+        ],
+    ),
+    (
+        "templates",
+        &["askama"],
+        &["flows/", "mail/letters.rs", "pages.rs", "web/"],
+    ),
+    ("mail messages", &["lettre"], &["config.rs", "mail/"]),
+    (
+        "the command line",
+        &["clap"],
+        &["main.rs", "operator.rs", "operator/"],
+    ),
+];
+
+#[test]
+fn what_belongs_in_one_room_stands_in_no_other() {
+    for (what, words, rooms) in DOORS {
+        for source in program() {
+            let may = rooms.iter().any(|room| {
+                source.name == *room || (room.ends_with('/') && source.name.starts_with(room))
+            });
+            for (number, line) in source.lines() {
+                let found = words.iter().find(|word| has_word(line, word));
+                assert!(
+                    may || found.is_none(),
+                    "src/{}:{number}: {what} belongs in {rooms:?}: {line}",
+                    source.name,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_door_is_used() {
+    for (what, words, rooms) in DOORS.iter().filter(|(.., rooms)| !rooms.is_empty()) {
+        for room in *rooms {
+            let used = program()
+                .filter(|source| source.name == *room || source.name.starts_with(room))
+                .any(|source| words.iter().any(|word| has_word(&source.code, word)));
+            assert!(
+                used,
+                "nothing in {room} is about {what} any more: take it out of the table"
+            );
+        }
+    }
+}
+
+/// A form is read by [`doorpost::web::form::Form`] and by nothing else: frameworks fold bytes that are not
+/// UTF-8, and take a field that comes twice (HTTP-19).
+#[test]
+fn every_handler_of_a_post_reads_its_form_strictly() {
+    let mut handlers = 0;
+    for source in program() {
+        for name in post_handlers(&source.code) {
+            handlers += 1;
+            let signature = signature_of(&source.code, &name)
+                .unwrap_or_else(|| panic!("{}: no handler {name} in the same file", source.name));
+            assert!(
+                has_word(&signature, "Form<") && !signature.contains("web::Form"),
+                "{}: {name} takes a POST and no Form<…>: {signature}",
+                source.name,
+            );
+        }
+        for (number, line) in source.lines() {
+            for lax in [
+                "web::Form",
+                "web::Json",
+                "web::Query",
+                "web::post()",
+                "web::to(",
+                "Method::PUT",
+            ] {
+                assert!(
+                    !line.contains(lax),
+                    "src/{}:{number}: {lax} reads laxly or hides a route: {line}",
+                    source.name
+                );
+            }
+        }
+    }
+    assert!(
+        handlers >= 6,
+        "only {handlers} handlers of a POST were found; does this test still see them?"
+    );
+}
+
+#[test]
+fn nothing_gives_up_or_prints_outside_the_command_line() {
+    let everywhere = [
+        ".unwrap()",
+        "todo!",
+        "dbg!",
+        "unimplemented!",
+        "panic!",
+        "unreachable!",
+    ];
+    let on_the_command_line = ["println!", "print!", "eprintln!", "eprint!"];
+    for source in program() {
+        let is_command_line = ["main", "operator"].contains(&source.room.as_str());
+        for (number, line) in source.lines() {
+            let found = everywhere.iter().find(|word| has_word(line, word));
+            assert_eq!(found, None, "src/{}:{number}: {line}", source.name);
+            let printed = on_the_command_line.iter().find(|word| has_word(line, word));
+            assert!(
+                is_command_line || printed.is_none(),
+                "src/{}:{number} prints: {line}",
+                source.name,
+            );
+        }
+    }
+}
+
+/// Both may hold a token: the log shows the route's pattern (rule 4 of the house).
+#[test]
+fn no_path_or_query_of_a_request_is_logged() {
+    for source in program() {
+        for (at, _) in source.code.match_indices("tracing::") {
+            let call = statement(&source.code[at..]);
+            for secret in [
+                ".path()",
+                ".uri()",
+                "query_string",
+                "headers()",
+                ".reveal()",
+                "token",
+            ] {
+                assert!(
+                    !call.contains(secret),
+                    "{}: the log would show {secret}: {call}",
+                    source.name
+                );
+            }
+        }
+        assert!(
+            !has_word(&source.code, "Logger"),
+            "{}: the log line is the front desk's",
+            source.name
+        );
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    let tests = files("tests", "rs").map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
+    let sources = files("src", "rs").map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
+    for (path, text) in sources.chain(tests) {
+        let first = text.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with("//! ") && first.len() > 12,
+            "{} opens with {first:?}, not with its story",
+            path.display(),
+        );
+    }
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let named = |folder: &str| -> BTreeSet<String> {
+        fs::read_dir(root().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let sqlite = named("migrations/sqlite");
+    assert!(!sqlite.is_empty(), "no migration was found");
+    assert_eq!(sqlite, named("migrations/postgres"));
+    for (database, migration) in sqlite
+        .iter()
+        .flat_map(|name| [("sqlite", name), ("postgres", name)])
+    {
+        let folder = root().join("migrations").join(database).join(migration);
+        assert!(
+            folder.join("up.sql").is_file(),
+            "{} lacks up.sql",
+            folder.display()
+        );
+    }
+}
+
+#[test]
+fn both_databases_have_the_same_tables_and_columns() {
+    let tables = |database: &str| -> Vec<String> {
+        let mut words = Vec::new();
+        for path in
+            files(&format!("migrations/{database}"), "sql").filter(|path| path.ends_with("up.sql"))
+        {
+            let text = fs::read_to_string(path).unwrap();
+            for line in text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.starts_with("--"))
+            {
+                let mut parts = line.split_whitespace();
+                match (parts.next(), parts.next(), parts.next()) {
+                    (Some("CREATE"), Some("TABLE"), Some(name)) => {
+                        words.push(format!("table {name}"));
+                    }
+                    (Some(column), Some(_), _)
+                        if column.chars().all(|c| c.is_ascii_lowercase() || c == '_') =>
+                    {
+                        words.push(column.to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        words
+    };
+    let sqlite = tables("sqlite");
+    assert!(
+        sqlite.len() > 20,
+        "the migrations were not understood: {sqlite:?}"
+    );
+    assert_eq!(sqlite, tables("postgres"));
+}
+
+/// The CSP allows neither, and a page must not need them (HDR-02). A letter has no stylesheet to link to.
+#[test]
+fn no_page_has_a_script_or_style_of_its_own() {
+    for (name, text) in templates().filter(|(name, _)| !name.starts_with("mail/")) {
+        let lower = text.to_ascii_lowercase();
+        for inline in [
+            "<style",
+            " style=",
+            "javascript:",
+            "<svg",
+            "<base",
+            " srcdoc=",
+        ] {
+            assert!(!lower.contains(inline), "{name} has {inline}");
+        }
+        for script in lower.split("<script").skip(1) {
+            let (attributes, rest) = script.split_once('>').unwrap_or_default();
+            assert!(
+                attributes.contains(" src=") && rest.starts_with("</script>"),
+                "{name} has an inline script",
+            );
+        }
+        for attribute in lower
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+        {
+            assert!(
+                !is_event(attribute.0),
+                "{name} has an inline handler: {}",
+                attribute.0
+            );
+        }
+        assert!(!lower.contains("|safe"), "{name} shows something unescaped");
+    }
+}
+
+#[test]
+fn every_template_is_used() {
+    let named: BTreeSet<String> = program()
+        .flat_map(|source| quoted_after(&source.code, "path = "))
+        .chain(templates().flat_map(|(_, text)| {
+            ["extends ", "include ", "import "]
+                .iter()
+                .flat_map(|how| quoted_after(&text, how))
+                .collect::<Vec<_>>()
+        }))
+        .collect();
+    for (name, _) in templates() {
+        assert!(named.contains(&name), "templates/{name} is used by nothing");
+    }
+}
+
+#[test]
+fn every_letter_has_a_text_and_an_html_part() {
+    let letters: BTreeSet<String> = templates()
+        .filter_map(|(name, _)| name.strip_prefix("mail/").map(str::to_owned))
+        .collect();
+    assert!(!letters.is_empty());
+    for letter in &letters {
+        let twin = match letter.strip_suffix(".txt") {
+            Some(stem) => format!("{stem}.html"),
+            None => letter.replace(".html", ".txt"),
+        };
+        assert!(letters.contains(&twin), "mail/{letter} has no {twin}");
+    }
+}
+
+// --- the house, as text ---
+
+/// The names of all tables that the migrations make.
+pub fn tables() -> Vec<String> {
+    let made: Vec<String> = files("migrations/sqlite", "sql")
+        .filter(|path| path.ends_with("up.sql"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .flat_map(|text| {
+            let names = text.split("CREATE TABLE ").skip(1);
+            let names = names.filter_map(|rest| rest.split_whitespace().next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(
+        made.len() >= 6,
+        "the migrations were not understood: {made:?}"
+    );
+    made
+}
+
+/// A file of the program, without its tests and comments.
+struct Source {
+    /// Below `src/`.
+    name: String,
+    /// The first part of it.
+    room: String,
+    code: String,
+}
+
+fn program() -> impl Iterator<Item = Source> {
+    let sources: Vec<Source> = files("src", "rs")
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| {
+            let name = below("src", &path);
+            let room = name.split(['/', '.']).next().unwrap().to_owned();
+            let code = without_tests_and_comments(&fs::read_to_string(&path).unwrap());
+            Source { name, room, code }
+        })
+        .collect();
+    assert!(sources.len() > 40, "src/ was not found");
+    sources.into_iter()
+}
+
+impl Source {
+    /// The lines that are neither empty nor a comment, by their number in this text.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line.trim()))
+            .filter(|(_, line)| !line.is_empty())
+    }
+
+    /// The paths from the root of the crate that this file names, each with its line: `crate::a::b` is
+    /// `[a, b]`, and `use crate::{a, b::c}` is `[a]` and `[b, c]`. In the program's own crate the library is
+    /// called `doorpost`.
+    fn paths(&self) -> Vec<(String, Vec<String>)> {
+        let folder = self
+            .name
+            .rsplit_once('/')
+            .map(|(folder, _)| folder.replace('/', "::"));
+        let mut found = Vec::new();
+        for (root, inside) in [("crate::", None), ("doorpost::", None), ("super::", folder)] {
+            for (at, _) in self.code.match_indices(root) {
+                if is_inside_a_word(&self.code, at) || self.code[..at].ends_with("::") {
+                    continue;
+                }
+                let line = self.code[at..]
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                for path in expand(&self.code[at + root.len()..]) {
+                    let above = inside.iter().flat_map(|inside| inside.split("::"));
+                    let whole = above.map(str::to_owned).chain(path).collect();
+                    found.push((line.clone(), whole));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The paths at the beginning of a text: one, or those between braces.
+fn expand(text: &str) -> Vec<Vec<String>> {
+    if let Some(list) = text.strip_prefix('{') {
+        let mut depth = 1;
+        let end = list.find(|c| {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+        let list = &list[..end.unwrap_or(list.len())];
+        return split_at_top(list)
+            .into_iter()
+            .flat_map(|item| expand(item.trim()))
+            .collect();
+    }
+    let name: String = text
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    if name.is_empty() {
+        return Vec::new();
+    }
+    let Some(rest) = text[name.len()..].strip_prefix("::") else {
+        return vec![vec![name]];
+    };
+    let further = expand(rest);
+    if further.is_empty() {
+        return vec![vec![name]];
+    }
+    further
+        .into_iter()
+        .map(|path| std::iter::once(name.clone()).chain(path).collect())
+        .collect()
+}
+
+fn split_at_top(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    list.split(|c| {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        c == ',' && depth == 0
+    })
+    .collect()
+}
+
+fn without_tests_and_comments(text: &str) -> String {
+    let (program, _) = text
+        .split_once("#[cfg(test)]\nmod tests {")
+        .unwrap_or((text, ""));
+    program
+        .replace("#[cfg(test)]\nmod tests;", "")
+        .lines()
+        .map(|line| match line.trim_start() {
+            comment if comment.starts_with("//") => "",
+            _ => line.split_once(" // ").map_or(line, |(code, _)| code),
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// The names in `.post(name)`.
+fn post_handlers(code: &str) -> Vec<String> {
+    code.split(".post(")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(name, _)| name.trim().to_owned())
+        // A letter is posted, too: with more than a name.
+        .filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .collect()
+}
+
+fn signature_of(code: &str, handler: &str) -> Option<String> {
+    let (_, rest) = code.split_once(&format!("fn {handler}("))?;
+    let (signature, _) = rest.split_once("->")?;
+    Some(signature.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Up to the `;` that ends it, or the `)` of a macro that is an expression's last.
+fn statement(code: &str) -> &str {
+    let mut depth = 0;
+    let end = code.find(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        (c == ';' || c == ')') && depth == 0
+    });
+    &code[..end.unwrap_or(code.len())]
+}
+
+fn is_a_room(name: &str) -> bool {
+    FLOORS.iter().any(|rooms| rooms.contains(&name))
+}
+
+fn floor_of(room: &str) -> usize {
+    if room == "lib" {
+        return FLOORS.len();
+    }
+    FLOORS
+        .iter()
+        .position(|rooms| rooms.contains(&room))
+        .unwrap_or_else(|| panic!("{room} has no floor: say in this test where it stands"))
+}
+
+/// Whether the word stands there for itself: `rand::` is not in `operand::`, nor `env::` in `my_env::`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word)
+        .any(|(at, _)| !is_inside_a_word(text, at))
+}
+
+fn is_inside_a_word(text: &str, at: usize) -> bool {
+    let begins_as_a_word = text[at..].starts_with(|c: char| c.is_alphanumeric());
+    begins_as_a_word && text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+/// `onclick` and its like.
+fn is_event(attribute: &str) -> bool {
+    attribute
+        .strip_prefix("on")
+        .is_some_and(|event| !event.is_empty() && event.chars().all(|c| c.is_ascii_lowercase()))
+}
+
+fn quoted_after(text: &str, mark: &str) -> Vec<String> {
+    text.split(mark)
+        .skip(1)
+        .filter_map(|rest| rest.strip_prefix('"')?.split_once('"'))
+        .map(|(quoted, _)| quoted.to_owned())
+        .collect()
+}
+
+/// Every template, by its name below `templates/`.
+fn templates() -> impl Iterator<Item = (String, String)> {
+    let all: Vec<PathBuf> = files("templates", "html")
+        .chain(files("templates", "txt"))
+        .collect();
+    assert!(all.len() > 10, "templates/ was not found");
+    all.into_iter()
+        .map(|path| (below("templates", &path), fs::read_to_string(path).unwrap()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn below(folder: &str, path: &Path) -> String {
+    let below = path.strip_prefix(root().join(folder)).unwrap();
+    below.to_str().unwrap().to_owned()
+}
+
+/// All files in a folder and those below it whose names end like this, in order.
+fn files(folder: &str, ending: &str) -> impl Iterator<Item = PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|is| is == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found.into_iter()
+}
