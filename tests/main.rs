@@ -17,4 +17,5 @@ mod confirm_email;
 mod house_rules;
 mod links;
 mod register;
+mod sessions;
 mod sign_in;
