@@ -15,6 +15,7 @@ mod support;
 mod codes;
 mod confirm_email;
 mod house_rules;
+mod limits;
 mod links;
 mod register;
 mod sessions;
