@@ -1,0 +1,173 @@
+//! What is over is refused at once and forgotten soon: nothing depends on the cleaner, and the cleaner
+//! takes nothing that lives.
+
+use std::time::Duration;
+
+use doorpost::accounts::limits::{self, Limit, Verdict};
+use doorpost::accounts::purge;
+use doorpost::mail::outbox;
+use reqwest::StatusCode;
+
+use crate::support::{Database, House};
+
+const ADA: &str = "ada@example.org";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+on_both! {
+    /// TOK-07
+    async fn an_expired_link_is_refused_before_it_is_forgotten(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        let ada = house.visitor();
+        ada.ask("/sign-in", ADA).await.sees_inbox_page();
+        let mail = house.mails_to(ADA, 2).await.remove(0);
+        house.advance(Duration::from_secs(600));
+        assert_eq!(rows(&house, "links").await, 2, "both are still there");
+        let used = ada.post("/sign-in/link", &[("token", mail.token()), ("email", ADA)]).await;
+        assert_eq!(used.status, StatusCode::GONE, "and refused");
+        let code = mail.code.clone().unwrap();
+        let typed = ada.post("/sign-in/code", &[("code", &code)]).await;
+        assert_eq!(typed.status, StatusCode::UNPROCESSABLE_ENTITY, "the code as well");
+        assert_eq!(ada.signed_in_as().await, None);
+
+        house.advance(3 * DAY);
+        let gone = purge_all(&house).await;
+        assert!(gone > 0 && rows(&house, "links").await == 0, "now they are gone");
+        let after = ada.post("/sign-in/link", &[("token", mail.token()), ("email", ADA)]).await;
+        assert_eq!(after.status, StatusCode::GONE, "which looks no different");
+        assert_eq!(after.body.replace(id_of(&after), ""), used.body.replace(id_of(&used), ""));
+    }
+
+    async fn an_ended_session_is_refused_before_it_is_forgotten(db: Database) {
+        for (idle, lifetime) in [("7d", "30d"), ("10d", "10d")] {
+            let house = House::with(db, &[("SESSION_IDLE", idle), ("SESSION_LIFETIME", lifetime)]).await;
+            let ada = house.member(ADA).await;
+            house.advance(11 * DAY);
+            assert_eq!(rows(&house, "sessions").await, 1, "{idle}: it is still there");
+            assert_eq!(ada.signed_in_as().await, None, "{idle}: and opens nothing");
+            purge_all(&house).await;
+            assert_eq!(rows(&house, "sessions").await, 0, "{idle}: now it is gone");
+            assert_eq!(ada.signed_in_as().await, None, "{idle}");
+            assert_eq!(rows(&house, "users").await, 1, "{idle}: the account is not");
+        }
+    }
+
+    /// Promise 6: anonymous traffic makes no unbounded durable state.
+    async fn what_strangers_leave_behind_is_forgotten(db: Database) {
+        let house = House::new(db).await;
+        let stranger = house.visitor();
+        for number in 0..10 {
+            stranger.ask("/register", &format!("{number}@example.org")).await.sees_inbox_page();
+            stranger.get("/sign-in/link?token=junk").await;
+            stranger.post("/sign-in/code", &[("code", "BBBB-BBBB")]).await;
+        }
+        house.all_mail_to("0@example.org").await;
+        for table in ["links", "limits", "outbox"] {
+            assert!(rows(&house, table).await > 0, "{table}");
+        }
+        house.advance(15 * DAY);
+        purge_all(&house).await;
+        for table in crate::house_rules::tables() {
+            assert_eq!(rows(&house, &table).await, 0, "{table}");
+        }
+    }
+
+    async fn the_cleaner_takes_nothing_that_lives(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.member(ADA).await;
+        let (by_link, by_code) = (house.visitor(), house.visitor());
+        by_link.ask("/sign-in", ADA).await.sees_inbox_page();
+        let link = house.mails_to(ADA, 2).await.remove(0).link;
+        by_code.ask("/register", "bob@example.org").await.sees_inbox_page();
+        let code = house.mail_to("bob@example.org").await.code.unwrap();
+        by_code.get("/sign-in/link?token=junk").await;
+        house.advance(Duration::from_secs(30));
+        let mut before = Vec::new();
+        for table in crate::house_rules::tables() {
+            before.push(rows(&house, &table).await);
+        }
+        // Its windows of a minute are over, those of a quarter and of a day are not.
+        assert_eq!(purge_all(&house).await, 0, "nothing is over yet");
+        for (table, before) in crate::house_rules::tables().iter().zip(before) {
+            assert_eq!(rows(&house, table).await, before, "{table}");
+        }
+        house.advance(Duration::from_secs(31));
+        assert!(purge_all(&house).await > 0, "the windows of a minute are");
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "the session");
+        assert_eq!(by_link.click(&link).await.location(), "/account", "the link");
+        assert_eq!(by_code.post("/sign-in/code", &[("code", &code)]).await.location(), "/account", "the code");
+    }
+
+    async fn one_window_that_is_over_takes_no_other_along(db: Database) {
+        let house = House::new(db).await;
+        // The same subject under two names, one of which ends sooner.
+        count(&house, Limit::TokenPerNetwork, "192.0.2.1").await;
+        count(&house, Limit::MailPerAddressDaily, "192.0.2.1").await;
+        count(&house, Limit::TokenPerNetwork, "192.0.2.2").await;
+        house.advance(Duration::from_secs(60));
+        assert_eq!(purge_all(&house).await, 2);
+        assert_eq!(rows(&house, "limits").await, 1);
+        assert_eq!(rows(&house, "limits WHERE name = 'mail_per_address_daily'").await, 1);
+    }
+
+    async fn it_takes_small_batches_lest_visitors_wait(db: Database) {
+        let house = House::new(db).await;
+        let most = usize::try_from(purge::BATCH).unwrap();
+        let rest = 201;
+        for hundred in 0..(2 * most + rest) / 100 + 1 {
+            let until = (2 * most + rest).min((hundred + 1) * 100);
+            let config = house.app.config.clone();
+            let counted = house.app.transaction(move |tx| {
+                for number in hundred * 100..until {
+                    let verdict = limits::count(tx, &config, Limit::TokenPerNetwork, &number.to_string())?;
+                    assert_eq!(verdict, Verdict::Allowed);
+                }
+                Ok(())
+            });
+            counted.await.unwrap();
+        }
+        house.advance(Duration::from_secs(60));
+        let mut batches = Vec::new();
+        loop {
+            let config = house.app.config.clone();
+            match house.app.transaction(move |tx| purge::batch(tx, &config)).await.unwrap() {
+                0 => break,
+                gone => batches.push(gone),
+            }
+        }
+        assert_eq!(batches, [most, most, rest]);
+    }
+}
+
+/// What the worker does once a minute, here and now.
+async fn purge_all(house: &House) -> usize {
+    let mut all = 0;
+    loop {
+        let config = house.app.config.clone();
+        let batch = house.app.transaction(move |tx| {
+            Ok(purge::batch(tx, &config)? + outbox::purge(tx, purge::BATCH)?)
+        });
+        match batch.await.unwrap() {
+            0 => return all,
+            gone => all += gone,
+        }
+    }
+}
+
+async fn count(house: &House, limit: Limit, subject: &'static str) {
+    let config = house.app.config.clone();
+    let counted = house
+        .app
+        .transaction(move |tx| limits::count(tx, &config, limit, subject));
+    assert_eq!(counted.await.unwrap(), Verdict::Allowed);
+}
+
+async fn rows(house: &House, table: &str) -> i64 {
+    house
+        .count(format!("SELECT count(*) AS n FROM {table}"))
+        .await
+}
+
+fn id_of(page: &crate::support::Page) -> &str {
+    page.header("x-request-id").unwrap()
+}
