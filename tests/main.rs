@@ -17,6 +17,7 @@ mod confirm_email;
 mod house_rules;
 mod limits;
 mod links;
+mod program;
 mod purge;
 mod register;
 mod sessions;
