@@ -34,7 +34,7 @@ on_both! {
         let mut last = None;
         for round in 0..200 {
             let network = format!("198.51.100.{}", round % 50);
-            let flood = house.visitor().coming_from(&network);
+            let flood = house.visitor().calling_from(&network);
             let known = flood.ask("/sign-in", ADA).await;
             let unknown = flood.ask("/sign-in", NOBODY).await;
             assert_eq!(look_of(&known), look_of(&unknown), "round {round}");
@@ -148,7 +148,7 @@ on_both! {
     async fn one_network_cannot_spray_a_thousand_addresses(db: Database) {
         let house = House::with(db, &[(NETWORK, "20/1m")]).await;
         house.member(ADA).await;
-        let spray = house.visitor().coming_from("203.0.113.5");
+        let spray = house.visitor().calling_from("203.0.113.5");
         let mut passed = 0;
         for number in 0..1_000 {
             // Every other one is known, where there is a budget left for it.
@@ -165,7 +165,7 @@ on_both! {
         assert_eq!(passed, 20);
         let (known, unknown) = (spray.ask("/sign-in", ADA).await, spray.ask("/sign-in", NOBODY).await);
         assert_eq!(look_of(&known), look_of(&unknown), "and it learns nothing by it");
-        let elsewhere = house.visitor().coming_from("203.0.113.6");
+        let elsewhere = house.visitor().calling_from("203.0.113.6");
         elsewhere.ask("/sign-in", NOBODY).await.sees_inbox_page();
         house.advance(MINUTE);
         spray.ask("/sign-in", "later@example.org").await.sees_inbox_page();
@@ -176,7 +176,7 @@ on_both! {
         let mut asked = 0;
         let mut ask = async |from: &str| {
             asked += 1;
-            house.visitor().coming_from(from).ask("/sign-in", &format!("{asked}@example.org")).await.status
+            house.visitor().calling_from(from).ask("/sign-in", &format!("{asked}@example.org")).await.status
         };
         let (sent, refused) = (StatusCode::SEE_OTHER, StatusCode::TOO_MANY_REQUESTS);
         for (from, status) in [
@@ -201,7 +201,7 @@ on_both! {
         assert_eq!(ask("2001:db8:1:1::1").await, sent, "the next /48 has its own");
 
         let open = async |from: &str| {
-            house.visitor().coming_from(from).get(&format!("/sign-in/link?token={JUNK}")).await.status
+            house.visitor().calling_from(from).get(&format!("/sign-in/link?token={JUNK}")).await.status
         };
         for (from, status) in [
             ("192.0.2.1", StatusCode::GONE),
@@ -249,9 +249,9 @@ on_both! {
         let house = House::with(db, &[("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"), (ADDRESS, "off"), (NETWORK, "1/1m")]).await;
         for (chain, is_the_same) in chains {
             house.advance(MINUTE);
-            let first = house.visitor().coming_from("198.51.100.7");
+            let first = house.visitor().calling_from("198.51.100.7");
             first.ask("/sign-in", "first@example.org").await.sees_inbox_page();
-            let second = house.visitor().coming_from(chain).ask("/sign-in", NOBODY).await;
+            let second = house.visitor().calling_from(chain).ask("/sign-in", NOBODY).await;
             let refused = second.status == StatusCode::TOO_MANY_REQUESTS;
             assert_eq!(refused, is_the_same, "{chain}");
         }
@@ -289,7 +289,7 @@ on_both! {
             assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.body);
             assert_eq!(retry_after(&refused), 60);
         }
-        let neighbour = house.visitor().coming_from("192.0.2.9");
+        let neighbour = house.visitor().calling_from("192.0.2.9");
         assert_eq!(neighbour.get(&format!("/sign-in/link?token={JUNK}")).await.status, StatusCode::GONE);
         // Who holds a live one is let in all the same.
         assert_eq!(asked.click(&mail.link).await.location(), "/account");

@@ -120,7 +120,7 @@ on_both! {
             let counted = house.app.transaction(move |tx| {
                 for number in hundred * 100..until {
                     let verdict = limits::count(tx, &config, Limit::TokenPerNetwork, &number.to_string())?;
-                    assert_eq!(verdict, Verdict::Allowed);
+                    assert!(matches!(verdict, Verdict::Allowed { .. }));
                 }
                 Ok(())
             });
@@ -159,7 +159,7 @@ async fn count(house: &House, limit: Limit, subject: &'static str) {
     let counted = house
         .app
         .transaction(move |tx| limits::count(tx, &config, limit, subject));
-    assert_eq!(counted.await.unwrap(), Verdict::Allowed);
+    assert!(matches!(counted.await.unwrap(), Verdict::Allowed { .. }));
 }
 
 async fn rows(house: &House, table: &str) -> i64 {
