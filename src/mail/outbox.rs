@@ -191,8 +191,15 @@ pub fn dropped(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
     settle(tx, id, state::DROPPED, Some(reason))
 }
 
+/// What is said of a mail counts until it is settled. A node so slow that its lease ended, and another
+/// took the mail up and sent it, says nothing any more: else a mail that left would fall due again.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn unsettled(id: &str) -> _ {
+    outbox::table.find(id).filter(outbox::due_at.is_not_null())
+}
+
 fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()> {
-    diesel::update(outbox::table.find(id))
+    diesel::update(unsettled(id))
         .set((
             outbox::state.eq(state),
             outbox::due_at.eq(None::<Timestamp>),
@@ -207,7 +214,7 @@ fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()
 
 /// In development it is shown instead of sent: the words stay, to be read at `/dev/inbox`.
 pub fn shown(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(outbox::table.find(id))
+    diesel::update(unsettled(id))
         .set((
             outbox::state.eq(state::SENT),
             outbox::due_at.eq(None::<Timestamp>),
@@ -225,7 +232,7 @@ pub fn later(
     costs_a_try: bool,
     reason: &str,
 ) -> Result<()> {
-    diesel::update(outbox::table.find(id))
+    diesel::update(unsettled(id))
         .set((
             outbox::due_at.eq(tx.now + millis(after)),
             outbox::tries.eq(outbox::tries + i32::from(costs_a_try)),
