@@ -8,6 +8,7 @@
 //! The worker has a thread of its own, so that neither waits for the other: mail for a burst of visitors,
 //! visitors for a slow mail server. The same thread purges what is over.
 
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
@@ -36,6 +37,13 @@ const CLAIM: i64 = 8;
 
 /// How often a slot looks for mail that other nodes posted or that fell due.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A letter that takes longer keeps nobody else waiting: what its slot claimed with it goes to others.
+const CHEWING: Duration = Duration::from_secs(2);
+
+/// At the end, letters under way get this long. One that the server still chews on then is taken up when
+/// its lease ends, as that of a dead node is.
+const FINISH: Duration = Duration::from_secs(5);
 
 /// How often what is over is forgotten.
 const PURGE: Duration = Duration::from_secs(60);
@@ -95,7 +103,8 @@ pub fn start(app: App) -> Result<Worker> {
 }
 
 impl Worker {
-    /// Finishes what is under way, gives back what is not, and returns when all slots have ended.
+    /// Finishes what is under way, gives back what is not, and returns when all slots have ended, or
+    /// soon: whoever stops a program kills it when it does not end.
     pub fn stop(self) {
         let _ = self.stop.send(true);
         if self.thread.join().is_err() {
@@ -110,8 +119,17 @@ async fn work(app: App, smtp: Option<Smtp>, stopping: watch::Receiver<bool>) {
         let transport = smtp.as_ref().map(|smtp| smtp.slot());
         tasks.spawn(run_slot(app.clone(), transport, stopping.clone()));
     }
-    tasks.spawn(tidy(app, stopping));
-    while tasks.join_next().await.is_some() {}
+    tasks.spawn(tidy(app, stopping.clone()));
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        () = ended => {}
+        () = late(stopping) => tracing::warn!("a letter was not finished; its lease will end"),
+    }
+}
+
+async fn late(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+    tokio::time::sleep(FINISH).await;
 }
 
 /// Claims, sends and settles until told to stop.
@@ -193,20 +211,32 @@ async fn deliver(
     let lease_ends = tokio::time::Instant::now() + LEASE - LONGEST_SEND;
     let mut waiting = claimed.into_iter();
     let mut trouble = None;
-    for mail in waiting.by_ref() {
+    while let Some(mail) = waiting.next() {
         if *stopping.borrow() || tokio::time::Instant::now() > lease_ends {
             give_back(app, &mail).await;
             break;
         }
-        if let Err(what) = deliver_one(app, transport, mail).await {
+        let mut sending = pin!(deliver_one(app, transport, mail));
+        let delivered = match tokio::time::timeout(CHEWING, &mut sending).await {
+            Ok(delivered) => delivered,
+            Err(_) => {
+                give_all_back(app, waiting.by_ref()).await;
+                sending.await
+            }
+        };
+        if let Err(what) = delivered {
             trouble = Some(what);
             break;
         }
     }
-    for mail in waiting {
+    give_all_back(app, waiting).await;
+    trouble.map_or(Round::Busy, Round::Trouble)
+}
+
+async fn give_all_back(app: &App, mails: impl Iterator<Item = Mail>) {
+    for mail in mails {
         give_back(app, &mail).await;
     }
-    trouble.map_or(Round::Busy, Round::Trouble)
 }
 
 async fn give_back(app: &App, mail: &Mail) {
