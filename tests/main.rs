@@ -12,8 +12,10 @@
 #[macro_use]
 mod support;
 
+mod browser;
 mod codes;
 mod confirm_email;
+mod delivery;
 mod house_rules;
 mod limits;
 mod links;

@@ -262,12 +262,22 @@ impl House {
         Self::open(self.store.clone(), self.clock.clone(), variables)
     }
 
-    fn close(&mut self) {
-        // Not awaited: the future only reports the end of what is told to end here.
-        drop(self.server.stop(false));
+    /// Starts this node's mail worker again.
+    pub fn start_worker(&mut self) {
+        self.worker = Some(delivery::start(self.app.clone()).unwrap());
+    }
+
+    /// Stops this node's mail worker as the end of the program does.
+    pub fn stop_worker(&mut self) {
         if let Some(worker) = self.worker.take() {
             worker.stop();
         }
+    }
+
+    fn close(&mut self) {
+        // Not awaited: the future only reports the end of what is told to end here.
+        drop(self.server.stop(false));
+        self.stop_worker();
     }
 }
 

@@ -1,11 +1,15 @@
 //! What the stories are told with: a house to visit, visitors, and their mail.
 
+mod browser;
 mod house;
 mod race;
+mod scripted;
 mod visitor;
 
+pub use browser::{Browser, OtherSite, Scripts};
 pub use house::{Database, House, Mail, Store, secret_key};
 pub use race::at_once;
+pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
 pub use visitor::{Page, Visitor};
 
 /// Tells each story on both databases. A story is a function of the database to tell it on.

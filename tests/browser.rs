@@ -1,0 +1,399 @@
+//! Doorpost in a real browser, with JavaScript and without it: what only a browser can tell. Which cookies
+//! go along, what a policy forbids, what Back shows, how a page looks.
+
+use std::time::Duration;
+
+use crate::support::{Browser, Database, House, OtherSite, Scripts};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Tells each story with JavaScript and without it; on one database each, for the other stories are told
+/// on both.
+macro_rules! with_and_without_scripts {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($house:ident: House, $scripts:ident: Scripts) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        mod $name {
+            use super::*;
+            async fn story($house: House, $scripts: Scripts) $body
+
+            #[tokio::test]
+            async fn with_scripts() {
+                story(House::new(Database::Sqlite).await, Scripts::On).await;
+            }
+
+            #[tokio::test]
+            async fn without_scripts() {
+                story(House::new(Database::Postgres).await, Scripts::Off).await;
+            }
+        }
+    )+};
+}
+
+with_and_without_scripts! {
+    /// HDR-02
+    async fn a_visitor_registers_and_signs_in_by_the_mail_in_the_inbox(house: House, scripts: Scripts) {
+        let browser = Browser::open(scripts).await;
+        browser.goto(&house.url).await;
+        browser.click("Register").await;
+        browser.fill("Email address", "ada@example.org").await;
+        browser.click("Send me a link").await;
+        browser.comes_to("/sign-in/sent").await;
+        let waiting = browser.tab().await;
+
+        // By the link in the text part.
+        browser.open_tab().await;
+        open_mail(&browser, &house, "Confirm your email address").await;
+        browser.click_at("pre a").await;
+        browser.comes_to("/confirm-email").await;
+        browser.click("Confirm my email address and sign in").await;
+        browser.comes_to("/account").await;
+        browser.sees("ada@example.org").await;
+        let signed_in = browser.tab().await;
+
+        // The page that waited saw it, too.
+        browser.turn_to(&waiting).await;
+        browser.comes_to("/account").await;
+        browser.turn_to(&signed_in).await;
+        browser.click("Sign out").await;
+        browser.comes_to("/").await;
+
+        house.advance(MINUTE);
+        browser.click("Sign in").await;
+        browser.fill("Email address", "ada@example.org").await;
+        browser.click("Send me a link").await;
+        browser.comes_to("/sign-in/sent").await;
+        let waiting = browser.tab().await;
+
+        // By the button in the HTML part.
+        browser.open_tab().await;
+        open_mail(&browser, &house, "Sign in to localhost").await;
+        browser.opens_a_tab(async || {
+            browser.enter_frame().await;
+            browser.click("Sign in").await;
+        }).await;
+        browser.comes_to("/account").await;
+        browser.sees("With the link from a message").await;
+        browser.turn_to(&waiting).await;
+        browser.comes_to("/account").await;
+        browser.is_content().await;
+    }
+
+    async fn a_visitor_signs_in_by_the_code(house: House, scripts: Scripts) {
+        house.member("ada@example.org").await;
+        let browser = Browser::open(scripts).await;
+        browser.goto(&format!("{}/members", house.url)).await;
+        browser.comes_to("/sign-in?next=%2Fmembers").await;
+        browser.fill("Email address", "ada@example.org\n").await; // Enter sends the form
+        browser.comes_to("/sign-in/sent").await;
+        if scripts == Scripts::Off {
+            browser.click("Hold it still while I type the code").await;
+        }
+        let code = house.mails_to("ada@example.org", 2).await[0].code.clone().unwrap();
+
+        browser.fill("Code from the message", &wrong(&code)).await;
+        browser.click("Continue").await;
+        browser.sees("This code is not right").await;
+        assert_eq!(browser.path().await, "/sign-in/code");
+        browser.fill("Code from the message", &code.to_lowercase().replace('-', "")).await;
+        browser.click("Continue").await;
+        browser.comes_to("/members").await;
+        browser.sees("ada@example.org").await;
+        browser.is_content().await;
+    }
+
+    /// SES-15
+    async fn back_shows_nothing_of_the_account_after_signing_out(house: House, scripts: Scripts) {
+        house.member("ada@example.org").await;
+        let browser = Browser::open(scripts).await;
+        sign_in(&browser, &house, "ada@example.org").await;
+        browser.goto(&format!("{}/members", house.url)).await;
+        browser.goto(&format!("{}/account", house.url)).await;
+        browser.click("Sign out").await;
+        browser.comes_to("/").await;
+        for page in ["/account", "/members"] {
+            browser.back().await;
+            // Loaded anew, hence refused, and on the way to the page for signing in.
+            browser.comes_to(&format!("/sign-in?next=%2F{}", &page[1..])).await;
+            let text = browser.text().await;
+            assert!(!text.contains("ada@example.org"), "{page}: {text}");
+        }
+        browser.is_content().await;
+    }
+
+    /// TOK-22
+    async fn a_link_opened_in_another_browser_asks_where_it_was_sent(house: House, scripts: Scripts) {
+        house.member("ada@example.org").await;
+        let (asking, other) = (Browser::open(scripts).await, Browser::open(scripts).await);
+        let link = ask_for_link(&asking, &house, "ada@example.org").await;
+
+        other.goto(&link).await;
+        other.comes_to("/sign-in/link").await;
+        other.sees("This browser did not ask for the link you opened").await;
+        assert!(!other.text().await.contains("ada"), "it does not say where");
+        assert_eq!(other.typed("Email address").await.as_deref(), Some(""));
+        other.fill("Email address", "eve@example.org").await;
+        other.click("Sign in").await;
+        other.sees("The link was not sent to this address").await;
+        other.fill("Email address", "ada@example.org").await;
+        other.click("Sign in").await;
+        other.comes_to("/account").await;
+        other.sees("ada@example.org").await;
+
+        // The browser that asked stays a stranger's: it waits on.
+        asking.reload().await;
+        assert_eq!(asking.path().await, "/sign-in/sent");
+        asking.is_content().await;
+        other.is_content().await;
+    }
+
+    /// TOK-22, CSR-01
+    async fn a_click_in_webmail_signs_in_the_browser_that_asked(house: House, scripts: Scripts) {
+        house.member("ada@example.org").await;
+        let browser = Browser::open(scripts).await;
+        let link = ask_for_link(&browser, &house, "ada@example.org").await;
+        // Where a link lies and is not clicked, as in a preview, nothing happens.
+        let framed = format!(r#"<iframe src="{link}"></iframe><img src="{link}" alt="">"#);
+        let page = format!(r#"{framed}<link rel="prefetch" href="{link}"><p><a href="{link}">Read on</a>"#);
+        let webmail = OtherSite::with_page(page);
+
+        browser.goto(&webmail.url).await;
+        assert_eq!(house.count("SELECT count(*) AS n FROM sessions").await, 1, "of the confirmation");
+        browser.click("Read on").await;
+        browser.comes_to("/account").await;
+        browser.sees("ada@example.org").await;
+        assert_eq!(house.count("SELECT count(*) AS n FROM sessions").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn new_mail_appears_in_the_inbox_without_a_reload() {
+    let house = House::new(Database::Sqlite).await;
+    let browser = Browser::open(Scripts::On).await;
+    browser.goto(&format!("{}/dev/inbox", house.url)).await;
+    browser.sees("No mail yet").await;
+    for address in ["ada@example.org", "ben@example.org"] {
+        let visitor = house.visitor();
+        visitor.ask("/register", address).await.sees_inbox_page();
+        browser.sees(address).await;
+    }
+    browser.is_content().await;
+}
+
+/// CSR-07
+#[tokio::test]
+async fn our_pages_show_nothing_in_a_frame() {
+    let house = House::new(Database::Sqlite).await;
+    house.member("ada@example.org").await;
+    let browser = Browser::open(Scripts::On).await;
+    let link = ask_for_link(&browser, &house, "ada@example.org").await;
+    let mails = house
+        .count("SELECT count(*) AS n FROM outbox WHERE state = 'sent'")
+        .await;
+    assert_eq!(mails, 2);
+    let framed = |url: &str| format!(r#"<iframe src="{url}"></iframe>"#);
+    let framable = OtherSite::with_page("<p>A page that can be framed".to_owned());
+    browser
+        .goto(&OtherSite::with_page(framed(&framable.url)).url)
+        .await;
+    browser.enter_frame().await;
+    browser.sees("A page that can be framed").await;
+
+    let ours = [
+        "/",
+        "/sign-in",
+        "/register",
+        "/sign-in/sent",
+        "/account",
+        "/dev/inbox",
+        "/none",
+    ];
+    let mut pages: Vec<String> = ours
+        .iter()
+        .map(|path| format!("{}{path}", house.url))
+        .collect();
+    pages.push(link.clone());
+    for page in &pages {
+        let site = OtherSite::with_page(framed(page));
+        browser.goto(&site.url).await;
+        browser.enter_frame().await;
+        let text = browser.text().await;
+        assert!(!text.contains("Doorpost"), "{page} shows: {text}");
+    }
+    let refused = browser.complaints().await.len();
+    assert!(
+        refused >= pages.len(),
+        "the browser refused each: {refused}"
+    );
+
+    browser.goto(&link).await;
+    browser.comes_to("/account").await;
+}
+
+/// HDR-02
+#[tokio::test]
+async fn a_strangers_pages_fit_any_screen_and_break_no_policy() {
+    let house = House::with(Database::Sqlite, &[("LIMIT_MAIL_PER_ADDRESS", "1/15m")]).await;
+    let at = |path: &str| format!("{}{path}", house.url);
+    let browser = Browser::open(Scripts::On).await;
+    let pages = [
+        ("home", "/"),
+        ("sign-in", "/sign-in"),
+        ("register", "/register"),
+        ("sent-nothing-asked", "/sign-in/sent"),
+        ("link-without-cookie", "/sign-in/link"),
+        ("link-gone", "/sign-in/link?token=used"),
+        ("inbox-empty", "/dev/inbox"),
+        ("error-404", "/there/is/no/such/page"),
+    ];
+    for (name, path) in pages {
+        browser.goto(&at(path)).await;
+        browser.photograph(name).await;
+    }
+    for (name, path) in [
+        ("sign-in-mistake", "/sign-in"),
+        ("register-mistake", "/register"),
+    ] {
+        browser.goto(&at(path)).await;
+        browser.fill("Email address", "ada at example.org").await;
+        browser.click("Send me a link").await;
+        browser.photograph(name).await;
+    }
+    browser.fill("Email address", &long_address()).await;
+    browser.click("Send me a link").await;
+    browser.comes_to("/sign-in/sent").await;
+    browser.photograph("sent").await;
+    house.mail_to(&long_address()).await;
+    open_mail(&browser, &house, "Confirm your email address").await;
+    browser.photograph("inbox-mail").await;
+    let mail = browser.path().await;
+    browser.goto(&at("/dev/inbox")).await;
+    browser.photograph("inbox").await;
+    browser.goto(&at(&format!("{mail}/html"))).await;
+    browser.photograph("mail-confirm-email").await;
+
+    browser.goto(&at("/sign-in/sent")).await;
+    for tries in 1..=5 {
+        browser.fill("Code from the message", "BBBB-BBBB").await;
+        browser.click("Continue").await;
+        match tries {
+            1 => browser.photograph("sent-code-wrong").await,
+            5 => browser.photograph("sent-code-ended").await,
+            _ => {}
+        }
+    }
+    house.advance(MINUTE);
+    browser.goto(&at("/sign-in/sent")).await;
+    browser.click("Send it again").await;
+    browser.sees("Too many tries").await;
+    browser.photograph("error-429").await;
+
+    let without = Browser::open(Scripts::Off).await;
+    ask(&without, &house, "/sign-in", "ben@example.org").await;
+    without.photograph("sent-without-scripts").await;
+    without.click("Hold it still while I type the code").await;
+    without.photograph("sent-without-scripts-still").await;
+}
+
+/// HDR-02
+#[tokio::test]
+async fn a_members_pages_fit_any_screen_and_break_no_policy() {
+    let house = House::new(Database::Postgres).await;
+    let at = |path: &str| format!("{}{path}", house.url);
+    let address = long_address();
+    let (asking, other) = (
+        Browser::open(Scripts::On).await,
+        Browser::open(Scripts::On).await,
+    );
+    ask(&asking, &house, "/register", &address).await;
+    let link = house.mail_to(&address).await.link;
+    asking.goto(&link).await;
+    asking.photograph("confirm-email").await;
+    other.goto(&link).await;
+    other.photograph("confirm-email-elsewhere").await;
+    other
+        .fill("Email address", "somebody.else@example.org")
+        .await;
+    other.click("Confirm my email address and sign in").await;
+    other.photograph("confirm-email-wrong-address").await;
+    asking.click("Confirm my email address and sign in").await;
+    asking.comes_to("/account").await;
+    asking.photograph("account").await;
+    for (name, path) in [("home-signed-in", "/"), ("members", "/members")] {
+        asking.goto(&at(path)).await;
+        asking.photograph(name).await;
+    }
+
+    // Signed in here, and a link of somebody else's.
+    let ben = house.member("ben@example.org").await;
+    ben.ask("/sign-in", "ben@example.org")
+        .await
+        .sees_inbox_page();
+    let link = house.mails_to("ben@example.org", 2).await.remove(0).link;
+    other.goto(&link).await;
+    other.photograph("sign-in-link-elsewhere").await;
+    asking.goto(&link).await;
+    asking.photograph("link-somebody-else-signed-in").await;
+    asking.goto(&at("/sign-in/link?token=used")).await;
+    asking.photograph("link-gone-signed-in").await;
+
+    // A newer mail was sent; then out and in again.
+    house.advance(MINUTE);
+    asking.goto(&at("/account")).await;
+    asking.click("Sign out").await;
+    let older = ask_for_link(&asking, &house, &address).await;
+    house.advance(MINUTE);
+    ask_for_link(&asking, &house, &address).await;
+    asking.goto(&older).await;
+    asking.photograph("link-gone-newer-sent").await;
+    open_mail(&asking, &house, "Sign in to localhost").await;
+    let mail = asking.path().await;
+    asking.goto(&at(&format!("{mail}/html"))).await;
+    asking.photograph("mail-sign-in").await;
+}
+
+/// As long as an address may be, with nowhere to break a line.
+fn long_address() -> String {
+    format!(
+        "{}@{}.example.org",
+        "a".repeat(64),
+        ["b"; 3].map(|b| b.repeat(50)).join(".")
+    )
+}
+
+/// A code that is not this one.
+fn wrong(code: &str) -> String {
+    let first = if code.starts_with('B') { "C" } else { "B" };
+    format!("{first}{}", &code[1..])
+}
+
+async fn ask(browser: &Browser, house: &House, route: &str, address: &str) {
+    browser.goto(&format!("{}{route}", house.url)).await;
+    browser.fill("Email address", address).await;
+    browser.click("Send me a link").await;
+    browser.comes_to("/sign-in/sent").await;
+}
+
+/// Asks for a sign-in link, and reads the mail in a mailbox elsewhere.
+async fn ask_for_link(browser: &Browser, house: &House, address: &str) -> String {
+    let mails = house.mails_to(address, 1).await.len();
+    ask(browser, house, "/sign-in", address).await;
+    house.mails_to(address, mails + 1).await.remove(0).link
+}
+
+async fn sign_in(browser: &Browser, house: &House, address: &str) {
+    let link = ask_for_link(browser, house, address).await;
+    browser.goto(&link).await;
+    browser.comes_to("/account").await;
+}
+
+/// Opens the newest mail in the development inbox, once it is there.
+async fn open_mail(browser: &Browser, house: &House, subject: &str) {
+    browser.goto(&format!("{}/dev/inbox", house.url)).await;
+    let began = std::time::Instant::now();
+    while !browser.text().await.contains(subject) && began.elapsed() < MINUTE / 6 {
+        browser.reload().await;
+    }
+    browser.sees(subject).await;
+    browser.click_at(".mails a").await;
+    browser.sees(subject).await;
+}

@@ -1,0 +1,825 @@
+//! How mail leaves: handed to a real Postfix, and to a server that misbehaves as the story says.
+//!
+//! Promised: what was asked for is handed over at least once while its link is of use; copies of one mail
+//! are the same mail; a mail is refused, dropped or set aside by itself, and stops no other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use diesel::prelude::*;
+use doorpost::mail::outbox;
+use doorpost::random;
+use doorpost::schema;
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::support::{
+    Answer, Database, Handed, House, Page, ScriptedServer, Step, Visitor, eventually,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How long a sign-in link lives unless the operator says otherwise.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+// --- a real mail server ---
+
+on_both! {
+    /// ADR-07, ADR-06, HOST-01, OBX-12
+    async fn a_real_server_takes_our_mail_and_it_is_strict_mime_with_one_url(db: Database) {
+        let house = House::with(db, &[
+            ("SMTP_URL", &real_server()),
+            ("PUBLIC_URL", "https://door.example.org"),
+            ("MAIL_FROM", "The Door <post@door.example.org>"),
+        ]).await;
+        let address = unused_address();
+        let ada = house.visitor();
+        let hostile = ada
+            .form("/register", &[("email", &address), ("origin", "https://evil.test")])
+            .header("host", "evil.test")
+            .header("x-forwarded-host", "evil.test")
+            .header("forwarded", "host=evil.test")
+            .header("referer", "https://evil.test/")
+            .header("user-agent", "<a href=https://evil.test>Chrome/1 Windows</a>");
+        ada.send(hostile).await.sees_inbox_page();
+
+        let arrived = arrives_for(&address).await;
+        let mail = read_strictly(&arrived);
+        let link = the_one_url(&mail);
+        assert!(link.starts_with("https://door.example.org/confirm-email?token="), "{link}");
+        assert!(!mail.to_string().contains("evil"), "{mail}");
+        assert!(!mail["html"].as_str().unwrap().contains("<img"), "no picture that tells it was read");
+        assert_eq!(mail["types"], serde_json::json!([
+            ["text/plain", "utf-8", "quoted-printable"],
+            ["text/html", "utf-8", "quoted-printable"],
+        ]));
+        // What is ours, beside what servers on the way add.
+        assert_eq!(names_of_our_headers(&mail), [
+            "Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject",
+            "To", "X-Auto-Response-Suppress",
+        ]);
+        let headers = &mail["headers"];
+        assert_eq!(headers["From"], "The Door <post@door.example.org>");
+        assert_eq!(headers["Return-Path"], "<post@door.example.org>", "the envelope's sender");
+        assert_eq!(headers["To"], *address);
+        assert_eq!(headers["Delivered-To"], *address, "the envelope's recipient");
+        assert_eq!(headers["Date"], "Sun, 22 Nov 2026 00:00:00 +0000");
+        assert_eq!(headers["Subject"], "Confirm your email address for door.example.org");
+        assert_eq!(headers["Auto-Submitted"], "auto-generated");
+        assert_eq!(headers["X-Auto-Response-Suppress"], "All");
+        let id = headers["Message-ID"].as_str().unwrap();
+        assert!(id.starts_with('<') && id.ends_with("@door.example.org>"), "{id}");
+        assert!(mail["longest_line"].as_u64().unwrap() <= 78, "{mail}");
+
+        ada.confirm(path_of(&link)).await;
+        assert_eq!(ada.signed_in_as().await, Some(address));
+    }
+
+    async fn a_link_that_came_through_a_real_server_signs_in(db: Database) {
+        let house = House::with(db, &[("SMTP_URL", &real_server())]).await;
+        let address = unused_address();
+        let ada = house.visitor();
+        ada.ask("/register", &address).await.sees_inbox_page();
+        ada.confirm(&the_one_url(&read_strictly(&arrives_for(&address).await))).await;
+        house.advance(MINUTE);
+
+        let elsewhere = house.visitor();
+        elsewhere.ask("/sign-in", &address).await.sees_inbox_page();
+        let mail = read_strictly(&arrives_for(&address).await);
+        assert_eq!(mail["headers"]["Message-ID"].as_str().unwrap().split('@').nth(1), Some("localhost>"));
+        let page = elsewhere.click(&the_one_url(&mail)).await;
+        assert_eq!(page.location(), "/account");
+        assert_eq!(elsewhere.signed_in_as().await, Some(address));
+    }
+}
+
+// --- a server that is away ---
+
+on_both! {
+    /// OBX-01
+    async fn what_was_asked_while_the_server_was_away_arrives_when_it_is_back(db: Database) {
+        const VISITORS: usize = 40;
+        let (server, house) = house_with_scripted_server(db).await;
+        server.go_away();
+        ask_at_once(&house, VISITORS).await;
+        eventually("the trouble to be told", async || ready(&house).await.contains("refused")).await;
+
+        server.come_back();
+        server.takes(VISITORS).await;
+        eventually("nothing to wait", async || states(&house).await == ["sent"; VISITORS]).await;
+        let arrived: Vec<String> = server.handed().into_iter().flat_map(|letter| letter.to).collect();
+        let once: BTreeSet<String> = arrived.iter().cloned().collect();
+        assert_eq!((arrived.len(), once.len()), (VISITORS, VISITORS), "each once, and no other: {arrived:?}");
+        eventually("the trouble to be over", async || ready(&house).await.contains(r#""smtp":"ok""#)).await;
+    }
+
+    /// OBX-02, OBX-10
+    async fn a_server_that_hangs_keeps_neither_a_visitor_nor_the_end_waiting(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        server.follow(|_| Answer::Stall);
+        let began = Instant::now();
+        ask_at_once(&house, 20).await;
+        // The first deadline of a send is 10 s: nobody waited for it.
+        assert!(began.elapsed() < Duration::from_secs(4), "asking took {:?}", began.elapsed());
+
+        let began = Instant::now();
+        house.stop_worker();
+        assert!(began.elapsed() < Duration::from_secs(8), "stopping took {:?}", began.elapsed());
+    }
+
+    /// OBX-02, OBX-05
+    async fn a_letter_that_the_server_chews_on_holds_up_no_other(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        ask_at_once(&house, 10).await;
+        server.follow(|step| match step {
+            Step { verb: ".", to: "v0@example.org" } => Answer::Stall,
+            _ => Answer::Agree,
+        });
+        let began = Instant::now();
+        house.start_worker();
+        server.takes(9).await;
+        // The deadline for an answer to a letter is 30 s: the others did not wait for it.
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        assert!(server.taken_for("v0@example.org").is_empty());
+        server.go_away(); // nor do we
+    }
+}
+
+// --- mail that waited long ---
+
+on_both! {
+    /// TOK-06
+    async fn the_life_of_a_link_begins_when_its_mail_is_handed_over(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        let [ann, ben] = members(&server, &house, ["ann@example.org", "ben@example.org"]).await;
+        house.stop_worker();
+        ann.ask("/sign-in", "ann@example.org").await.sees_inbox_page();
+        ben.ask("/sign-in", "ben@example.org").await.sees_inbox_page();
+        house.advance(LIFETIME - SECOND);
+        house.start_worker();
+        let anns = server.letters_for("ann@example.org", 2).await.remove(1).mail();
+        let bens = server.letters_for("ben@example.org", 2).await.remove(1).mail();
+        everything_is_settled(&house).await;
+
+        house.advance(LIFETIME - SECOND);
+        assert_eq!(ann.click(&anns.link).await.location(), "/account", "alive to its last second");
+        house.advance(SECOND);
+        assert_eq!(ben.click(&bens.link).await.status, StatusCode::GONE, "and not beyond");
+    }
+
+    /// TOK-24
+    async fn a_mail_whose_link_was_replaced_while_it_waited_is_dropped(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        let [ann] = members(&server, &house, ["ann@example.org"]).await;
+        house.stop_worker();
+        ann.ask("/sign-in", "ann@example.org").await.sees_inbox_page();
+        house.advance(MINUTE);
+        ann.ask("/sign-in", "ann@example.org").await.sees_inbox_page();
+        house.start_worker();
+
+        everything_is_settled(&house).await;
+        let letters = server.taken_for("ann@example.org");
+        assert_eq!(letters.len(), 2, "the one that made the account, and the newest: {letters:#?}");
+        assert_eq!(ann.click(&letters[1].mail().link).await.location(), "/account");
+        let dropped: Vec<Row> = rows(&house).await.into_iter().filter(|row| row.state == "dropped").collect();
+        let [dropped] = &dropped[..] else { panic!("{dropped:?}") };
+        assert_eq!(dropped.reason.as_deref(), Some("its link is dead"));
+        assert_eq!((&dropped.body, &dropped.link_hash), (&None, &None));
+    }
+
+    /// OBX-01, OBX-03
+    async fn a_mail_that_would_come_too_late_is_dropped(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        let [ann] = members(&server, &house, ["ann@example.org"]).await;
+        house.stop_worker();
+        ann.ask("/sign-in", "ann@example.org").await.sees_inbox_page();
+        house.visitor().ask("/register", "new@example.org").await.sees_inbox_page();
+        house.advance(LIFETIME);
+        house.start_worker();
+
+        let confirm = server.letter_for("new@example.org").await.mail();
+        assert!(confirm.link.contains("/confirm-email"), "a day's life is not over");
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), 2, "two to confirm, none to sign in");
+        assert_eq!(states(&house).await, ["dropped", "sent", "sent"]);
+        assert_eq!(row_for(&house, "ann@example.org", "dropped").await.body, None);
+
+        // Nobody is shut out: the next one comes.
+        ann.ask("/sign-in", "ann@example.org").await.sees_inbox_page();
+        let link = server.letters_for("ann@example.org", 2).await.pop().unwrap().mail().link;
+        assert_eq!(ann.click(&link).await.location(), "/account");
+    }
+}
+
+// --- a server that refuses ---
+
+on_both! {
+    /// OBX-03
+    async fn a_mail_refused_for_now_is_the_same_mail_when_it_is_taken(db: Database) {
+        const REFUSALS: [(&str, &str, Answer); 6] = [
+            ("a@example.org", "RCPT", Answer::Say("450 4.2.1 come back later")),
+            ("b@example.org", "RCPT", Answer::Say("451 4.7.1 greylisted")),
+            ("c@example.org", "DATA", Answer::Say("451 4.3.0 not now")),
+            ("d@example.org", ".", Answer::Say("452 4.3.1 no room")),
+            ("e@example.org", ".", Answer::Say("421 4.3.2 shutting down")),
+            ("f@example.org", ".", Answer::HangUp),
+        ];
+        let (server, house) = house_with_scripted_server(db).await;
+        // Each is refused twice, one way each.
+        let mut left: Vec<_> = REFUSALS.into_iter().map(|refusal| (refusal, 2)).collect();
+        server.follow(move |step| {
+            let refusal = left.iter_mut().find(|((to, verb, _), _)| *to == step.to && *verb == step.verb);
+            match refusal {
+                Some(((_, _, answer), times)) if *times > 0 => {
+                    *times -= 1;
+                    again(answer)
+                }
+                _ => Answer::Agree,
+            }
+        });
+        let visitors: Vec<_> = REFUSALS.iter().map(|(address, ..)| (house.visitor(), *address)).collect();
+        for (visitor, address) in &visitors {
+            visitor.ask("/register", address).await.sees_inbox_page();
+        }
+        for tries in 1..=2 {
+            for (_, address) in &visitors {
+                eventually("each try", async || row_for(&house, address, "queued").await.tries == tries).await;
+            }
+            // The worker goes round, and tries none of them again before its time.
+            let other = format!("other{tries}@example.org");
+            house.visitor().ask("/register", &other).await.sees_inbox_page();
+            server.letter_for(&other).await;
+            for (_, address) in &visitors {
+                let row = row_for(&house, address, "queued").await;
+                let wait = row.due_at.unwrap() - house.clock.now();
+                assert!((1_000..=10_000).contains(&wait), "{address} waits {wait} ms after {tries} tries");
+                assert_eq!((row.tries, server.times_named(address)), (tries, tries as usize), "{address}");
+            }
+            house.advance(Duration::from_secs(10));
+        }
+        for (visitor, address) in &visitors {
+            let letter = server.letter_for(address).await;
+            let copies: Vec<Handed> = server.handed().into_iter().filter(|copy| copy.to == [*address]).collect();
+            assert!(copies.iter().all(|copy| copy.raw == letter.raw), "{address}: one mail, one Message-ID");
+            assert_eq!(server.taken_for(address).len(), 1, "{address}");
+            visitor.confirm(&letter.mail().link).await;
+            assert_eq!(visitor.signed_in_as().await.as_deref(), Some(*address));
+        }
+        // Where the server hung up after the dot, it may have taken the letter: those are two copies.
+        let copies = server.handed().into_iter().filter(|copy| copy.to == ["f@example.org"]);
+        assert_eq!(copies.count(), 3);
+    }
+
+    /// OBX-04
+    async fn a_mail_refused_for_good_is_kept_without_its_words_and_the_others_flow(db: Database) {
+        const REFUSALS: [(&str, &str, &str); 3] = [
+            ("nobody@example.org", "RCPT", "550 5.1.1 no such user nobody@example.org"),
+            ("full@example.org", "DATA", "552 5.2.2 mailbox full"),
+            ("spam@example.org", ".", "554 5.7.1 this looks like spam"),
+        ];
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| {
+            let refusal = REFUSALS.iter().find(|(to, verb, _)| *to == step.to && *verb == step.verb);
+            refusal.map_or(Answer::Agree, |(_, _, words)| Answer::Say(words))
+        });
+        let visitors: Vec<_> = REFUSALS.iter().map(|(address, ..)| (house.visitor(), *address)).collect();
+        for (visitor, address) in &visitors {
+            visitor.ask("/register", address).await.sees_inbox_page();
+        }
+        house.visitor().ask("/register", "ann@example.org").await.sees_inbox_page();
+        server.letter_for("ann@example.org").await;
+        everything_is_settled(&house).await;
+        for (address, _, words) in REFUSALS {
+            let row = row_for(&house, address, "refused").await;
+            let reason = row.reason.unwrap();
+            assert!(reason.contains(&words[..3]), "{address}: {reason}");
+            assert!(!reason.contains(address), "the reason keeps no whole address: {reason}");
+            assert_eq!((row.body, row.link_hash), (None, None), "{address}");
+        }
+
+        house.advance(MINUTE * 60);
+        server.agree();
+        for (visitor, address) in &visitors {
+            assert_eq!(server.times_named(address), 1, "{address} was not tried again");
+            visitor.ask("/register", address).await.sees_inbox_page();
+            visitor.confirm(&server.letter_for(address).await.mail().link).await;
+        }
+    }
+
+    /// OBX-02
+    async fn a_server_that_will_not_have_us_costs_no_mail_its_tries(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        for (verb, answer) in [
+            ("CONNECT", Answer::Say("554 go away")),
+            ("EHLO", Answer::HangUp),
+            ("MAIL", Answer::Say("550 5.7.1 not from you")),
+            ("RCPT", Answer::Say("421 4.3.2 shutting down")),
+        ] {
+            let mut met = 0;
+            let (tell, told) = std::sync::mpsc::channel();
+            server.follow(move |step| {
+                if step.verb != verb {
+                    return Answer::Agree;
+                }
+                met += 1;
+                let _ = tell.send(met);
+                again(&answer)
+            });
+            let address = format!("{verb}@example.org").to_lowercase();
+            house.visitor().ask("/register", &address).await.sees_inbox_page();
+            eventually(verb, async || told.try_recv().is_ok()).await;
+            server.agree();
+            server.letter_for(&address).await;
+            everything_is_settled(&house).await;
+            assert_eq!(row_for(&house, &address, "sent").await.tries, 0, "{verb}");
+        }
+    }
+}
+
+// --- what is at rest ---
+
+on_both! {
+    /// TOK-17
+    async fn words_are_sealed_while_they_wait_and_erased_once_sent(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        let ada = house.visitor();
+        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        let waiting = row_for(&house, "ada@example.org", "queued").await.body.unwrap();
+        let files_while_waiting = files(&house);
+        house.start_worker();
+        let mail = server.letter_for("ada@example.org").await.mail();
+        everything_is_settled(&house).await;
+
+        let token = URL_SAFE_NO_PAD.decode(mail.token()).unwrap();
+        let code = mail.code.clone().unwrap();
+        let secrets = [
+            mail.token().as_bytes().to_vec(),
+            hex(&token).into_bytes(),
+            STANDARD.encode(&token).into_bytes(),
+            token,
+            code.as_bytes().to_vec(),
+            code.replace('-', "").into_bytes(),
+            mail.subject.as_bytes().to_vec(),
+            b"Confirm my email address".to_vec(),
+        ];
+        let files_afterwards = files(&house);
+        for secret in &secrets {
+            let readable = String::from_utf8_lossy(secret);
+            assert!(!contains(&waiting, secret), "{readable} waits in the open");
+            for (path, bytes) in files_while_waiting.iter().chain(&files_afterwards) {
+                assert!(!contains(bytes, secret), "{readable} is in {}", path.display());
+            }
+        }
+        let sent = row_for(&house, "ada@example.org", "sent").await;
+        assert_eq!((sent.body, sent.link_hash), (None, None), "erased");
+    }
+
+    /// OBX-14
+    async fn a_damaged_mail_is_set_aside_and_the_others_flow(db: Database) {
+        use schema::outbox::{body, email, letter, link_hash, tries};
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        ask_at_once(&house, 9).await;
+        let damage = house.app.transaction(|tx| {
+            let row = |n: u8| schema::outbox::table.filter(email.eq(format!("v{n}@example.org")));
+            diesel::update(row(0)).set(body.eq(Some(vec![0_u8; 40]))).execute(tx.conn)?;
+            diesel::update(row(1)).set(body.eq(None::<Vec<u8>>)).execute(tx.conn)?;
+            diesel::update(row(2)).set(link_hash.eq(Some(vec![1_u8, 2, 3]))).execute(tx.conn)?;
+            diesel::update(row(3)).set(tries.eq(i32::MAX)).execute(tx.conn)?;
+            diesel::update(row(4)).set(letter.eq("unheard of")).execute(tx.conn)?;
+            diesel::update(row(5)).set(email.eq("not an address")).execute(tx.conn)?;
+            diesel::update(row(6)).set(email.eq("v6@example.org>\r\nRCPT TO:<evil@e.test")).execute(tx.conn)?;
+            Ok(())
+        });
+        damage.await.unwrap();
+        house.start_worker();
+
+        for healthy in [3, 4, 7, 8] {
+            server.letter_for(&format!("v{healthy}@example.org")).await;
+        }
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), 4, "and nothing else");
+        assert_eq!(server.times_named("evil@e.test"), 0);
+        let set_aside = rows(&house).await.into_iter().filter(|row| row.state != "sent");
+        for row in set_aside {
+            assert!(row.reason.is_some() && row.body.is_none(), "{row:?}");
+        }
+    }
+}
+
+// --- many nodes, and nodes that die ---
+
+/// FLT-06
+#[tokio::test]
+async fn two_nodes_send_each_mail_once() {
+    const MAILS: usize = 200;
+    let server = ScriptedServer::start();
+    let settings = [
+        ("SMTP_URL", &*server.url()),
+        ("LIMIT_MAIL_PER_NETWORK", "off"),
+    ];
+    let first = House::with(Database::Postgres, &settings).await;
+    let second = first.second_node(&settings);
+    server.go_away();
+    let visitors: Vec<Visitor> = [&first, &second]
+        .iter()
+        .cycle()
+        .take(MAILS)
+        .map(|house| house.visitor())
+        .collect();
+    for (n, some) in visitors.chunks(40).enumerate() {
+        let asked = some.iter().enumerate().map(async |(m, visitor)| {
+            let address = format!("v{n}x{m}@example.org");
+            visitor.ask("/register", &address).await.sees_inbox_page();
+        });
+        join_all(asked).await;
+    }
+    server.come_back();
+
+    server.takes(MAILS).await;
+    everything_is_settled(&first).await;
+    let handed = server.handed();
+    let ids: BTreeSet<String> = handed
+        .iter()
+        .map(|letter| letter.header("Message-ID"))
+        .collect();
+    assert_eq!((handed.len(), ids.len()), (MAILS, MAILS), "each once");
+}
+
+on_both! {
+    /// OBX-07
+    async fn mail_that_a_dead_node_held_is_taken_up_within_a_minute(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        let ada = house.visitor();
+        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        // A node that claims what there is, and is never heard of again.
+        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8)).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        house.start_worker();
+
+        house.advance(Duration::from_secs(45));
+        house.visitor().ask("/register", "ben@example.org").await.sees_inbox_page();
+        server.letter_for("ben@example.org").await;
+        assert!(server.taken_for("ada@example.org").is_empty(), "the dead may only be slow");
+        house.advance(Duration::from_secs(15));
+        let mail = server.letter_for("ada@example.org").await.mail();
+        ada.confirm(&mail.link).await;
+        assert_eq!(server.handed().len(), 2);
+    }
+
+    /// FLT-06
+    async fn what_a_slow_node_says_of_a_mail_that_another_sent_changes_nothing(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8)).await.unwrap();
+        house.advance(MINUTE);
+        house.start_worker();
+        server.letter_for("ada@example.org").await;
+        everything_is_settled(&house).await;
+
+        let id = claimed[0].id.clone();
+        let too_late = house.app.transaction(move |tx| {
+            outbox::later(tx, &id, Duration::ZERO, true, "given back")?;
+            outbox::refused(tx, &id, "no such user")?;
+            outbox::dropped(tx, &id, "too late")
+        });
+        too_late.await.unwrap();
+        let row = row_for(&house, "ada@example.org", "sent").await;
+        assert_eq!((row.due_at, row.tries, row.reason), (None, 0, None));
+    }
+
+    /// OBX-10
+    async fn a_worker_that_stops_finishes_a_letter_and_gives_back_the_rest(db: Database) {
+        const MAILS: usize = 20;
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        ask_at_once(&house, MAILS).await;
+        server.follow(|step| match step.verb {
+            "." => Answer::After(Duration::from_millis(200)),
+            _ => Answer::Agree,
+        });
+        house.start_worker();
+        server.takes(1).await;
+        let began = Instant::now();
+        house.stop_worker();
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+
+        let taken = server.handed().len();
+        assert!(taken < MAILS, "stopped amid the work");
+        let states = states(&house).await;
+        assert_eq!(states.iter().filter(|state| **state == "sent").count(), taken, "{states:?}");
+        let now = house.clock.now();
+        let held = rows(&house).await.into_iter().filter(|row| row.due_at > Some(now));
+        assert_eq!(held.count(), 0, "another node need not wait for a lease to end");
+
+        server.agree();
+        let url = server.url();
+        let house = house.restart(&[("SMTP_URL", &url)]).await;
+        server.takes(MAILS).await;
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), MAILS, "none lost and none twice");
+    }
+}
+
+// --- who is mailed ---
+
+on_both! {
+    /// ENU-01, ENU-03
+    async fn a_closed_house_mails_nothing_to_a_stranger(db: Database) {
+        for sign_up in ["invited", "example.org"] {
+            let server = ScriptedServer::start();
+            let open = House::with(db, &[("SMTP_URL", &server.url())]).await;
+            members(&server, &open, ["ann@elsewhere.test"]).await;
+            let house = open.restart(&[("SMTP_URL", &server.url()), ("SIGN_UP", sign_up)]).await;
+
+            for route in ["/sign-in", "/register", "/confirm-email/send"] {
+                house.advance(MINUTE);
+                let member = house.visitor().ask(route, "ann@elsewhere.test").await;
+                let stranger = house.visitor().ask(route, "eve@elsewhere.test").await;
+                assert_eq!(masked(&member), masked(&stranger), "{route}");
+                member.sees_inbox_page();
+                stranger.sees_inbox_page();
+            }
+            server.letters_for("ann@elsewhere.test", 4).await;
+            everything_is_settled(&house).await;
+            assert!(rows(&house).await.iter().all(|row| row.email == "ann@elsewhere.test"), "{sign_up}");
+            assert_eq!(server.times_named("eve@elsewhere.test"), 0, "{sign_up}");
+        }
+    }
+}
+
+/// What a page's headers say, but for what no two pages share.
+fn masked(page: &Page) -> Vec<(String, String)> {
+    let mut masked: Vec<_> = page
+        .headers
+        .iter()
+        .filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()))
+        .map(|(name, value)| {
+            let value = value.to_str().unwrap();
+            // A sealed cookie: its name, its length and its attributes.
+            let value = match (name.as_str(), value.split_once('=')) {
+                ("set-cookie", Some((cookie, rest))) => {
+                    let (sealed, attributes) = rest.split_once(';').unwrap();
+                    format!("{cookie}={};{attributes}", sealed.len())
+                }
+                _ => value.to_owned(),
+            };
+            (name.to_string(), value)
+        })
+        .collect();
+    masked.sort();
+    masked
+}
+
+// --- the house and its server ---
+
+async fn house_with_scripted_server(db: Database) -> (ScriptedServer, House) {
+    let server = ScriptedServer::start();
+    let house = House::with(db, &[("SMTP_URL", &server.url())]).await;
+    (server, house)
+}
+
+/// People with an account, who may ask for mail again.
+async fn members<const N: usize>(
+    server: &ScriptedServer,
+    house: &House,
+    addresses: [&str; N],
+) -> [Visitor; N] {
+    let members = addresses.map(|_| house.visitor());
+    for (member, address) in members.iter().zip(addresses) {
+        member.ask("/register", address).await.sees_inbox_page();
+        let mail = server.letter_for(address).await.mail();
+        member.confirm(&mail.link).await;
+    }
+    house.advance(MINUTE);
+    members
+}
+
+/// So many strangers ask at the same time, over connections that are open already: `v0@example.org` and
+/// so on.
+async fn ask_at_once(house: &House, how_many: usize) {
+    let visitors: Vec<(Visitor, String)> = (0..how_many)
+        .map(|n| (house.visitor(), format!("v{n}@example.org")))
+        .collect();
+    join_all(visitors.iter().map(|(visitor, _)| visitor.get("/"))).await;
+    let asks = visitors
+        .iter()
+        .map(|(visitor, address)| visitor.ask("/register", address));
+    for page in join_all(asks).await {
+        page.sees_inbox_page();
+    }
+}
+
+/// The same answer once more.
+fn again(answer: &Answer) -> Answer {
+    match answer {
+        Answer::Say(words) => Answer::Say(words),
+        _ => Answer::HangUp,
+    }
+}
+
+async fn ready(house: &House) -> String {
+    let page = house.visitor().get("/readyz").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    page.body
+}
+
+// --- the outbox ---
+
+#[derive(Debug, Queryable)]
+struct Row {
+    email: String,
+    state: String,
+    body: Option<Vec<u8>>,
+    link_hash: Option<Vec<u8>>,
+    due_at: Option<i64>,
+    tries: i32,
+    reason: Option<String>,
+}
+
+async fn rows(house: &House) -> Vec<Row> {
+    use schema::outbox::{body, due_at, email, link_hash, reason, state, table, tries};
+    let rows = house.app.read(|tx| {
+        Ok(table
+            .select((email, state, body, link_hash, due_at, tries, reason))
+            .order((state, email))
+            .load(tx.conn)?)
+    });
+    rows.await.unwrap()
+}
+
+async fn states(house: &House) -> Vec<String> {
+    let rows = rows(house).await.into_iter();
+    rows.map(|row| row.state).collect()
+}
+
+async fn row_for(house: &House, address: &str, state: &str) -> Row {
+    let rows = rows(house).await;
+    let known: Vec<_> = rows
+        .iter()
+        .map(|row| (row.email.clone(), row.state.clone(), row.reason.clone()))
+        .collect();
+    rows.into_iter()
+        .find(|row| row.email == address && row.state == state)
+        .unwrap_or_else(|| panic!("no {state} mail for {address}: {known:?}"))
+}
+
+async fn everything_is_settled(house: &House) {
+    eventually("the outbox to be empty", async || {
+        !states(house).await.contains(&"queued".to_owned())
+    })
+    .await;
+}
+
+/// The files of the database, as far as it has any that we can read.
+fn files(house: &House) -> Vec<(PathBuf, Vec<u8>)> {
+    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database_url else {
+        return Vec::new();
+    };
+    let folder = Path::new(path).parent().unwrap();
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            (path, bytes)
+        })
+        .collect()
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+// --- Postfix and its Maildir ---
+
+#[expect(clippy::disallowed_methods, reason = "what tests/run started")]
+fn started(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is set by tests/run, which starts Postfix"))
+}
+
+fn real_server() -> String {
+    started("DOORPOST_TEST_SMTP")
+}
+
+/// All mail lands in one Maildir: each story writes to an address of its own.
+fn unused_address() -> String {
+    format!("ada+{}@example.org", random::id().to_ascii_lowercase())
+}
+
+/// Takes the one mail for this address out of the Maildir, as soon as it is there.
+async fn arrives_for(address: &str) -> Vec<u8> {
+    let folder = Path::new(&started("DOORPOST_TEST_MAILDIR")).join("new");
+    let recipient = format!("Delivered-To: {address}\n");
+    let arrived = || {
+        let files = std::fs::read_dir(&folder).unwrap();
+        // Another story may take its own away in this very moment.
+        let mails = files.filter_map(|file| {
+            let path = file.unwrap().path();
+            let mail = std::fs::read(&path).ok()?;
+            contains(&mail, recipient.as_bytes()).then_some((path, mail))
+        });
+        mails.collect::<Vec<_>>()
+    };
+    eventually("mail in the Maildir", async || !arrived().is_empty()).await;
+    let mut arrived = arrived();
+    assert_eq!(arrived.len(), 1);
+    let (path, mail) = arrived.remove(0);
+    std::fs::remove_file(path).unwrap();
+    mail
+}
+
+/// What Python's email package makes of a mail when it raises on the least defect.
+const STRICT_READER: &str = r#"
+import email, email.policy, json, sys
+raw = sys.stdin.buffer.read()
+policy = email.policy.default + email.policy.strict
+mail = email.message_from_bytes(raw, policy=policy)
+names = mail.keys()
+for name in names:
+    assert name in ("Received",) or names.count(name) == 1, name
+    assert not mail[name].defects, (name, mail[name].defects)
+assert mail.get_content_type() == "multipart/alternative"
+parts = list(mail.iter_parts())
+assert all(not part.is_multipart() and not part.defects for part in parts)
+plain, html = parts
+print(json.dumps({
+    "headers": {name: str(mail[name]) for name in names},
+    "types": [[p.get_content_type(), p.get_content_charset(), p["Content-Transfer-Encoding"]] for p in parts],
+    "text": plain.get_content(),
+    "html": html.get_content(),
+    "longest_line": max(len(line) for line in raw.split(b"\n\n", 1)[1].split(b"\n")),
+}))
+"#;
+
+fn read_strictly(mail: &[u8]) -> Value {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut python = Command::new("python3")
+        .args(["-I", "-c", STRICT_READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(mail).unwrap();
+    let read = python.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&read.stderr);
+    let mail = String::from_utf8_lossy(mail);
+    assert!(read.status.success(), "{said}\n{mail}");
+    serde_json::from_slice(&read.stdout).unwrap()
+}
+
+fn names_of_our_headers(mail: &Value) -> Vec<&str> {
+    const OF_SERVERS: [&str; 4] = ["Return-Path", "X-Original-To", "Delivered-To", "Received"];
+    let names = mail["headers"].as_object().unwrap().keys();
+    let mut ours: Vec<&str> = names
+        .map(String::as_str)
+        .filter(|name| !OF_SERVERS.contains(name))
+        .collect();
+    ours.sort_unstable();
+    ours
+}
+
+/// The one URL in the text, which is the only one in the HTML too.
+#[track_caller]
+fn the_one_url(mail: &Value) -> String {
+    let urls = |part: &str| -> Vec<String> {
+        let end = |c: char| c.is_whitespace() || "\"<>'()".contains(c);
+        let part = mail[part].as_str().unwrap();
+        part.match_indices("://")
+            .map(|(at, _)| {
+                let begins = part[..at].rfind(end).map_or(0, |before| before + 1);
+                part[begins..].split(end).next().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let in_text = urls("text");
+    assert_eq!(in_text.len(), 1, "one URL in the text: {in_text:?}");
+    for url in urls("html") {
+        assert_eq!(
+            url, in_text[0],
+            "the HTML part leads there and nowhere else"
+        );
+    }
+    in_text[0].clone()
+}
+
+/// A link without its origin: the story's house listens elsewhere than its PUBLIC_URL says.
+fn path_of(link: &str) -> &str {
+    link.strip_prefix("https://door.example.org").unwrap()
+}

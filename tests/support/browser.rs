@@ -1,0 +1,380 @@
+//! Somebody's own Chromium: a fresh profile, with JavaScript or without it.
+//!
+//! What a story does goes by what a person sees: words on links and buttons, labels of fields. A story
+//! that waits looks again and again, and not for ever.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand, WindowHandle};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::{ParseError, Url};
+
+/// What a page has not shown after this long it does not show. A page that waits without JavaScript
+/// looks every 5 s.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whether pages may run scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scripts {
+    On,
+    Off,
+}
+
+/// A browser. Closed when dropped, also by a story that fails.
+pub struct Browser {
+    pub scripts: Scripts,
+    client: Client,
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one that nobody used before.
+    pub async fn open(scripts: Scripts) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut capabilities = Capabilities::new();
+        for (name, value) in [
+            ("goog:chromeOptions", options(scripts, &profile)),
+            ("goog:loggingPrefs", json!({ "browser": "ALL" })),
+        ] {
+            capabilities.insert(name.to_owned(), value);
+        }
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&driver())
+            .await
+            .expect("ChromeDriver starts a browser");
+        let id = client.session_id().await.unwrap().unwrap();
+        Self {
+            scripts,
+            client,
+            session: format!("{}/session/{id}", driver()),
+            _profile: profile,
+        }
+    }
+
+    /// Types an address.
+    pub async fn goto(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Follows the link, or presses the button, that says this; in the main part of the page, if it is
+    /// there, else anywhere.
+    pub async fn click(&self, words: &str) {
+        let fits = format!("[self::a or self::button][normalize-space() = \"{words}\"]");
+        let fits = format!("//main//*{fits} | //*{fits}[not(//main//*{fits})]");
+        let found = self.find(Locator::XPath(&fits)).await;
+        found.click().await.unwrap();
+    }
+
+    /// Clicks what a selector finds: for what has no words of its own.
+    pub async fn click_at(&self, css: &str) {
+        self.find(Locator::Css(css)).await.click().await.unwrap();
+    }
+
+    /// Types into the field with this label, instead of what is there.
+    pub async fn fill(&self, label: &str, value: &str) {
+        let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
+        let field = self.find(Locator::XPath(&field)).await;
+        field.clear().await.unwrap();
+        field.send_keys(value).await.unwrap();
+    }
+
+    async fn find(&self, what: Locator<'_>) -> Element {
+        let found = self.client.wait().at_most(PATIENCE).for_element(what).await;
+        match found {
+            Ok(element) => element,
+            Err(error) => panic!("{what:?}: {error} in: {}", self.text().await),
+        }
+    }
+
+    /// Presses Back.
+    pub async fn back(&self) {
+        self.client.back().await.unwrap();
+    }
+
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        self.client.refresh().await.unwrap();
+    }
+
+    /// Opens an empty tab and turns to it.
+    pub async fn open_tab(&self) -> WindowHandle {
+        let tab = self.client.new_window(true).await.unwrap().handle;
+        self.turn_to(&tab).await;
+        tab
+    }
+
+    /// The tab that is looked at.
+    pub async fn tab(&self) -> WindowHandle {
+        self.client.window().await.unwrap()
+    }
+
+    /// Looks at another tab.
+    pub async fn turn_to(&self, tab: &WindowHandle) {
+        self.client.switch_to_window(tab.clone()).await.unwrap();
+    }
+
+    /// Does what opens a tab, and turns to that.
+    pub async fn opens_a_tab(&self, by: impl AsyncFnOnce()) {
+        let before = self.client.windows().await.unwrap();
+        by().await;
+        let opened = self.until("a new tab", async || {
+            let tabs = self.client.windows().await.unwrap();
+            tabs.into_iter().find(|tab| !before.contains(tab))
+        });
+        self.turn_to(&opened.await).await;
+    }
+
+    /// Turns to the only frame in the page.
+    pub async fn enter_frame(&self) {
+        self.find(Locator::Css("iframe")).await;
+        self.client.enter_frame(0).await.unwrap();
+    }
+
+    /// Where the browser is: path and query.
+    pub async fn path(&self) -> String {
+        let url = self.client.current_url().await.unwrap();
+        url[url::Position::BeforePath..].to_owned()
+    }
+
+    /// The words that can be seen.
+    pub async fn text(&self) -> String {
+        match self.client.find(Locator::Css("body")).await {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// What is typed in the field with this label.
+    pub async fn typed(&self, label: &str) -> Option<String> {
+        let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
+        let field = self.find(Locator::XPath(&field)).await;
+        field.prop("value").await.unwrap()
+    }
+
+    /// Comes to this path, sooner or later, by itself.
+    pub async fn comes_to(&self, path: &str) {
+        self.until(path, async || (self.path().await == path).then_some(()))
+            .await;
+    }
+
+    /// Shows these words, sooner or later.
+    pub async fn sees(&self, words: &str) {
+        self.until(words, async || {
+            self.text().await.contains(words).then_some(())
+        })
+        .await;
+    }
+
+    async fn until<T>(&self, what: &str, there: impl AsyncFn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(there) = there().await {
+                return there;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited in vain for {what} at {} in: {}",
+                self.path().await,
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What the browser found fault with since it was last asked: scripts that failed, what the policy
+    /// of a page forbade. Not that a page of ours came with the status of an error, for that it does as
+    /// part of a story.
+    pub async fn complaints(&self) -> Vec<String> {
+        let logged = self.command("se/log", json!({ "type": "browser" })).await;
+        let entries = logged.as_array().unwrap().iter();
+        entries
+            .filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING")
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
+            .filter(|message| {
+                let is_status = message.contains("the server responded with a status of 4");
+                !is_status || message.contains("/static/")
+            })
+            .collect()
+    }
+
+    /// There is nothing that the browser finds fault with.
+    pub async fn is_content(&self) {
+        let complaints = self.complaints().await;
+        assert!(
+            complaints.is_empty(),
+            "at {}: {complaints:#?}",
+            self.path().await
+        );
+    }
+
+    /// A window as wide as this, in light colours or in dark ones.
+    pub async fn look(&self, width: u32, scheme: &str) {
+        let size =
+            json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Looks at the page as it is on a wide screen and a narrow one, by day and by night; keeps pictures.
+    /// However narrow, nobody has to scroll sideways, and the browser finds no fault.
+    pub async fn photograph(&self, name: &str) {
+        for (width, scheme) in [
+            (1280, "light"),
+            (1280, "dark"),
+            (320, "light"),
+            (320, "dark"),
+        ] {
+            self.look(width, scheme).await;
+            let wide = "return document.documentElement.scrollWidth";
+            let wide = self.client.execute(wide, Vec::new()).await.unwrap();
+            let wide = wide.as_u64().unwrap();
+            assert!(
+                wide <= u64::from(width),
+                "{name} is {wide} px wide on {width} px"
+            );
+            let picture = self.picture().await;
+            let file = artifacts().join(format!("{name}-{width}-{scheme}.png"));
+            std::fs::write(file, picture).unwrap();
+        }
+        self.is_content().await;
+    }
+
+    /// The whole page, as far down as it goes.
+    async fn picture(&self) -> Vec<u8> {
+        let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
+        let size = &metrics["cssContentSize"];
+        let clip =
+            json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", how).await;
+        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+    }
+
+    async fn devtools(&self, cmd: &str, params: Value) -> Value {
+        let body = json!({ "cmd": cmd, "params": params });
+        self.command("goog/cdp/execute", body).await
+    }
+
+    async fn command(&self, path: &'static str, body: Value) -> Value {
+        let answer: Result<Value, CmdError> = self.client.issue_cmd(Command { path, body }).await;
+        answer.unwrap()
+    }
+}
+
+fn options(scripts: Scripts, profile: &TempDir) -> Value {
+    let profile = profile.path().display();
+    let mut options = json!({
+        "args": [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--window-size=1280,800",
+            format!("--user-data-dir={profile}"),
+        ],
+    });
+    if scripts == Scripts::Off {
+        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    }
+    options
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // A runtime of its own: the story's may be ending.
+        let session = std::mem::take(&mut self.session);
+        let closed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(reqwest::Client::new().delete(session).send())
+        });
+        let _ = closed.join();
+    }
+}
+
+/// A command of ChromeDriver's own.
+#[derive(Debug)]
+struct Command {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Command {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/{}", self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.body.to_string()))
+    }
+}
+
+/// The ChromeDriver that `tests/run` started.
+#[expect(clippy::disallowed_methods, reason = "what tests/run started")]
+fn driver() -> String {
+    std::env::var("DOORPOST_TEST_WEBDRIVER")
+        .expect("DOORPOST_TEST_WEBDRIVER is the address of a ChromeDriver; tests/run starts one")
+}
+
+/// Where pictures are kept.
+#[expect(clippy::disallowed_methods, reason = "what tests/run chose")]
+fn artifacts() -> PathBuf {
+    let chosen = std::env::var("DOORPOST_TEST_ARTIFACTS").map(PathBuf::from);
+    let folder =
+        chosen.unwrap_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../artifacts"));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A page on another site than ours, which is on `localhost`: webmail with a link to us, or a page that
+/// frames ours. One page, whatever is asked for, until the story's end.
+pub struct OtherSite {
+    pub url: String,
+}
+
+impl OtherSite {
+    pub fn with_page(html: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!(
+            "http://127.0.0.1:{}/",
+            listener.local_addr().unwrap().port()
+        );
+        std::thread::spawn(move || {
+            for visitor in listener.incoming().flatten() {
+                // Whoever connects and says nothing (browsers do, ahead of time) holds up nobody.
+                let html = html.clone();
+                std::thread::spawn(move || show(visitor, &html));
+            }
+        });
+        Self { url }
+    }
+}
+
+fn show(mut visitor: TcpStream, html: &str) -> Option<()> {
+    let mut request = BufReader::new(visitor.try_clone().ok()?);
+    let mut line = String::new();
+    while request.read_line(&mut line).ok()? > 2 {
+        line.clear();
+    }
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close";
+    let length = html.len();
+    write!(visitor, "{head}\r\ncontent-length: {length}\r\n\r\n{html}").ok()
+}

@@ -1,0 +1,401 @@
+//! A mail server that does as the story says: it takes mail, refuses it, dawdles, hangs up, is away.
+//!
+//! It runs on a thread of its own, so that a house that stops, and says goodbye to it, finds it there.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use doorpost::mail::outbox::Words;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+use super::Mail;
+
+/// A letter that has not come after this long does not come: a send slot that met trouble rests for
+/// up to 8 s.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the server does at a step of the conversation.
+pub enum Answer {
+    /// What a server says whom all of it suits.
+    Agree,
+    /// Something else.
+    Say(&'static str),
+    /// Agrees, after a while.
+    After(Duration),
+    /// Nothing, for as long as anybody waits.
+    Stall,
+    /// Closes the connection without a word.
+    HangUp,
+}
+
+/// The step: the connection itself (`CONNECT`), a command, or the letter that ends with a dot (`.`).
+pub struct Step<'a> {
+    pub verb: &'a str,
+    /// The recipient, once one was named.
+    pub to: &'a str,
+}
+
+type Script = Box<dyn FnMut(&Step<'_>) -> Answer + Send>;
+
+/// A running server.
+pub struct ScriptedServer {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    presence: watch::Sender<Presence>,
+    script: Mutex<Script>,
+    letters: Mutex<Vec<Handed>>,
+    recipients: Mutex<Vec<String>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    Away,
+    Gone,
+}
+
+impl ScriptedServer {
+    /// One that takes everything.
+    pub fn start() -> Self {
+        let shared = Arc::new(Shared {
+            presence: watch::Sender::new(Presence::There),
+            script: Mutex::new(Box::new(|_| Answer::Agree)),
+            letters: Mutex::default(),
+            recipients: Mutex::default(),
+        });
+        let (tell, told) = mpsc::channel();
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(serve(serving, tell));
+        });
+        Self {
+            port: told.recv().unwrap(),
+            shared,
+        }
+    }
+
+    /// What `SMTP_URL` says to reach it.
+    pub fn url(&self) -> String {
+        format!("smtp://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on whoever connects is refused, and who is connected is hung up on.
+    pub fn go_away(&self) {
+        self.shared.presence.send_replace(Presence::Away);
+    }
+
+    /// It is there again.
+    pub fn come_back(&self) {
+        self.shared.presence.send_replace(Presence::There);
+    }
+
+    /// Does this at each step from now on.
+    pub fn follow(&self, script: impl FnMut(&Step<'_>) -> Answer + Send + 'static) {
+        *held(&self.shared.script) = Box::new(script);
+    }
+
+    /// Takes everything again.
+    pub fn agree(&self) {
+        self.follow(|_| Answer::Agree);
+    }
+
+    /// Every letter it was handed, in order, those it did not take among them.
+    pub fn handed(&self) -> Vec<Handed> {
+        held(&self.shared.letters).clone()
+    }
+
+    /// How often this recipient was named.
+    pub fn times_named(&self, address: &str) -> usize {
+        let named = held(&self.shared.recipients);
+        named.iter().filter(|to| *to == address).count()
+    }
+
+    /// The letters it took.
+    pub fn taken(&self) -> Vec<Handed> {
+        let handed = self.handed();
+        handed.into_iter().filter(|letter| letter.taken).collect()
+    }
+
+    /// The letters it took for this address, oldest first.
+    pub fn taken_for(&self, address: &str) -> Vec<Handed> {
+        let taken = self.taken();
+        taken
+            .into_iter()
+            .filter(|letter| letter.to == [address])
+            .collect()
+    }
+
+    /// The only letter for this address, or the newest; waits until there is one.
+    pub async fn letter_for(&self, address: &str) -> Handed {
+        self.letters_for(address, 1).await.pop().unwrap()
+    }
+
+    /// The letters for this address, oldest first; waits until there are at least so many.
+    pub async fn letters_for(&self, address: &str, at_least: usize) -> Vec<Handed> {
+        let what = format!("{at_least} letters for {address}");
+        eventually(&what, async || self.taken_for(address).len() >= at_least).await;
+        self.taken_for(address)
+    }
+
+    /// Waits until it took so many letters.
+    pub async fn takes(&self, at_least: usize) {
+        let what = format!("{at_least} letters");
+        eventually(&what, async || self.taken().len() >= at_least).await;
+    }
+}
+
+impl Drop for ScriptedServer {
+    fn drop(&mut self) {
+        self.shared.presence.send_replace(Presence::Gone);
+    }
+}
+
+/// Looks until it is so; not for ever.
+pub async fn eventually(what: &str, so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What a story holds while it panics is as good as before.
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(shared: Arc<Shared>, tell: mpsc::Sender<u16>) {
+    let mut spot = Spot::keep(0);
+    tell.send(spot.port()).unwrap();
+    let mut presence = shared.presence.subscribe();
+    loop {
+        let now = *presence.borrow_and_update();
+        spot = match now {
+            Presence::Gone => return,
+            Presence::There => spot.open(),
+            Presence::Away => spot.close(),
+        };
+        loop {
+            tokio::select! {
+                stream = spot.accept() => {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move { while_there(stream, &shared).await });
+                }
+                changed = presence.changed() => {
+                    changed.unwrap();
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Our port: open, or closed and still ours, so that nobody else opens there while the server is away.
+enum Spot {
+    Open(TcpListener),
+    Closed(TcpSocket),
+}
+
+impl Spot {
+    fn keep(port: u16) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(([127, 0, 0, 1], port).into()).unwrap();
+        Self::Closed(socket)
+    }
+
+    fn open(self) -> Self {
+        match self {
+            Self::Closed(socket) => Self::Open(socket.listen(256).unwrap()),
+            open @ Self::Open(_) => open,
+        }
+    }
+
+    fn close(self) -> Self {
+        let port = self.port();
+        drop(self);
+        Self::keep(port)
+    }
+
+    fn port(&self) -> u16 {
+        let address = match self {
+            Self::Open(listener) => listener.local_addr(),
+            Self::Closed(socket) => socket.local_addr(),
+        };
+        address.unwrap().port()
+    }
+
+    async fn accept(&self) -> TcpStream {
+        match self {
+            Self::Open(listener) => listener.accept().await.unwrap().0,
+            Self::Closed(_) => std::future::pending().await,
+        }
+    }
+}
+
+async fn while_there(stream: TcpStream, shared: &Shared) {
+    let mut presence = shared.presence.subscribe();
+    tokio::select! {
+        _ = converse(stream, shared) => {}
+        _ = presence.wait_for(|now| *now != Presence::There) => {}
+    }
+}
+
+/// One connection, to its end: `None` once the client is gone.
+async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut stream = BufReader::new(stream);
+    let mut line = "CONNECT".to_owned();
+    let mut to = Vec::new();
+    loop {
+        let verb = line.split([' ', ':']).next()?.to_ascii_uppercase();
+        match verb.as_str() {
+            "MAIL" | "RSET" => to.clear(),
+            "RCPT" => {
+                let address = line.split_once('<')?.1.split_once('>')?.0.to_owned();
+                held(&shared.recipients).push(address.clone());
+                to.push(address);
+            }
+            _ => {}
+        }
+        let agreed = answer(&mut stream, shared, &verb, &to).await?;
+        if verb == "DATA" && agreed {
+            let raw = letter(&mut stream).await?;
+            let place = {
+                let mut letters = held(&shared.letters);
+                letters.push(Handed::new(to.clone(), raw));
+                letters.len() - 1
+            };
+            if answer(&mut stream, shared, ".", &to).await? {
+                held(&shared.letters)[place].taken = true;
+            }
+        }
+        if verb == "QUIT" {
+            return None;
+        }
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        line.truncate(line.trim_end_matches("\r\n").len());
+    }
+}
+
+/// Says what the script wants said; whether it agreed.
+async fn answer(
+    stream: &mut BufReader<TcpStream>,
+    shared: &Shared,
+    verb: &str,
+    to: &[String],
+) -> Option<bool> {
+    let usual = match verb {
+        "CONNECT" => "220 scripted",
+        "EHLO" => "250 scripted",
+        "DATA" => "354 go ahead",
+        "QUIT" => "221 bye",
+        _ => "250 ok",
+    };
+    let to = to.last().map_or("", String::as_str);
+    let wanted = held(&shared.script)(&Step { verb, to });
+    let (words, agreed) = match wanted {
+        Answer::Agree => (usual, true),
+        Answer::Say(other) => (other, false),
+        Answer::After(pause) => {
+            tokio::time::sleep(pause).await;
+            (usual, true)
+        }
+        Answer::Stall => std::future::pending().await,
+        Answer::HangUp => return None,
+    };
+    let line = format!("{words}\r\n");
+    stream.write_all(line.as_bytes()).await.ok()?;
+    Some(agreed)
+}
+
+/// What comes before the final dot, its own dots unstuffed (RFC 5321, 4.5.2).
+async fn letter(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut letter = String::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if line == ".\r\n" {
+            return Some(letter);
+        }
+        letter.push_str(line.strip_prefix('.').unwrap_or(&line));
+    }
+}
+
+/// A letter as it came over the wire.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// The recipients in the envelope.
+    pub to: Vec<String>,
+    pub raw: String,
+    /// Whether the server took it.
+    pub taken: bool,
+}
+
+impl Handed {
+    fn new(to: Vec<String>, raw: String) -> Self {
+        Self {
+            to,
+            raw,
+            taken: false,
+        }
+    }
+
+    /// A header that is there once, unfolded.
+    pub fn header(&self, name: &str) -> String {
+        let (head, _) = self.raw.split_once("\r\n\r\n").unwrap();
+        let head = head.replace("\r\n\t", " ").replace("\r\n ", " ");
+        let mut values = head.lines().filter_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        });
+        let value = values.next().unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(values.next(), None, "{name} is there twice");
+        value
+    }
+
+    /// As its reader has it.
+    pub fn mail(&self) -> Mail {
+        Mail::from(Words {
+            subject: self.header("Subject"),
+            text: self.part("text/plain"),
+            html: self.part("text/html"),
+        })
+    }
+
+    fn part(&self, content_type: &str) -> String {
+        let (_, part) = self
+            .raw
+            .split_once(&format!("Content-Type: {content_type}"))
+            .unwrap_or_else(|| panic!("no {content_type} in {}", self.raw));
+        let (_, body) = part.split_once("\r\n\r\n").unwrap();
+        let (body, _) = body.split_once("\r\n--").unwrap();
+        unquoted(body)
+    }
+}
+
+/// Quoted-printable, undone (RFC 2045, 6.7).
+fn unquoted(body: &str) -> String {
+    let joined = body.replace("=\r\n", "");
+    let mut parts = joined.split('=');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(code, 16).unwrap());
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).unwrap()
+}
