@@ -89,10 +89,16 @@ impl Keys {
         })
     }
 
-    /// The key actix-session seals with, and those that still open.
-    pub fn cookie_keys(&self, for_what: Use) -> (CookieKey, Vec<CookieKey>) {
-        let old = self.old.iter().map(|keys| keys.of(for_what).cookie.clone());
-        (self.current.of(for_what).cookie.clone(), old.collect())
+    /// The key actix-session seals with.
+    pub fn cookie_key(&self) -> &CookieKey {
+        &self.current.of(Use::SessionCookie).cookie
+    }
+
+    /// The keys it sealed with once, which still open.
+    pub fn old_cookie_keys(&self) -> impl Iterator<Item = &CookieKey> {
+        self.old
+            .iter()
+            .map(|keys| &keys.of(Use::SessionCookie).cookie)
     }
 
     /// Encrypts and authenticates; the nonce goes first.

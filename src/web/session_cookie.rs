@@ -18,7 +18,6 @@ use actix_web::{Error, HttpMessage};
 
 use crate::app::App;
 use crate::error::{Error as Trouble, Result};
-use crate::keys::Use;
 use crate::random::Token;
 use crate::web::cookie_header::CookieHeader;
 use crate::web::sealed_cookies;
@@ -28,9 +27,8 @@ const TOKEN: &str = "token";
 
 /// actix-session over this deployment's current key.
 pub fn middleware(app: &App) -> SessionMiddleware<CookieSessionStore> {
-    let (key, _) = app.keys.cookie_keys(Use::SessionCookie);
     let lifetime = i64::try_from(app.config.session_lifetime.as_secs()).unwrap_or(i64::MAX / 2);
-    SessionMiddleware::builder(CookieSessionStore::default(), key)
+    SessionMiddleware::builder(CookieSessionStore::default(), app.keys.cookie_key().clone())
         .cookie_name(sealed_cookies::name(&app.config, ""))
         .cookie_content_security(CookieContentSecurity::Private)
         .cookie_same_site(SameSite::Lax)
@@ -82,10 +80,6 @@ pub async fn mend(
 }
 
 fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
-    let (current, old) = app.keys.cookie_keys(Use::SessionCookie);
-    if old.is_empty() {
-        return;
-    }
     let name = sealed_cookies::name(&app.config, "");
     let Some(value) = brought.get(&name) else {
         return;
@@ -93,14 +87,12 @@ fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
     let Ok(cookie) = Cookie::parse_encoded(format!("{name}={value}")) else {
         return;
     };
-    if open(&cookie, &current).is_some() {
-        return;
-    }
-    let Some(plain) = old.iter().find_map(|key| open(&cookie, key)) else {
+    let mut old_keys = app.keys.old_cookie_keys();
+    let Some(plain) = old_keys.find_map(|key| open(&cookie, key)) else {
         return;
     };
     let mut jar = CookieJar::new();
-    jar.private_mut(&current).add(plain);
+    jar.private_mut(app.keys.cookie_key()).add(plain);
     let resealed = jar.get(&name).map(|cookie| cookie.encoded().to_string());
     if let Some((_, value)) = resealed.as_deref().and_then(|pair| pair.split_once('=')) {
         brought.set(&name, value);
