@@ -8,7 +8,6 @@ use actix_web::cookie::{Cookie, CookieJar};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use doorpost::accounts::purge;
-use doorpost::keys::Use;
 use doorpost::random::Token;
 use reqwest::{Method, StatusCode};
 
@@ -1098,10 +1097,10 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// The token inside a session cookie, which the house alone can open.
 fn session_token(house: &House, cookie: &str) -> String {
-    let (key, _) = house.app.keys.cookie_keys(Use::SessionCookie);
+    let key = house.app.keys.cookie_key();
     let mut jar = CookieJar::new();
     jar.add_original(Cookie::parse_encoded(format!("doorpost={cookie}")).unwrap());
-    let opened = jar.private(&key).get("doorpost").unwrap();
+    let opened = jar.private(key).get("doorpost").unwrap();
     let letters = opened
         .value()
         .split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)));

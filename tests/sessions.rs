@@ -7,7 +7,6 @@ use actix_web::cookie::{Cookie, CookieJar};
 use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::sessions::{self, AuthMethod, Whereabouts};
 use doorpost::accounts::users;
-use doorpost::keys::Use;
 use doorpost::random::{self, Token};
 use reqwest::header::{COOKIE, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -777,11 +776,11 @@ async fn session_of(house: &House, address: &str) -> Token {
 
 /// The value of a cookie of this name that holds this token, as the house itself would seal it.
 fn sealed(house: &House, name: &str, token: &Token) -> String {
-    let (key, _) = house.app.keys.cookie_keys(Use::SessionCookie);
+    let key = house.app.keys.cookie_key();
     let token = serde_json::to_string(token.reveal()).unwrap();
     let state = serde_json::json!({ "token": token }).to_string();
     let mut jar = CookieJar::new();
-    jar.private_mut(&key)
+    jar.private_mut(key)
         .add(Cookie::new(name.to_owned(), state));
     let cookie = jar.get(name).unwrap().encoded().to_string();
     cookie.split_once('=').unwrap().1.to_owned()
@@ -789,11 +788,11 @@ fn sealed(house: &House, name: &str, token: &Token) -> String {
 
 /// The token in a session cookie, which only the house can read.
 fn token_in(house: &House, value: &str) -> Token {
-    let (key, _) = house.app.keys.cookie_keys(Use::SessionCookie);
+    let key = house.app.keys.cookie_key();
     let mut jar = CookieJar::new();
     jar.add_original(Cookie::parse_encoded(format!("{SESSION}={value}")).unwrap());
     let state = jar
-        .private(&key)
+        .private(key)
         .get(SESSION)
         .expect("sealed under the current key");
     let state: serde_json::Value = serde_json::from_str(state.value()).unwrap();

@@ -27,16 +27,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn send_again(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    match ask_form::submit(&visit, form, "/confirm-email/send").await? {
-        Ok(sent) => Ok(sent),
-        Err(form) => {
-            let frame = visit.frame();
-            Ok(page_with(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &AskAgainPage { frame, form },
-            )?)
-        }
-    }
+    ask_form::submit(&visit, form, "/confirm-email/send", |frame, form| {
+        AskAgainPage { frame, form }
+    })
+    .await
 }
 
 async fn open(visit: Visit) -> Answer {

@@ -4,14 +4,13 @@
 //! [`confirm_email`](super::confirm_email)). A member who registers is mailed a sign-in link, and sees what a
 //! stranger sees.
 
-use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
 use crate::flows::Answer;
 use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::form::Form;
-use crate::web::page::{Frame, page, page_with};
+use crate::web::page::{Frame, page};
 use crate::web::visit::Visit;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -25,16 +24,11 @@ async fn show(visit: Visit) -> Answer {
 }
 
 async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    match ask_form::submit(&visit, form, "/register").await? {
-        Ok(sent) => Ok(sent),
-        Err(form) => {
-            let frame = visit.frame();
-            Ok(page_with(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &AskPage { frame, form },
-            )?)
-        }
-    }
+    ask_form::submit(&visit, form, "/register", |frame, form| AskPage {
+        frame,
+        form,
+    })
+    .await
 }
 
 #[derive(Template)]

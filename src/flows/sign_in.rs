@@ -45,16 +45,11 @@ async fn show(visit: Visit) -> Answer {
 }
 
 async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    match ask_form::submit(&visit, form, "/sign-in").await? {
-        Ok(sent) => Ok(sent),
-        Err(form) => {
-            let frame = visit.frame();
-            Ok(page_with(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &AskPage { frame, form },
-            )?)
-        }
-    }
+    ask_form::submit(&visit, form, "/sign-in", |frame, form| AskPage {
+        frame,
+        form,
+    })
+    .await
 }
 
 /// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; a

@@ -1,6 +1,8 @@
 //! The form that asks for mail: one address, and the same answer whatever is known of it.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
@@ -9,7 +11,7 @@ use crate::random;
 use crate::web::client;
 use crate::web::form;
 use crate::web::next::Next;
-use crate::web::page::see_other;
+use crate::web::page::{Frame, page_with, see_other};
 use crate::web::problem::Stop;
 use crate::web::sealed_cookies::Ask;
 use crate::web::visit::Visit;
@@ -48,23 +50,27 @@ fn path(next: &str) -> Option<String> {
     Next::parse(next).map(|next| next.as_str().to_owned())
 }
 
-/// Takes the form that was sent to `route`. A mistake in it comes back as the form to show again.
-pub async fn submit(
+/// Takes the form that was sent to `route` and goes on to the page that waits for the inbox. With a mistake
+/// in it, the form is shown again, as `page` lays it out.
+pub async fn submit<P: Template>(
     visit: &Visit,
     form: AskForm,
     route: &'static str,
-) -> Result<Result<HttpResponse, AskView>, Stop> {
+    page: impl FnOnce(Frame, AskView) -> P,
+) -> Result<HttpResponse, Stop> {
     let next = path(&form.next);
     let shared = form.shared == "yes";
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,
         Err(why) => {
-            return Ok(Err(AskView {
+            let again = AskView {
                 error: Some(why.to_string()),
                 email: form.email,
                 next,
                 shared,
-            }));
+            };
+            let page = page(visit.frame(), again);
+            return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &page)?);
         }
     };
     visit.app.outbox.check_room()?;
@@ -91,7 +97,7 @@ pub async fn submit(
         }
     }
     let cookie = visit.asked().with(made, &visit.app)?;
-    Ok(Ok(see_other("/sign-in/sent").cookie(cookie).finish()))
+    Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }
 
 async fn ask(visit: &Visit, email: EmailAddress, id: String) -> Result<Answer, Stop> {
