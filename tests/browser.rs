@@ -331,6 +331,15 @@ async fn a_members_pages_fit_any_screen_and_break_no_policy() {
     let link = house.mails_to("ben@example.org", 2).await.remove(0).link;
     other.goto(&link).await;
     other.photograph("sign-in-link-elsewhere").await;
+    other.fill("Email address", "ben@example.org").await;
+    other.click("Sign in").await;
+    other.comes_to("/account").await;
+    other.photograph("account-short-address").await;
+    house.advance(MINUTE);
+    ben.ask("/sign-in", "ben@example.org")
+        .await
+        .sees_inbox_page();
+    let link = house.mails_to("ben@example.org", 3).await.remove(0).link;
     asking.goto(&link).await;
     asking.photograph("link-somebody-else-signed-in").await;
     asking.goto(&at("/sign-in/link?token=used")).await;

@@ -220,10 +220,10 @@ impl Browser {
         );
     }
 
-    /// A window as wide as this, in light colours or in dark ones.
-    pub async fn look(&self, width: u32, scheme: &str) {
+    /// A window of this size, in light colours or in dark ones.
+    async fn look(&self, width: u32, height: u32, scheme: &str) {
         let size =
-            json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", size)
             .await;
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
@@ -239,30 +239,36 @@ impl Browser {
             (320, "light"),
             (320, "dark"),
         ] {
-            self.look(width, scheme).await;
-            let wide = "return document.documentElement.scrollWidth";
-            let wide = self.client.execute(wide, Vec::new()).await.unwrap();
-            let wide = wide.as_u64().unwrap();
-            assert!(
-                wide <= u64::from(width),
-                "{name} is {wide} px wide on {width} px"
-            );
-            let picture = self.picture().await;
+            self.look(width, 800, scheme).await;
+            let (wide, high) = self.extent().await;
+            assert!(wide <= width, "{name} is {wide} px wide on {width} px");
+            // Frames are painted only where the window shows them.
+            self.look(width, high.max(800), scheme).await;
             let file = artifacts().join(format!("{name}-{width}-{scheme}.png"));
-            std::fs::write(file, picture).unwrap();
+            std::fs::write(file, self.picture().await).unwrap();
         }
         self.is_content().await;
     }
 
+    /// How wide and how high the page is.
+    async fn extent(&self) -> (u32, u32) {
+        let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
+        let pixels = |side: &str| metrics["cssContentSize"][side].as_u64().unwrap();
+        let (width, height) = (pixels("width"), pixels("height"));
+        (width.try_into().unwrap(), height.try_into().unwrap())
+    }
+
     /// The whole page, as far down as it goes.
     async fn picture(&self) -> Vec<u8> {
-        let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
-        let size = &metrics["cssContentSize"];
-        let clip =
-            json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
-        let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let picture = self.devtools("Page.captureScreenshot", how).await;
-        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+        let (width, height) = self.extent().await;
+        let how = json!({
+            "format": "png",
+            "optimizeForSpeed": true,
+            "captureBeyondViewport": true,
+            "clip": { "x": 0, "y": 0, "width": width, "height": height, "scale": 1 },
+        });
+        let taken = self.devtools("Page.captureScreenshot", how).await;
+        STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()
     }
 
     async fn devtools(&self, cmd: &str, params: Value) -> Value {
@@ -287,6 +293,7 @@ fn options(scripts: Scripts, profile: &TempDir) -> Value {
             "--disable-component-update",
             "--disable-sync",
             "--no-first-run",
+            "--hide-scrollbars",
             "--window-size=1280,800",
             format!("--user-data-dir={profile}"),
         ],
