@@ -87,7 +87,7 @@ on_both! {
         house.member(ADA).await;
         for (address, mails) in [(ADA, 1), (NOBODY, 1), ("shut@example.net", 0)] {
             let visitor = house.visitor();
-            let before = house.all_mail_to(address).await.len();
+            let before = posted(&house, address).await;
             let first = visitor.ask("/sign-in", address).await;
             first.sees_inbox_page();
             house.advance(15 * SECOND);
@@ -97,12 +97,12 @@ on_both! {
                 let page = again.get("/sign-in/sent").await;
                 assert!(page.body.contains("another one in 45 seconds"), "{address}: says when: {}", page.body);
             }
-            assert_eq!(house.all_mail_to(address).await.len(), before + mails, "{address}: no second mail");
+            assert_eq!(posted(&house, address).await, before + mails, "{address}: no second mail");
             house.advance(45 * SECOND);
             let page = visitor.get("/sign-in/sent").await;
             assert!(!page.body.contains("another one in"), "{address}: the wait is over");
             visitor.ask("/sign-in", address).await.sees_inbox_page();
-            assert_eq!(house.all_mail_to(address).await.len(), before + 2 * mails, "{address}: after it, one");
+            assert_eq!(posted(&house, address).await, before + 2 * mails, "{address}: after it, one");
         }
     }
 
@@ -393,12 +393,13 @@ on_both! {
             })
             .await;
             let may: usize = limit.1.split_once('/').unwrap().0.parse().unwrap();
-            let refused = |page: &&Page| page.status == StatusCode::TOO_MANY_REQUESTS;
             let statuses: Vec<u16> = pages.iter().map(|page| page.status.as_u16()).collect();
-            assert_eq!(pages.iter().filter(refused).count(), 50 - may, "{what}: {statuses:?}");
-            let passed = if limit.0 == TOKENS { StatusCode::GONE } else { StatusCode::SEE_OTHER };
-            let all_passed = pages.iter().filter(|page| !refused(page)).all(|page| page.status == passed);
-            assert!(all_passed, "{what}: {statuses:?}");
+            let passes = if limit.0 == TOKENS { 410 } else { 303 };
+            let passed = statuses.iter().filter(|status| **status == passes).count();
+            assert_eq!(passed, may, "{what}: {statuses:?}");
+            // On a machine that is busy a few may have waited too long for their turn, which counts nothing.
+            let rest = statuses.iter().filter(|status| **status != passes);
+            assert!(rest.clone().all(|status| [429, 503].contains(status)), "{what}: {statuses:?}");
             if limit.0 == ADDRESS || limit.0 == DAILY {
                 let posted = house.count("SELECT count(*) AS n FROM outbox").await;
                 assert_eq!(usize::try_from(posted), Ok(may), "{what}");
@@ -464,8 +465,8 @@ async fn at_once(nodes: [&House; 2], act: impl AsyncFn(&Visitor, usize) -> Page)
     let visitors: Vec<Visitor> = (0..MANY)
         .map(|number| nodes[number % 2].visitor())
         .collect();
-    // Everybody's connection is open before anybody asks.
-    join_all(visitors.iter().map(|visitor| visitor.get("/healthz"))).await;
+    // Everybody's connection is open before anybody asks, and so are the nodes' to the database.
+    join_all(visitors.iter().map(|visitor| visitor.get("/readyz"))).await;
     join_all(
         visitors
             .iter()
