@@ -33,7 +33,6 @@ pub enum Scripts {
 
 /// A browser. Closed when dropped, also by a story that fails.
 pub struct Browser {
-    pub scripts: Scripts,
     client: Client,
     session: String,
     _profile: TempDir,
@@ -57,7 +56,6 @@ impl Browser {
             .expect("ChromeDriver starts a browser");
         let id = client.session_id().await.unwrap().unwrap();
         Self {
-            scripts,
             client,
             session: format!("{}/session/{id}", driver()),
             _profile: profile,
