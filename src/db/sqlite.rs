@@ -18,6 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, absolute};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
 use std::{io, iter, thread};
 
 use diesel::connection::{
@@ -73,7 +74,7 @@ impl Store {
                 path.display()
             ))
         })?;
-        let connection = connect(&path, "")?;
+        let connection = connect_first(&path)?;
         let (writer, jobs) = job::queue();
         let thread = Writer {
             path: path.clone(),
@@ -155,6 +156,20 @@ fn private_file(path: &Path) -> io::Result<String> {
     path.into_os_string()
         .into_string()
         .map_err(|_| io::Error::other("its name is not UTF-8"))
+}
+
+/// Several programs that start at once on a fresh file all change it to WAL, and there SQLite does not wait:
+/// all but one are told at once that it is locked. A moment later they find it changed.
+fn connect_first(path: &str) -> Result<Connection> {
+    for _ in 0..50 {
+        match connect(path, "") {
+            Err(Error::Unavailable(why)) if why.contains("locked") => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            connected => return connected,
+        }
+    }
+    connect(path, "")
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room it belongs in")]
