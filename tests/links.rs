@@ -793,6 +793,22 @@ on_both! {
         }
     }
 
+    /// Both redirects come before either page, as when a mail reader opens several links at once.
+    async fn two_tabs_with_links_of_different_kinds_do_not_mix_even_when_opened_at_once(db: Database) {
+        let house = House::new(db).await;
+        let bob = house.visitor();
+        let mut opened = Vec::new();
+        for kind in &KINDS {
+            kind.prepare(&house, &kind.address()).await;
+            let (_, mail) = house.asked(kind.ask, &kind.address()).await;
+            opened.push((bob.click(&mail.link).await, mail));
+        }
+        for (redirect, mail) in opened {
+            let page = bob.follow(redirect).await;
+            assert_eq!(page.hidden("token").as_deref(), Some(mail.token()));
+        }
+    }
+
     async fn a_browser_that_refuses_cookies_is_told_so(db: Database) {
         let house = House::new(db).await;
         for kind in &KINDS {

@@ -58,7 +58,7 @@ pub async fn look(visit: &Visit, purpose: Purpose) -> Result<Looked, Stop> {
 }
 
 async fn look_on_page(visit: &Visit, purpose: Purpose) -> Result<Looked, Stop> {
-    let Some(token) = LookedAt::token(&visit.req, &visit.app, purpose) else {
+    let Some(token) = LookedAt::of(&visit.req, &visit.app).token(&visit.app, purpose) else {
         return Ok(Looked::Answered(no_cookie(visit)?));
     };
     Ok(match find(visit, Some(token), purpose).await? {
@@ -75,7 +75,7 @@ fn onward(next: &str) -> HttpResponse {
 
 /// Takes the token out of the address bar.
 pub fn to_clean_page(visit: &Visit, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Stop> {
-    let cookie = LookedAt::cookie(&visit.app, purpose, &seen.token)?;
+    let cookie = LookedAt::of(&visit.req, &visit.app).with(&visit.app, purpose, &seen.token)?;
     let redirect = see_other(purpose.route()).cookie(cookie).finish();
     Ok(confidential(redirect))
 }

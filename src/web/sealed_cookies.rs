@@ -5,6 +5,8 @@
 //! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
 //! one.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::links::Purpose;
 use crate::accounts::users::KnownAccount;
 use crate::app::App;
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Use;
@@ -163,11 +165,13 @@ impl Known {
     }
 }
 
-/// The link this browser is looking at: it carries the token from the first look, whose address holds it,
-/// to the page with the form.
+/// The links this browser is looking at, the last of each purpose. They carry a token from the first look,
+/// whose address holds it, to the page with the form.
 #[derive(Default, Serialize, Deserialize)]
-pub struct LookedAt {
-    purpose: String,
+pub struct LookedAt(BTreeMap<String, LookedAtToken>);
+
+#[derive(Serialize, Deserialize)]
+struct LookedAtToken {
     token: String,
     until: Timestamp,
 }
@@ -179,23 +183,26 @@ impl Sealed for LookedAt {
 }
 
 impl LookedAt {
-    /// The cookie for a look at this link.
-    pub fn cookie(app: &App, purpose: Purpose, token: &Token) -> Result<Cookie<'static>> {
-        let until = app.clock.now() + millis(std::time::Duration::from_secs(600));
-        write(
-            app,
-            &Self {
-                purpose: purpose.name().to_owned(),
-                token: token.reveal().to_owned(),
-                until,
-            },
-        )
+    /// What this browser brings.
+    pub fn of(req: &HttpRequest, app: &App) -> Self {
+        read(req, app)
+    }
+
+    /// The cookie with a look at this link in it.
+    pub fn with(mut self, app: &App, purpose: Purpose, token: &Token) -> Result<Cookie<'static>> {
+        let looked = LookedAtToken {
+            token: token.reveal().to_owned(),
+            until: app.clock.now() + Self::MAX_AGE * 1000,
+        };
+        self.0.insert(purpose.name().to_owned(), looked);
+        write(app, &self)
     }
 
     /// The token of the link of this purpose that this browser looked at last.
-    pub fn token(req: &HttpRequest, app: &App, purpose: Purpose) -> Option<Token> {
-        let looked: Self = read(req, app);
-        let fits = looked.purpose == purpose.name() && looked.until > app.clock.now();
-        fits.then(|| Token::parse(&looked.token)).flatten()
+    pub fn token(&self, app: &App, purpose: Purpose) -> Option<Token> {
+        let looked = self.0.get(purpose.name())?;
+        (looked.until > app.clock.now())
+            .then(|| Token::parse(&looked.token))
+            .flatten()
     }
 }
