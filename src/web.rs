@@ -1,6 +1,7 @@
 //! The front desk: everything about requests and answers that is the same for every story.
 //!
 //! * [`front_desk`]: around every request: its id, the security headers, error pages, the log line.
+//! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
 //! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
@@ -24,4 +25,5 @@ pub mod problem;
 pub mod same_origin;
 pub mod sealed_cookies;
 pub mod session_cookie;
+pub mod unread_body;
 pub mod visit;

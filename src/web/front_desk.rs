@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::random;
-use crate::web::headers;
+use crate::web::{headers, unread_body};
 use crate::words;
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
@@ -33,6 +33,7 @@ pub async fn attend(
     let request_id = random::id();
     let method = req.method().clone();
     let prefers_json = prefers_json(&req);
+    let body = unread_body::hold(&mut req);
     if method == Method::HEAD {
         req.head_mut().method = Method::GET;
         req.extensions_mut().insert(AskedByHead);
@@ -59,7 +60,7 @@ pub async fn attend(
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
-    Ok(res)
+    Ok(unread_body::until_answered(res, body))
 }
 
 /// Whatever answers GET answers HEAD (RFC 9110 §9.1).
