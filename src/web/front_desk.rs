@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, Accept, CONTENT_TYPE, Header, HeaderMap, HeaderName, HeaderValue, Quality, RETRY_AFTER,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -33,6 +33,8 @@ pub async fn attend(
     let request_id = random::id();
     let method = req.method().clone();
     let prefers_json = prefers_json(&req);
+    // Whatever the answer is: a link's page, or an error in its place.
+    let has_token = req.query_string().contains("token=");
     let body = unread_body::hold(&mut req);
     if method == Method::HEAD {
         req.head_mut().method = Method::GET;
@@ -44,6 +46,9 @@ pub async fn attend(
     }
     if is_error_without_words(&res) {
         res = explain(res, prefers_json, &request_id);
+    }
+    if has_token {
+        headers::tell_nobody(res.headers_mut());
     }
     if let Some(app) = res.request().app_data::<Data<App>>().cloned() {
         headers::complete(res.headers_mut(), &app.config);
@@ -74,14 +79,21 @@ fn allow_head_too(headers: &mut HeaderMap) {
     }
 }
 
-/// Programs get `application/problem+json`; whoever reads HTML gets a page.
+/// Programs get `application/problem+json`; whoever likes HTML as much, or names neither, gets a page.
 fn prefers_json(req: &ServiceRequest) -> bool {
-    let accept = req
-        .headers()
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    accept.contains("json") && !accept.contains("text/html")
+    let accept = Accept::parse(req).unwrap_or_else(|_| Accept(Vec::new()));
+    let liking = |is_meant: fn(&str) -> bool| {
+        let meant = accept
+            .iter()
+            .filter(|range| is_meant(range.item.essence_str()));
+        meant
+            .map(|range| range.quality)
+            .max()
+            .unwrap_or(Quality::ZERO)
+    };
+    let json = liking(|kind| kind.ends_with("/json") || kind.ends_with("+json"));
+    let html = liking(|kind| kind == "text/html" || kind == "application/xhtml+xml");
+    json > html
 }
 
 fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {

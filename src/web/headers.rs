@@ -40,6 +40,15 @@ pub fn complete(headers: &mut HeaderMap, config: &Config) {
     }
 }
 
+/// What every answer to an address with a token in it says: neither indexed, nor told to anybody.
+pub fn tell_nobody(headers: &mut HeaderMap) {
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        HeaderName::from_static("x-robots-tag"),
+        HeaderValue::from_static("noindex"),
+    );
+}
+
 /// Two years, as preload lists ask for.
 fn hsts(config: &Config) -> &'static str {
     if config.hsts_include_subdomains {

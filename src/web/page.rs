@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 
 use crate::error::{Error, Result};
+use crate::web::headers;
 
 /// What the layout needs to know on every page.
 pub struct Frame {
@@ -33,16 +34,8 @@ pub fn see_other(path: &str) -> HttpResponseBuilder {
     response
 }
 
-/// What every answer on a link's route says: neither kept, nor indexed, nor told to anybody.
+/// What every answer on a link's route says: neither indexed, nor told to anybody.
 pub fn confidential(mut response: HttpResponse) -> HttpResponse {
-    let headers = response.headers_mut();
-    headers.insert(
-        header::REFERRER_POLICY,
-        header::HeaderValue::from_static("no-referrer"),
-    );
-    headers.insert(
-        header::HeaderName::from_static("x-robots-tag"),
-        header::HeaderValue::from_static("noindex"),
-    );
+    headers::tell_nobody(response.headers_mut());
     response
 }
