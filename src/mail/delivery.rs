@@ -142,7 +142,7 @@ async fn run_slot(app: App, mut transport: Option<Slot>, mut stopping: watch::Re
         let round = match app.db.transaction(|tx| outbox::claim(tx, CLAIM)).await {
             Ok(claimed) if claimed.is_empty() => Round::Idle,
             Ok(claimed) => deliver(&app, &mut transport, claimed, &stopping).await,
-            Err(error) => Round::Trouble(error.to_string()),
+            Err(error) => Round::Trouble(Trouble::Database(error)),
         };
         let pause = match round {
             Round::Busy => {
@@ -150,7 +150,11 @@ async fn run_slot(app: App, mut transport: Option<Slot>, mut stopping: watch::Re
                 continue;
             }
             Round::Idle => LOOK,
-            Round::Trouble(what) => {
+            Round::Trouble(Trouble::Database(error)) => {
+                tracing::warn!(%error, "mail has to wait");
+                rest.longer()
+            }
+            Round::Trouble(Trouble::Server(what)) => {
                 tracing::warn!(%what, "mail has to wait");
                 app.mail_health.set_trouble(Some(what));
                 rest.longer()
@@ -170,7 +174,14 @@ async fn run_slot(app: App, mut transport: Option<Slot>, mut stopping: watch::Re
 enum Round {
     Idle,
     Busy,
-    Trouble(String),
+    Trouble(Trouble),
+}
+
+/// What keeps mail from leaving and is no mail's own fault. Of the database nothing is told with the health
+/// of mail: that has a word of its own there, and what its driver says is for the log.
+enum Trouble {
+    Database(Error),
+    Server(String),
 }
 
 /// A slot that met trouble does not let the bell of every new mail wake it.
@@ -251,13 +262,8 @@ async fn give_back(app: &App, mail: &Mail) {
 }
 
 /// Sends one mail and writes down what became of it. `Err` is trouble that is not the mail's own.
-async fn deliver_one(
-    app: &App,
-    transport: &mut Option<Slot>,
-    mail: Mail,
-) -> std::result::Result<(), String> {
-    let storage = |error: Error| error.to_string();
-    let useless = why_useless(app, &mail).await.map_err(storage)?;
+async fn deliver_one(app: &App, transport: &mut Option<Slot>, mail: Mail) -> Result<(), Trouble> {
+    let useless = why_useless(app, &mail).await.map_err(Trouble::Database)?;
     let words = app.outbox.open(mail.body.as_deref());
     let outcome = match (useless, words) {
         (Some(reason), _) => Outcome::Dropped(reason),
@@ -294,9 +300,9 @@ async fn deliver_one(
             Outcome::NotNow(what) => outbox::later(tx, &mail.id, Duration::ZERO, false, what),
         })
         .await
-        .map_err(storage)?;
+        .map_err(Trouble::Database)?;
     match trouble {
-        Some(what) => Err(what),
+        Some(what) => Err(Trouble::Server(what)),
         None => {
             app.mail_health.set_trouble(None);
             Ok(())
