@@ -23,7 +23,7 @@ const ADA: &str = "ada@example.org";
 const BOB: &str = "bob@example.org";
 
 /// Any free port; the log says which.
-const ANY_PORT: (&str, &str) = ("BIND_ADDRESS", "127.0.0.1:0");
+pub const ANY_PORT: (&str, &str) = ("BIND_ADDRESS", "127.0.0.1:0");
 
 /// A mail server that is away: what is posted waits.
 const NO_MAIL_SERVER: (&str, &str) = ("SMTP_URL", "smtp://127.0.0.1:1");
@@ -664,9 +664,9 @@ fn every_command_has_help_that_needs_no_configuration() {
 }
 
 /// A running program. It is killed at the latest when the story ends.
-struct Doorpost {
+pub struct Doorpost {
     child: Child,
-    url: String,
+    pub url: String,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -692,15 +692,17 @@ impl Doorpost {
     }
 
     /// Starts it and waits until it listens.
-    fn serving(folder: &Path, variables: &[(&str, &str)]) -> Self {
+    pub fn serving(folder: &Path, variables: &[(&str, &str)]) -> Self {
         Self::start(folder, variables).when_up()
     }
 
     fn when_up(mut self) -> Self {
-        self.says("listening=");
+        self.says("listening");
         let log = self.log();
-        let (_, rest) = log.split_once("listening=").unwrap();
-        self.url = format!("http://{}", rest.split_whitespace().next().unwrap());
+        let (_, rest) = log.split_once("listening").unwrap();
+        let rest = rest.trim_start_matches(['=', '"', ':']); // as text, or as JSON
+        let (address, _) = rest.split_once([' ', '"', '\n']).unwrap();
+        self.url = format!("http://{address}");
         self
     }
 
@@ -713,16 +715,16 @@ impl Doorpost {
     }
 
     /// All it has said so far, in whole lines.
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    fn visitor(&self) -> Visitor {
+    pub fn visitor(&self) -> Visitor {
         Visitor::new(&self.url)
     }
 
     /// The newest mail to this address in the development inbox; waits until there is one.
-    async fn mail_to(&self, address: &str) -> Mail {
+    pub async fn mail_to(&self, address: &str) -> Mail {
         self.mail_with(address, "").await
     }
 
@@ -743,6 +745,14 @@ impl Doorpost {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("no mail to {address}: {}", self.log());
+    }
+
+    /// How much memory it holds, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let (_, held) = status.split_once("VmRSS:").unwrap();
+        let kib: u64 = held.split_whitespace().next().unwrap().parse().unwrap();
+        kib * 1024
     }
 
     fn signal(&self, name: &str) {

@@ -15,7 +15,7 @@ use doorpost::random::{self, Code};
 use doorpost::server;
 use tempfile::TempDir;
 
-use super::Visitor;
+use super::{ScriptedServer, Visitor};
 
 /// When every story begins: 22 November 2026, 00:00 UTC.
 const BEGINNING: Timestamp = 1_795_305_600_000;
@@ -45,7 +45,7 @@ pub struct House {
 pub struct Store {
     pub url: String,
     pub secret_key: String,
-    _kept: std::sync::Arc<Kept>,
+    kept: std::sync::Arc<Kept>,
 }
 
 enum Kept {
@@ -65,6 +65,23 @@ impl House {
         let store = Store::make(db).await;
         Self::open(store, Clock::stopped_at(BEGINNING), variables)
     }
+
+    /// As it runs in earnest: behind TLS at [`House::PUBLIC`], with a mail server. Requests still go
+    /// straight to its port, as from its proxy.
+    pub async fn public(db: Database, server: &ScriptedServer, variables: &[(&str, &str)]) -> Self {
+        let smtp = server.url();
+        let mut settings = vec![
+            ("PUBLIC_URL", Self::PUBLIC),
+            ("SMTP_URL", smtp.as_str()),
+            ("MAIL_FROM", "Doorpost <doorpost@example.test>"),
+        ];
+        settings.retain(|(name, _)| !variables.iter().any(|(chosen, _)| chosen == name));
+        settings.extend(variables);
+        Self::with(db, &settings).await
+    }
+
+    /// Where the public sees a house that runs in earnest.
+    pub const PUBLIC: &str = "https://sign.example.test";
 
     /// Another node on the same database, with the same key, clock and settings.
     pub fn second_node(&self, variables: &[(&str, &str)]) -> Self {
@@ -243,6 +260,22 @@ impl House {
         }
     }
 
+    /// Takes the PostgreSQL database away, or gives it back.
+    pub async fn set_database_away(&self, away: bool) {
+        let Kept::PostgresDatabase(name) = &*self.store.kept else {
+            panic!("SQLite is never away");
+        };
+        admin(&format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS {}",
+            !away
+        ))
+        .await;
+        admin(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ))
+        .await;
+    }
+
     /// From here on no mail leaves, as while the mail server cannot be reached.
     pub fn hold_mail(&mut self) {
         if let Some(worker) = self.worker.take() {
@@ -378,7 +411,7 @@ impl Store {
         Self {
             url,
             secret_key: secret_key(),
-            _kept: kept.into(),
+            kept: kept.into(),
         }
     }
 }

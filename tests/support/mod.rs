@@ -2,9 +2,11 @@
 
 mod browser;
 mod house;
+mod letter;
 mod race;
 mod scripted;
 mod visitor;
+pub mod wire;
 
 pub use browser::{Browser, OtherSite, Scripts};
 pub use house::{Database, House, Mail, Store, secret_key};

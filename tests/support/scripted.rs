@@ -5,12 +5,11 @@
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use doorpost::mail::outbox::Words;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::Mail;
+pub use super::letter::Handed;
 
 /// A letter that has not come after this long does not come: a send slot that met trouble rests for
 /// up to 8 s.
@@ -49,7 +48,7 @@ struct Shared {
     presence: watch::Sender<Presence>,
     script: Mutex<Script>,
     letters: Mutex<Vec<Handed>>,
-    recipients: Mutex<Vec<String>>,
+    commands: Mutex<Vec<String>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +65,7 @@ impl ScriptedServer {
             presence: watch::Sender::new(Presence::There),
             script: Mutex::new(Box::new(|_| Answer::Agree)),
             letters: Mutex::default(),
-            recipients: Mutex::default(),
+            commands: Mutex::default(),
         });
         let (tell, told) = mpsc::channel();
         let serving = Arc::clone(&shared);
@@ -114,8 +113,14 @@ impl ScriptedServer {
 
     /// How often this recipient was named.
     pub fn times_named(&self, address: &str) -> usize {
-        let named = held(&self.shared.recipients);
-        named.iter().filter(|to| *to == address).count()
+        let recipient = format!("RCPT TO:<{address}>");
+        let commands = self.commands();
+        commands.iter().filter(|line| **line == recipient).count()
+    }
+
+    /// Every command line it heard, letters aside.
+    pub fn commands(&self) -> Vec<String> {
+        held(&self.shared.commands).clone()
     }
 
     /// The letters it took.
@@ -254,16 +259,17 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut stream = BufReader::new(stream);
     let mut line = "CONNECT".to_owned();
-    let mut to = Vec::new();
+    let (mut from, mut to) = (String::new(), Vec::new());
     loop {
+        held(&shared.commands).push(line.clone());
         let verb = line.split([' ', ':']).next()?.to_ascii_uppercase();
         match verb.as_str() {
-            "MAIL" | "RSET" => to.clear(),
-            "RCPT" => {
-                let address = line.split_once('<')?.1.split_once('>')?.0.to_owned();
-                held(&shared.recipients).push(address.clone());
-                to.push(address);
+            "MAIL" => {
+                from = path(&line)?;
+                to.clear();
             }
+            "RSET" => to.clear(),
+            "RCPT" => to.push(path(&line)?),
             _ => {}
         }
         let agreed = answer(&mut stream, shared, &verb, &to).await?;
@@ -271,7 +277,12 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
             let raw = letter(&mut stream).await?;
             let place = {
                 let mut letters = held(&shared.letters);
-                letters.push(Handed::new(to.clone(), raw));
+                letters.push(Handed {
+                    from: from.clone(),
+                    to: to.clone(),
+                    raw,
+                    taken: false,
+                });
                 letters.len() - 1
             };
             if answer(&mut stream, shared, ".", &to).await? {
@@ -287,6 +298,12 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
         }
         line.truncate(line.trim_end_matches("\r\n").len());
     }
+}
+
+/// What stands between the angle brackets of MAIL and RCPT.
+fn path(command: &str) -> Option<String> {
+    let (_, rest) = command.split_once('<')?;
+    Some(rest.split_once('>')?.0.to_owned())
 }
 
 /// Says what the script wants said; whether it agreed.
@@ -333,69 +350,4 @@ async fn letter(stream: &mut BufReader<TcpStream>) -> Option<String> {
         }
         letter.push_str(line.strip_prefix('.').unwrap_or(&line));
     }
-}
-
-/// A letter as it came over the wire.
-#[derive(Clone, Debug)]
-pub struct Handed {
-    /// The recipients in the envelope.
-    pub to: Vec<String>,
-    pub raw: String,
-    /// Whether the server took it.
-    pub taken: bool,
-}
-
-impl Handed {
-    fn new(to: Vec<String>, raw: String) -> Self {
-        Self {
-            to,
-            raw,
-            taken: false,
-        }
-    }
-
-    /// A header that is there once, unfolded.
-    pub fn header(&self, name: &str) -> String {
-        let (head, _) = self.raw.split_once("\r\n\r\n").unwrap();
-        let head = head.replace("\r\n\t", " ").replace("\r\n ", " ");
-        let mut values = head.lines().filter_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
-        });
-        let value = values.next().unwrap_or_else(|| panic!("no {name}"));
-        assert_eq!(values.next(), None, "{name} is there twice");
-        value
-    }
-
-    /// As its reader has it.
-    pub fn mail(&self) -> Mail {
-        Mail::from(Words {
-            subject: self.header("Subject"),
-            text: self.part("text/plain"),
-            html: self.part("text/html"),
-        })
-    }
-
-    fn part(&self, content_type: &str) -> String {
-        let (_, part) = self
-            .raw
-            .split_once(&format!("Content-Type: {content_type}"))
-            .unwrap_or_else(|| panic!("no {content_type} in {}", self.raw));
-        let (_, body) = part.split_once("\r\n\r\n").unwrap();
-        let (body, _) = body.split_once("\r\n--").unwrap();
-        unquoted(body)
-    }
-}
-
-/// Quoted-printable, undone (RFC 2045, 6.7).
-fn unquoted(body: &str) -> String {
-    let joined = body.replace("=\r\n", "");
-    let mut parts = joined.split('=');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at(2);
-        bytes.push(u8::from_str_radix(code, 16).unwrap());
-        bytes.extend(rest.as_bytes());
-    }
-    String::from_utf8(bytes).unwrap()
 }
