@@ -12,15 +12,25 @@
 #[macro_use]
 mod support;
 
+mod addresses;
 mod browser;
 mod codes;
 mod confirm_email;
 mod delivery;
+mod forms;
+mod headers;
+mod hosts;
 mod house_rules;
 mod limits;
 mod links;
+mod methods;
+mod pages;
 mod program;
 mod purge;
+mod redirects;
 mod register;
+mod routes;
+mod same_origin;
 mod sessions;
 mod sign_in;
+mod wire;

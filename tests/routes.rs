@@ -1,0 +1,212 @@
+//! Every route, and what it says to whom. A new route belongs into this table: a test looks for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use doorpost::accounts::links::Purpose;
+use doorpost::web::assets;
+use reqwest::{Method, StatusCode};
+
+use crate::headers;
+use crate::support::{Database, House, Page, Visitor};
+
+/// Method and path; then status and `Location` for a stranger, and for somebody who came in by a link. A
+/// POST sends a form without fields.
+const ROUTES: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/", "200", "200"),
+    ("GET", "/members", "303 /sign-in?next=%2Fmembers", "200"),
+    ("GET", "/register", "200", "200"),
+    ("POST", "/register", "422", "422"),
+    ("GET", "/sign-in", "200", "200"),
+    ("POST", "/sign-in", "422", "422"),
+    ("GET", "/sign-in/sent", "200", "200"),
+    ("POST", "/sign-in/code", "422", "422"),
+    ("GET", "/sign-in/link", "410", "410"),
+    ("POST", "/sign-in/link", "410", "410"),
+    ("POST", "/sign-out", "303 /sign-in?next=%2Faccount", "303 /"),
+    ("POST", "/confirm-email/send", "422", "422"),
+    ("GET", "/confirm-email", "410", "410"),
+    ("POST", "/confirm-email", "410", "410"),
+    ("GET", "/account", "303 /sign-in?next=%2Faccount", "200"),
+    ("GET", "/dev/inbox", "200", "200"),
+    ("GET", "/dev/inbox/{id}", "200", "200"),
+    ("GET", "/dev/inbox/{id}/html", "200", "200"),
+    ("GET", "/healthz", "200", "200"),
+    ("GET", "/readyz", "200", "200"),
+    ("GET", "/static/doorpost.css", "200", "200"),
+    ("GET", "/static/doorpost.js", "200", "200"),
+    ("GET", "/static/icon.svg", "200", "200"),
+];
+
+/// Each path with the methods it takes; mail is that with this id.
+pub fn paths(mail_id: &str) -> BTreeMap<String, BTreeSet<Method>> {
+    let mut paths: BTreeMap<String, BTreeSet<Method>> = BTreeMap::new();
+    for (method, path, ..) in ROUTES {
+        let method: Method = method.parse().unwrap();
+        let methods = paths.entry(real(path, mail_id)).or_default();
+        if method == Method::GET {
+            methods.insert(Method::HEAD);
+        }
+        methods.insert(method);
+    }
+    paths
+}
+
+/// The path to ask for: with the id of a mail, and with a file's fingerprint.
+fn real(path: &str, mail_id: &str) -> String {
+    let files = [&assets::STYLESHEET, &assets::SCRIPT, &assets::ICON];
+    if let Some(name) = path.strip_prefix("/static/") {
+        let file = files.into_iter().find(|file| file.url().ends_with(name));
+        return file.unwrap().url().to_owned();
+    }
+    path.replace("{id}", mail_id)
+}
+
+/// The id of the newest mail in the development inbox.
+pub async fn newest_mail_id(visitor: &Visitor) -> String {
+    let list = visitor.get("/dev/inbox").await;
+    list.between("href=\"/dev/inbox/", "\"").unwrap()
+}
+
+/// Somebody who came in by a link, with the session's cookie and none beside it.
+async fn link_session(house: &House) -> Visitor {
+    let member = house.member("ada@example.org").await;
+    for beside in ["doorpost_asked", "doorpost_known", "doorpost_link"] {
+        member.forget_cookie(beside);
+    }
+    member
+}
+
+async fn ask(visitor: &Visitor, method: &str, path: &str) -> Page {
+    match method {
+        "GET" => visitor.get(path).await,
+        _ => visitor.post(path, &[]).await,
+    }
+}
+
+#[track_caller]
+fn answers(page: &Page, expected: &str, what: &str) {
+    let (status, location) = expected.split_once(' ').unwrap_or((expected, ""));
+    assert_eq!(page.status.as_str(), status, "{what}: {}", page.body);
+    assert_eq!(
+        page.header("location").unwrap_or_default(),
+        location,
+        "{what}"
+    );
+    if !path_has_its_own_csp(what) {
+        headers::are_complete(page, what);
+    }
+    let caching = page.header("cache-control").unwrap();
+    let is_file = what.contains("/static/");
+    assert_eq!(caching == "no-store", !is_file, "{what}: {caching}");
+}
+
+/// The development inbox frames a letter, which is not a page of ours.
+fn path_has_its_own_csp(what: &str) -> bool {
+    what.contains("/dev/inbox/")
+}
+
+on_both! {
+    /// AZ-02, HDR-01
+    async fn every_route_says_to_everybody_what_the_table_says(db: Database) {
+        let house = House::new(db).await;
+        let member = link_session(&house).await;
+        let mail_id = newest_mail_id(&member).await;
+        // The worker's clock has jumped, too: it shows itself within a second.
+        while member.get("/readyz").await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for (method, path, to_stranger, _) in ROUTES {
+            let what = format!("a stranger's {method} {path}");
+            let stranger = house.visitor();
+            let page = ask(&stranger, method, &real(path, &mail_id)).await;
+            answers(&page, to_stranger, &what);
+            assert!(page.set_cookies().is_empty(), "{what}");
+        }
+        for (method, path, _, to_member) in ROUTES {
+            let what = format!("a member's {method} {path}");
+            let member = member.with_copied_jar();
+            if *path == "/sign-out" {
+                continue; // last, for the copies share one session
+            }
+            answers(&ask(&member, method, &real(path, &mail_id)).await, to_member, &what);
+        }
+        answers(&ask(&member, "POST", "/sign-out").await, "303 /", "a member's POST /sign-out");
+    }
+
+    /// HTTP-07
+    async fn every_route_takes_the_methods_in_the_table_and_no_others(db: Database) {
+        let house = House::new(db).await;
+        let member = link_session(&house).await;
+        for (path, methods) in paths(&newest_mail_id(&member).await) {
+            let page = member.send(member.request(Method::OPTIONS, &path)).await;
+            assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            let allowed: BTreeSet<Method> = page
+                .header("allow")
+                .unwrap()
+                .split(", ")
+                .map(|method| method.parse().unwrap())
+                .collect();
+            assert_eq!(allowed, methods, "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_table_names_every_route_of_the_program() {
+    let mut in_source = BTreeSet::new();
+    collect(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
+        &mut in_source,
+    );
+    let in_table: BTreeSet<String> = ROUTES
+        .iter()
+        .map(|(_, path, ..)| match path.split_once("/static/") {
+            Some(_) => "/static/".to_owned(),
+            None => (*path).to_owned(),
+        })
+        .collect();
+    assert_eq!(in_source, in_table);
+}
+
+/// What stands in `web::resource(…)` and its like, in all the files below `folder`.
+fn collect(folder: &Path, routes: &mut BTreeSet<String>) {
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, routes);
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for other in [
+            "web::scope(\"/",
+            ".route(\"",
+            "#[get(",
+            "#[post(",
+            "default_service",
+        ] {
+            assert!(
+                !source.contains(other),
+                "{}: {other} is unknown to this test",
+                path.display()
+            );
+        }
+        for rest in source.split("web::resource(").skip(1) {
+            routes.insert(named(rest));
+        }
+    }
+}
+
+fn named(argument: &str) -> String {
+    if let Some(literal) = argument.strip_prefix('"') {
+        return literal.split_once('"').unwrap().0.to_owned();
+    }
+    let (argument, _) = argument.split_once("())").unwrap();
+    match argument {
+        "Purpose::SignIn.route" => Purpose::SignIn.route().to_owned(),
+        "Purpose::ConfirmEmail.route" => Purpose::ConfirmEmail.route().to_owned(),
+        "asset.url" => "/static/".to_owned(),
+        other => panic!("a route that this test cannot read: {other}"),
+    }
+}
