@@ -185,7 +185,7 @@ on_both! {
 
         everything_is_settled(&house).await;
         let letters = server.taken_for("ann@example.org");
-        assert_eq!(letters.len(), 2, "the one that made the account, and the newest: {letters:#?}");
+        assert_eq!(letters.len(), 2, "the one that made the account, and the newest");
         assert_eq!(ann.click(&letters[1].mail().link).await.location(), "/account");
         let dropped: Vec<Row> = rows(&house).await.into_iter().filter(|row| row.state == "dropped").collect();
         let [dropped] = &dropped[..] else { panic!("{dropped:?}") };
