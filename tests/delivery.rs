@@ -121,15 +121,19 @@ on_both! {
     /// OBX-02, OBX-10
     async fn a_server_that_hangs_keeps_neither_a_visitor_nor_the_end_waiting(db: Database) {
         let (server, mut house) = house_with_scripted_server(db).await;
-        server.follow(|_| Answer::Stall);
+        server.follow(|step| match step.verb {
+            "." => Answer::Stall,
+            _ => Answer::Agree,
+        });
+        // The deadline for an answer to a letter is 30 s: nobody waits for it.
         let began = Instant::now();
         ask_at_once(&house, 20).await;
-        // The first deadline of a send is 10 s: nobody waited for it.
-        assert!(began.elapsed() < Duration::from_secs(4), "asking took {:?}", began.elapsed());
+        eventually("a letter to be handed over", async || !server.handed().is_empty()).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "asking took {:?}", began.elapsed());
 
         let began = Instant::now();
         house.stop_worker();
-        assert!(began.elapsed() < Duration::from_secs(8), "stopping took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "stopping took {:?}", began.elapsed());
     }
 
     /// OBX-02, OBX-05
@@ -145,7 +149,7 @@ on_both! {
         house.start_worker();
         server.takes(9).await;
         // The deadline for an answer to a letter is 30 s: the others did not wait for it.
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
         assert!(server.taken_for("v0@example.org").is_empty());
         server.go_away(); // nor do we
     }
