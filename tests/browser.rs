@@ -67,10 +67,7 @@ with_and_without_scripts! {
         // By the button in the HTML part.
         browser.open_tab().await;
         open_mail(&browser, &house, "Sign in to localhost").await;
-        browser.opens_a_tab(async || {
-            browser.enter_frame().await;
-            browser.click("Sign in").await;
-        }).await;
+        browser.open_tab_from_frame("a.button").await;
         browser.comes_to("/account").await;
         browser.sees("With the link from a message").await;
         browser.turn_to(&waiting).await;
@@ -130,7 +127,7 @@ with_and_without_scripts! {
         other.comes_to("/sign-in/link").await;
         other.sees("This browser did not ask for the link you opened").await;
         assert!(!other.text().await.contains("ada"), "it does not say where");
-        assert_eq!(other.typed("Email address").await.as_deref(), Some(""));
+        assert_eq!(other.typed("Email address").await, "");
         other.fill("Email address", "eve@example.org").await;
         other.click("Sign in").await;
         other.sees("The link was not sent to this address").await;

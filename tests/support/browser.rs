@@ -68,33 +68,56 @@ impl Browser {
     }
 
     /// Follows the link, or presses the button, that says this; in the main part of the page, if it is
-    /// there, else anywhere.
+    /// there, else anywhere. Waits until the page is left.
     pub async fn click(&self, words: &str) {
         let fits = format!("[self::a or self::button][normalize-space() = \"{words}\"]");
         let fits = format!("//main//*{fits} | //*{fits}[not(//main//*{fits})]");
-        let found = self.find(Locator::XPath(&fits)).await;
-        found.click().await.unwrap();
+        self.leave_by(Locator::XPath(&fits)).await;
     }
 
-    /// Clicks what a selector finds: for what has no words of its own.
+    /// Clicks what a selector finds, for what has no words of its own, and waits until the page is left.
     pub async fn click_at(&self, css: &str) {
-        self.find(Locator::Css(css)).await.click().await.unwrap();
+        self.leave_by(Locator::Css(css)).await;
+    }
+
+    async fn leave_by(&self, what: Locator<'_>) {
+        let clicked = self.click_on(what).await;
+        self.until("another page", async || {
+            clicked.tag_name().await.is_err().then_some(())
+        })
+        .await;
+    }
+
+    async fn click_on(&self, what: Locator<'_>) -> Element {
+        self.until(&format!("{what:?}"), async || {
+            let found = self.client.find(what).await.ok()?;
+            found.click().await.ok()?;
+            Some(found)
+        })
+        .await
     }
 
     /// Types into the field with this label, instead of what is there.
     pub async fn fill(&self, label: &str, value: &str) {
-        let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
-        let field = self.find(Locator::XPath(&field)).await;
-        field.clear().await.unwrap();
-        field.send_keys(value).await.unwrap();
+        self.until(label, async || {
+            let field = self.field(label).await?;
+            field.clear().await.ok()?;
+            field.send_keys(value).await.ok()
+        })
+        .await;
     }
 
-    async fn find(&self, what: Locator<'_>) -> Element {
-        let found = self.client.wait().at_most(PATIENCE).for_element(what).await;
-        match found {
-            Ok(element) => element,
-            Err(error) => panic!("{what:?}: {error} in: {}", self.text().await),
-        }
+    /// What is typed in the field with this label.
+    pub async fn typed(&self, label: &str) -> String {
+        self.until(label, async || {
+            self.field(label).await?.prop("value").await.ok()?
+        })
+        .await
+    }
+
+    async fn field(&self, label: &str) -> Option<Element> {
+        let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
+        self.client.find(Locator::XPath(&field)).await.ok()
     }
 
     /// Presses Back.
@@ -124,12 +147,13 @@ impl Browser {
         self.client.switch_to_window(tab.clone()).await.unwrap();
     }
 
-    /// Does what opens a tab, and turns to that.
-    pub async fn opens_a_tab(&self, by: impl AsyncFnOnce()) {
+    /// Clicks what opens a tab, in the only frame of the page, and turns to that tab.
+    pub async fn open_tab_from_frame(&self, css: &str) {
         let before = self.client.windows().await.unwrap();
-        by().await;
+        self.enter_frame().await;
+        self.click_on(Locator::Css(css)).await;
         let opened = self.until("a new tab", async || {
-            let tabs = self.client.windows().await.unwrap();
+            let tabs = self.client.windows().await.ok()?;
             tabs.into_iter().find(|tab| !before.contains(tab))
         });
         self.turn_to(&opened.await).await;
@@ -137,8 +161,8 @@ impl Browser {
 
     /// Turns to the only frame in the page.
     pub async fn enter_frame(&self) {
-        self.find(Locator::Css("iframe")).await;
-        self.client.enter_frame(0).await.unwrap();
+        self.until("a frame", async || self.client.enter_frame(0).await.ok())
+            .await;
     }
 
     /// Where the browser is: path and query.
@@ -153,13 +177,6 @@ impl Browser {
             Ok(body) => body.text().await.unwrap_or_default(),
             Err(_) => String::new(),
         }
-    }
-
-    /// What is typed in the field with this label.
-    pub async fn typed(&self, label: &str) -> Option<String> {
-        let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
-        let field = self.find(Locator::XPath(&field)).await;
-        field.prop("value").await.unwrap()
     }
 
     /// Comes to this path, sooner or later, by itself.
@@ -231,6 +248,8 @@ impl Browser {
     /// Looks at the page as it is on a wide screen and a narrow one, by day and by night; keeps pictures.
     /// However narrow, nobody has to scroll sideways, and the browser finds no fault.
     pub async fn photograph(&self, name: &str) {
+        self.until(name, async || (!self.text().await.is_empty()).then_some(()))
+            .await;
         for (width, scheme) in [
             (1280, "light"),
             (1280, "dark"),
