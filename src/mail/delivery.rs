@@ -10,9 +10,8 @@
 
 use std::pin::pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use lettre::Message;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -23,7 +22,6 @@ use tokio::task::JoinSet;
 use crate::accounts::links;
 use crate::accounts::purge;
 use crate::app::App;
-use crate::clock::millis;
 use crate::error::{Error, Result};
 use crate::mail::outbox::{self, LEASE, Mail, Words};
 use crate::mail::smtp::{Failure, LONGEST_SEND, Slot, Smtp};
@@ -51,14 +49,22 @@ const PURGE: Duration = Duration::from_secs(60);
 /// How the worker is doing, for `/readyz` and the operator.
 #[derive(Default)]
 pub struct Health {
-    beat: AtomicI64,
+    /// When a slot last went round; a clock on the wall that is set meanwhile says nothing of that.
+    beat: Mutex<Option<Instant>>,
     trouble: Mutex<Option<String>>,
 }
 
 impl Health {
     /// Whether the worker went round within the last while.
-    pub fn is_running(&self, now: crate::clock::Timestamp) -> bool {
-        self.beat.load(Ordering::Relaxed) + millis(LEASE) >= now
+    pub fn is_running(&self) -> bool {
+        let beat = self.beat.lock().ok().and_then(|beat| *beat);
+        beat.is_some_and(|beat| beat.elapsed() <= LEASE)
+    }
+
+    fn go_round(&self) {
+        if let Ok(mut beat) = self.beat.lock() {
+            *beat = Some(Instant::now());
+        }
     }
 
     /// What keeps mail from leaving, if anything does.
@@ -136,9 +142,7 @@ async fn late(mut stopping: watch::Receiver<bool>) {
 async fn run_slot(app: App, mut transport: Option<Slot>, mut stopping: watch::Receiver<bool>) {
     let mut rest = Rest::default();
     while !*stopping.borrow() {
-        app.mail_health
-            .beat
-            .store(app.clock.now(), Ordering::Relaxed);
+        app.mail_health.go_round();
         let round = match app.db.transaction(|tx| outbox::claim(tx, CLAIM)).await {
             Ok(claimed) if claimed.is_empty() => Round::Idle,
             Ok(claimed) => deliver(&app, &mut transport, claimed, &stopping).await,
