@@ -12,7 +12,7 @@ use actix_web::http::header::{
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpRequest};
 use askama::Template;
 use serde_json::json;
 
@@ -32,7 +32,6 @@ pub async fn attend(
     let started = Instant::now();
     let request_id = random::id();
     let method = req.method().clone();
-    let prefers_json = prefers_json(&req);
     // Whatever the answer is: a link's page, or an error in its place.
     let has_token = req.query_string().contains("token=");
     let body = unread_body::hold(&mut req);
@@ -45,7 +44,7 @@ pub async fn attend(
         allow_head_too(res.headers_mut());
     }
     if is_error_without_words(&res) {
-        res = explain(res, prefers_json, &request_id);
+        res = explain(res, &request_id);
     }
     if has_token {
         headers::tell_nobody(res.headers_mut());
@@ -80,7 +79,7 @@ fn allow_head_too(headers: &mut HeaderMap) {
 }
 
 /// Programs get `application/problem+json`; whoever likes HTML as much, or names neither, gets a page.
-fn prefers_json(req: &ServiceRequest) -> bool {
+fn prefers_json(req: &HttpRequest) -> bool {
     let accept = Accept::parse(req).unwrap_or_else(|_| Accept(Vec::new()));
     let liking = |is_meant: fn(&str) -> bool| {
         let meant = accept
@@ -105,15 +104,11 @@ fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {
         )
 }
 
-fn explain(
-    res: ServiceResponse<BoxBody>,
-    prefers_json: bool,
-    request_id: &str,
-) -> ServiceResponse<BoxBody> {
+fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
     let status = res.status();
     let (title, advice) = advice(status);
     let wait = retry_after(&res);
-    let (content_type, body) = if prefers_json {
+    let (content_type, body) = if prefers_json(res.request()) {
         let problem = json!({
             "type": "about:blank",
             "title": title,
