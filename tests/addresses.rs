@@ -253,7 +253,11 @@ on_both! {
         for typed in &refused {
             for route in ROUTES {
                 let page = house.visitor().ask(route, typed).await;
-                assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{route} with {typed:?}");
+                assert_eq!(
+                    page.status,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "{route} with {typed:?}"
+                );
                 assert!(page.set_cookies().is_empty(), "{route} with {typed:?}");
             }
         }
@@ -266,18 +270,33 @@ on_both! {
             assert_eq!(house.count(table).await, 0, "{table}");
         }
         // One that is taken, as a mark: whatever was to come before it has come.
-        house.visitor().ask("/register", "last@example.org").await.sees_inbox_page();
+        house
+            .visitor()
+            .ask("/register", "last@example.org")
+            .await
+            .sees_inbox_page();
         sink.letter_for("last@example.org").await;
         assert_eq!(sink.taken().len(), 1);
         for command in sink.commands() {
-            assert!(!command.contains("eve") && !command.contains("all@"), "{command:?}");
+            assert!(
+                !command.contains("eve") && !command.contains("all@"),
+                "{command:?}"
+            );
         }
     }
 
     /// ADR-02, ADR-05, ADR-07, ADR-08
     async fn what_is_taken_gets_one_mail_at_the_stored_form(db: Database) {
         let sink = ScriptedServer::start();
-        let house = House::public(db, &sink, &[("MAIL_FROM", "\"Türsteher, <the> first\" <doorpost@example.test>")]).await;
+        let house = House::public(
+            db,
+            &sink,
+            &[(
+                "MAIL_FROM",
+                "\"Türsteher, <the> first\" <doorpost@example.test>",
+            )],
+        )
+        .await;
         let taken = taken();
         for (number, (typed, _)) in taken.iter().enumerate() {
             let route = ROUTES[number % 3];
@@ -292,7 +311,11 @@ on_both! {
             is_proper(&letter, typed);
         }
         assert_eq!(sink.taken().len(), taken.len());
-        let recipients = sink.commands().iter().filter(|line| line.starts_with("RCPT TO:<")).count();
+        let recipients = sink
+            .commands()
+            .iter()
+            .filter(|line| line.starts_with("RCPT TO:<"))
+            .count();
         assert_eq!(recipients, taken.len());
     }
 
@@ -300,22 +323,58 @@ on_both! {
     async fn however_it_is_spelt_the_same_mailbox_is_mailed_and_limited(db: Database) {
         let sink = ScriptedServer::start();
         let house = House::public(db, &sink, &[]).await;
-        for (number, typed) in ["ANN@bücher.example", "ann@BÜCHER.Example", " ann@xn--bcher-kva.example", "Ann@XN--BCHER-KVA.EXAMPLE"].into_iter().enumerate() {
-            house.visitor().ask(ROUTES[number % 3], typed).await.sees_inbox_page();
+        for (number, typed) in [
+            "ANN@bücher.example",
+            "ann@BÜCHER.Example",
+            " ann@xn--bcher-kva.example",
+            "Ann@XN--BCHER-KVA.EXAMPLE",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            house
+                .visitor()
+                .ask(ROUTES[number % 3], typed)
+                .await
+                .sees_inbox_page();
         }
         sink.letter_for("ann@xn--bcher-kva.example").await;
-        assert_eq!(house.count("SELECT count(*) AS n FROM outbox").await, 1, "one mail within the gap");
+        assert_eq!(
+            house.count("SELECT count(*) AS n FROM outbox").await,
+            1,
+            "one mail within the gap"
+        );
         // Any of them passes for the address that the link was sent to.
-        let token = sink.letter_for("ann@xn--bcher-kva.example").await.mail().token().to_owned();
+        let token = sink
+            .letter_for("ann@xn--bcher-kva.example")
+            .await
+            .mail()
+            .token()
+            .to_owned();
         let ann = house.visitor();
-        let done = ann.post("/confirm-email", &[("token", &token), ("email", "aNN@Bücher.EXAMPLE")]).await;
+        let done = ann
+            .post(
+                "/confirm-email",
+                &[("token", &token), ("email", "aNN@Bücher.EXAMPLE")],
+            )
+            .await;
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
-        assert_eq!(ann.signed_in_as().await.as_deref(), Some("ann@xn--bcher-kva.example"));
+        assert_eq!(
+            ann.signed_in_as().await.as_deref(),
+            Some("ann@xn--bcher-kva.example")
+        );
         // And a dot or a plus sign makes another mailbox.
         for other in ["a.nn@xn--bcher-kva.example", "ann+1@xn--bcher-kva.example"] {
-            house.visitor().ask("/sign-in", other).await.sees_inbox_page();
+            house
+                .visitor()
+                .ask("/sign-in", other)
+                .await
+                .sees_inbox_page();
             let subject = sink.letter_for(other).await.mail().subject;
-            assert!(subject.starts_with("Confirm your email address"), "{other}: {subject}");
+            assert!(
+                subject.starts_with("Confirm your email address"),
+                "{other}: {subject}"
+            );
         }
         assert_eq!(house.count("SELECT count(*) AS n FROM users").await, 1);
     }
@@ -339,9 +398,22 @@ on_both! {
         for (number, value) in values.into_iter().enumerate() {
             let email = format!("ada{number}@example.org");
             let ada = house.visitor();
-            let fields = [("email", email.as_str()), ("next", value), ("name", value), ("subject", value), ("shared", value)];
+            let fields = [
+                ("email", email.as_str()),
+                ("next", value),
+                ("name", value),
+                ("subject", value),
+                ("shared", value),
+            ];
             let mut request = ada.form("/register", &fields);
-            for name in ["user-agent", "x-forwarded-for", "referer", "accept-language", "x-forwarded-user", "cookie"] {
+            for name in [
+                "user-agent",
+                "x-forwarded-for",
+                "referer",
+                "accept-language",
+                "x-forwarded-user",
+                "cookie",
+            ] {
                 request = request.header(name, value);
             }
             if !value.contains(['<', '{', '[', '%', '\t', ' ', '=']) {
@@ -352,7 +424,10 @@ on_both! {
             is_proper(&letter, value);
             let mail = letter.mail();
             for part in [&letter.raw, &mail.subject, &mail.text, &mail.html] {
-                assert!(!part.contains("evil") && !part.contains("all@"), "{value}: {part}");
+                assert!(
+                    !part.contains("evil") && !part.contains("all@"),
+                    "{value}: {part}"
+                );
             }
         }
     }
@@ -369,13 +444,25 @@ on_both! {
         let mail = letter.mail();
         let escaped = "&#38;&#39;*{}`=?|~/@example.org";
         assert!(mail.text.contains(email), "{}", mail.text);
-        assert!(mail.html.contains(escaped) && !mail.html.contains("&'*"), "{}", mail.html);
+        assert!(
+            mail.html.contains(escaped) && !mail.html.contains("&'*"),
+            "{}",
+            mail.html
+        );
         let sent = ada.get("/sign-in/sent").await;
-        assert!(sent.body.contains(escaped) && !sent.body.contains("&'*"), "{}", sent.body);
+        assert!(
+            sent.body.contains(escaped) && !sent.body.contains("&'*"),
+            "{}",
+            sent.body
+        );
         ada.confirm(mail.path()).await;
         for path in ["/", "/account", "/members"] {
             let page = ada.get(path).await;
-            assert!(page.body.contains(escaped) && !page.body.contains("&'*"), "{path}: {}", page.body);
+            assert!(
+                page.body.contains(escaped) && !page.body.contains("&'*"),
+                "{path}: {}",
+                page.body
+            );
         }
     }
 }

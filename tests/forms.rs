@@ -68,9 +68,9 @@ on_both! {
             b"email=\xff",
             b"%ff=1",
             b"x=%c3%28",
-            b"x=%c0%80",             // an overlong NUL
-            b"x=%ed%a0%80",          // half of a surrogate pair
-            b"e\0m\0=\xff\xfe1\0",   // UTF-16
+            b"x=%c0%80",           // an overlong NUL
+            b"x=%ed%a0%80",        // half of a surrogate pair
+            b"e\0m\0=\xff\xfe1\0", // UTF-16
         ];
         for route in ROUTES {
             for body in unreadable {
@@ -80,7 +80,11 @@ on_both! {
                 headers::are_complete(&page, &what);
             }
         }
-        assert_eq!(house.count("SELECT count(*) AS n FROM outbox").await, 1, "only what made her a member");
+        assert_eq!(
+            house.count("SELECT count(*) AS n FROM outbox").await,
+            1,
+            "only what made her a member"
+        );
         assert!(ada.signed_in_as().await.is_some());
     }
 
@@ -90,10 +94,38 @@ on_both! {
         ada.forget_cookie("doorpost_link");
         for route in ROUTES {
             for body in [
-                "", "&", "&&&", "=", "=&", "email", "email=", "token=", "code=", "x=1", "email[]=a@example.org", "email[0]=a",
-                "email=%zz", "email=%", "email=%1", "email=%u0041", "email=+", "email=%00", "email=1e400", "email=-1",
-                "email={\"a\":1}", "token[]=a", "token=%zz", "token=%00", "code=%zz", "code[]=BBBBBBBB", "code=99999999999999999999",
-                "shared=2&email=a", "switch=%00", "next[]=/", "EMAIL=a@example.org", "id=1&role=admin&is_admin=1",
+                "",
+                "&",
+                "&&&",
+                "=",
+                "=&",
+                "email",
+                "email=",
+                "token=",
+                "code=",
+                "x=1",
+                "email[]=a@example.org",
+                "email[0]=a",
+                "email=%zz",
+                "email=%",
+                "email=%1",
+                "email=%u0041",
+                "email=+",
+                "email=%00",
+                "email=1e400",
+                "email=-1",
+                "email={\"a\":1}",
+                "token[]=a",
+                "token=%zz",
+                "token=%00",
+                "code=%zz",
+                "code[]=BBBBBBBB",
+                "code=99999999999999999999",
+                "shared=2&email=a",
+                "switch=%00",
+                "next[]=/",
+                "EMAIL=a@example.org",
+                "id=1&role=admin&is_admin=1",
             ] {
                 if route == "/sign-out" {
                     continue; // has no fields: it would do what it says
@@ -101,12 +133,18 @@ on_both! {
                 let page = ada.send(sent(&ada, route, FORM, body)).await;
                 let what = format!("{route} with {body:?}");
                 let is_link = route == "/sign-in/link" || route == "/confirm-email";
-                let expected = if is_link { StatusCode::GONE } else { StatusCode::UNPROCESSABLE_ENTITY };
+                let expected = if is_link {
+                    StatusCode::GONE
+                } else {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                };
                 assert_eq!(page.status, expected, "{what}");
                 headers::are_complete(&page, &what);
             }
         }
-        let out = ada.send(sent(&ada, "/sign-out", FORM, "x=%zz&%&email[]=")).await;
+        let out = ada
+            .send(sent(&ada, "/sign-out", FORM, "x=%zz&%&email[]="))
+            .await;
         assert_eq!((out.status, out.location()), (StatusCode::SEE_OTHER, "/"));
     }
 
@@ -115,14 +153,22 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.visitor();
         let extra = [
-            ("id", "1"), ("user_id", "1"), ("role", "admin"), ("is_admin", "true"), ("confirmed_at", "0"),
-            ("email_verified", "true"), ("password", "correct horse battery staple"), ("created_at", "0"),
+            ("id", "1"),
+            ("user_id", "1"),
+            ("role", "admin"),
+            ("is_admin", "true"),
+            ("confirmed_at", "0"),
+            ("email_verified", "true"),
+            ("password", "correct horse battery staple"),
+            ("created_at", "0"),
         ];
         let mut fields = vec![("email", "ada@example.org")];
         fields.extend(extra);
         ada.post("/register", &fields).await.sees_inbox_page();
         assert_eq!(house.count("SELECT count(*) AS n FROM users").await, 0);
-        let page = ada.click(&house.mail_to("ada@example.org").await.link).await;
+        let page = ada
+            .click(&house.mail_to("ada@example.org").await.link)
+            .await;
         let token = ada.follow(page).await.hidden("token").unwrap();
         let mut fields = vec![("token", token.as_str()), ("email", "eve@example.org")];
         fields.extend(extra);
@@ -142,14 +188,25 @@ on_both! {
                 ("one field of a megabyte", body_of(1024 * 1024)),
             ] {
                 let page = ada.send(sent(&ada, route, FORM, body)).await;
-                assert_eq!(page.status, StatusCode::PAYLOAD_TOO_LARGE, "{route} with {what}");
+                assert_eq!(
+                    page.status,
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "{route} with {what}"
+                );
                 headers::are_complete(&page, what);
             }
         }
         for route in &ROUTES[..6] {
             let page = ada.send(sent(&ada, route, FORM, body_of(16 * 1024))).await;
-            assert_ne!(page.status, StatusCode::PAYLOAD_TOO_LARGE, "{route} with all of 16 KiB");
-            assert!(page.status.is_client_error() && page.status != StatusCode::BAD_REQUEST, "{route}");
+            assert_ne!(
+                page.status,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "{route} with all of 16 KiB"
+            );
+            assert!(
+                page.status.is_client_error() && page.status != StatusCode::BAD_REQUEST,
+                "{route}"
+            );
         }
     }
 
@@ -165,7 +222,11 @@ on_both! {
                 first.len(),
                 second.len()
             );
-            assert_eq!(wire::say(&house.url, request).await.statuses, [status], "{length} bytes");
+            assert_eq!(
+                wire::say(&house.url, request).await.statuses,
+                [status],
+                "{length} bytes"
+            );
         }
     }
 
@@ -180,10 +241,22 @@ on_both! {
                 ("text/plain", "email=eve@example.org"),
                 ("application/json", "{\"email\":\"eve@example.org\"}"),
                 ("application/xml", "<email>eve@example.org</email>"),
-                ("application/x-www-form-urlencoded2", "email=eve@example.org"),
-                ("application/x-www-form-urlencoded, text/plain", "email=eve@example.org"),
-                ("application/x-www-form-urlencoded; charset=utf-16", "email=eve@example.org"),
-                ("application/x-www-form-urlencoded; charset=iso-8859-1", "email=eve@example.org"),
+                (
+                    "application/x-www-form-urlencoded2",
+                    "email=eve@example.org",
+                ),
+                (
+                    "application/x-www-form-urlencoded, text/plain",
+                    "email=eve@example.org",
+                ),
+                (
+                    "application/x-www-form-urlencoded; charset=utf-16",
+                    "email=eve@example.org",
+                ),
+                (
+                    "application/x-www-form-urlencoded; charset=iso-8859-1",
+                    "email=eve@example.org",
+                ),
                 ("multipart/form-data; boundary=x", part),
                 ("multipart/form-data", part),
                 ("multipart/form-data; boundary=", part),
@@ -194,7 +267,9 @@ on_both! {
                 if content_type.contains('\r') {
                     continue;
                 }
-                let page = ada.send(sent(&ada, route, content_type, body.to_owned())).await;
+                let page = ada
+                    .send(sent(&ada, route, content_type, body.to_owned()))
+                    .await;
                 let what = format!("{route} as {content_type:?}");
                 assert_eq!(page.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{what}");
                 headers::are_complete(&page, &what);
@@ -213,49 +288,104 @@ on_both! {
         let ada = house.visitor();
         for route in ["/register", "/sign-in", "/confirm-email/send"] {
             let typed = "\"><script>alert(1)</script>&lt;@";
-            let page = ada.post(route, &[("email", typed), ("next", "/members"), ("shared", "yes")]).await;
+            let page = ada
+                .post(
+                    route,
+                    &[("email", typed), ("next", "/members"), ("shared", "yes")],
+                )
+                .await;
             assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
             assert!(!page.body.contains("<script>alert"), "{}", page.body);
-            let shown = page.between("id=\"email\" name=\"email\" type=\"email\" value=\"", "\"").unwrap();
+            let shown = page
+                .between("id=\"email\" name=\"email\" type=\"email\" value=\"", "\"")
+                .unwrap();
             assert_eq!(unescape(&shown), typed);
             assert_eq!(page.hidden("next").as_deref(), Some("/members"));
-            assert!(page.body.contains("value=\"yes\" aria-describedby=\"shared-hint\" checked"));
-            assert!(page.between("id=\"email-mistake\">", "</p>").unwrap().contains("one email address"));
+            assert!(
+                page.body
+                    .contains("value=\"yes\" aria-describedby=\"shared-hint\" checked")
+            );
+            assert!(
+                page.between("id=\"email-mistake\">", "</p>")
+                    .unwrap()
+                    .contains("one email address")
+            );
             assert!(page.body.contains("aria-invalid=\"true\""));
         }
-        for typed in ["x".repeat(15_000), "a\0b@example.org".to_owned(), "\u{202e}@\u{202d}".to_owned()] {
+        for typed in [
+            "x".repeat(15_000),
+            "a\0b@example.org".to_owned(),
+            "\u{202e}@\u{202d}".to_owned(),
+        ] {
             let page = ada.ask("/register", &typed).await;
             assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
         }
-        assert_eq!(house.count("SELECT count(*) AS n FROM limits").await, 0, "no row is left of a mistake");
+        assert_eq!(
+            house.count("SELECT count(*) AS n FROM limits").await,
+            0,
+            "no row is left of a mistake"
+        );
     }
 
     /// HTTP-19
     async fn a_field_has_one_source(db: Database) {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
-        ada.ask("/sign-in", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         let right = [("token", mail.token()), ("email", "ada@example.org")];
         let bea = house.visitor();
 
         // A token in the query of a POST: even where the body has it too.
         for route in ROUTES {
-            for query in ["?token=x", "?token", "?a=b&token=", "?%74oken=x", "?token=x&token=x"] {
+            for query in [
+                "?token=x",
+                "?token",
+                "?a=b&token=",
+                "?%74oken=x",
+                "?token=x&token=x",
+            ] {
                 let page = ada.post(&format!("{route}{query}"), &right).await;
                 assert_eq!(page.status, StatusCode::BAD_REQUEST, "{route}{query}");
             }
-            let page = ada.post(&format!("{route}?token={}", mail.token()), &[]).await;
-            assert_eq!(page.status, StatusCode::BAD_REQUEST, "{route} with the token in the query alone");
+            let page = ada
+                .post(&format!("{route}?token={}", mail.token()), &[])
+                .await;
+            assert_eq!(
+                page.status,
+                StatusCode::BAD_REQUEST,
+                "{route} with the token in the query alone"
+            );
         }
         // Other fields in the query are not looked at.
-        bea.post("/sign-in?email=eve@example.org&next=//e.test", &[("email", "bea@example.org")]).await.sees_inbox_page();
+        bea.post(
+            "/sign-in?email=eve@example.org&next=//e.test",
+            &[("email", "bea@example.org")],
+        )
+        .await
+        .sees_inbox_page();
         house.mail_to("bea@example.org").await;
-        assert_eq!(bea.post("/register?email=eve@example.org", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(
+            bea.post("/register?email=eve@example.org", &[])
+                .await
+                .status,
+            StatusCode::UNPROCESSABLE_ENTITY
+        );
         assert!(house.all_mail_to("eve@example.org").await.is_empty());
         // A doubled field in the query of a page.
-        for path in ["/sign-in?next=/a&next=/b", "/register?x&x", "/sign-in/link?token=a&token=b", "/sign-in?next=%ff"] {
-            assert_eq!(bea.get(path).await.status, StatusCode::BAD_REQUEST, "{path}");
+        for path in [
+            "/sign-in?next=/a&next=/b",
+            "/register?x&x",
+            "/sign-in/link?token=a&token=b",
+            "/sign-in?next=%ff",
+        ] {
+            assert_eq!(
+                bea.get(path).await.status,
+                StatusCode::BAD_REQUEST,
+                "{path}"
+            );
         }
         // The link in the form counts, not the one that this browser looked at last.
         let looked = bea.get(&house.mail_to("bea@example.org").await.link).await;
@@ -270,7 +400,13 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.visitor();
         let request = ada
-            .form("/sign-in", &[("email", "ada@example.org"), ("next", "/a\r\nSet-Cookie: evil=1\r\n\r\n<script>")])
+            .form(
+                "/sign-in",
+                &[
+                    ("email", "ada@example.org"),
+                    ("next", "/a\r\nSet-Cookie: evil=1\r\n\r\n<script>"),
+                ],
+            )
             .header("x-request-id", "evil")
             .header("x-correlation-id", "evil")
             .header("traceparent", "evil");
@@ -279,7 +415,10 @@ on_both! {
         let all = format!("{:?}", page.headers);
         assert!(!all.contains("evil"), "{all}");
         let page = ada.get("/account?a=%0d%0aSet-Cookie:%20evil=1").await;
-        assert_eq!(page.location(), "/sign-in?next=%2Faccount%3Fa%3D%250d%250aSet-Cookie%3A%2520evil%3D1");
+        assert_eq!(
+            page.location(),
+            "/sign-in?next=%2Faccount%3Fa%3D%250d%250aSet-Cookie%3A%2520evil%3D1"
+        );
         assert!(page.set_cookies().is_empty());
     }
 
@@ -288,13 +427,25 @@ on_both! {
         let house = House::new(db).await;
         drop(house.member("ada@example.org").await);
         let eve = house.visitor();
-        for route in ["/", "/sign-in", "/register", "/sign-in/sent", "/sign-in/link", "/confirm-email", "/account"] {
+        for route in [
+            "/",
+            "/sign-in",
+            "/register",
+            "/sign-in/sent",
+            "/sign-in/link",
+            "/confirm-email",
+            "/account",
+        ] {
             let plain = eve.get(route).await;
             for email in ["ada@example.org", "eve@example.org", "junk"] {
                 let asked = eve.get(&format!("{route}?email={email}")).await;
                 assert_eq!(asked.status, plain.status, "{route} with {email}");
                 assert_eq!(asked.body, plain.body, "{route} with {email}");
-                assert_eq!(names(&asked.headers), names(&plain.headers), "{route} with {email}");
+                assert_eq!(
+                    names(&asked.headers),
+                    names(&plain.headers),
+                    "{route} with {email}"
+                );
             }
         }
     }
@@ -305,8 +456,14 @@ on_both! {
         drop(house.member("ada@example.org").await);
         for route in ["/sign-in", "/register", "/confirm-email/send"] {
             let (known, unknown) = (house.visitor(), house.visitor());
-            let known = (known.ask(route, "ada@example.org").await, known.get("/sign-in/sent").await);
-            let unknown = (unknown.ask(route, "eve@example.org").await, unknown.get("/sign-in/sent").await);
+            let known = (
+                known.ask(route, "ada@example.org").await,
+                known.get("/sign-in/sent").await,
+            );
+            let unknown = (
+                unknown.ask(route, "eve@example.org").await,
+                unknown.get("/sign-in/sent").await,
+            );
             assert_same(&known.0, &unknown.0, route);
             assert_same(&known.1, &unknown.1, route);
             assert_eq!(known.1.body.replace("ada@", "eve@"), unknown.1.body);

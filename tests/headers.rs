@@ -196,7 +196,9 @@ on_both! {
     async fn every_answer_has_the_whole_set(db: Database) {
         let house = House::with(db, &[LIMITS]).await;
         let ada = house.member("ada@example.org").await;
-        ada.ask("/sign-in", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         for (what, page) in answers(&house, &ada, mail.token()).await {
             are_complete(&page, what);
@@ -214,11 +216,19 @@ on_both! {
         let (house, ada, token) = public_house(db, &sink, &[LIMITS]).await;
         for (what, page) in answers(&house, &ada, &token).await {
             are_complete(&page, what);
-            assert_eq!(page.header("strict-transport-security"), Some("max-age=63072000"), "{what}");
+            assert_eq!(
+                page.header("strict-transport-security"),
+                Some("max-age=63072000"),
+                "{what}"
+            );
         }
         for (path, file) in files(&ada).await {
             are_complete(&file, &path);
-            assert_eq!(file.header("strict-transport-security"), Some("max-age=63072000"), "{path}");
+            assert_eq!(
+                file.header("strict-transport-security"),
+                Some("max-age=63072000"),
+                "{path}"
+            );
         }
     }
 
@@ -237,7 +247,9 @@ on_both! {
     async fn an_address_with_a_token_is_told_to_nobody(db: Database) {
         let house = House::with(db, &[LIMITS]).await;
         let ada = house.member("ada@example.org").await;
-        ada.ask("/sign-in", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         let (path, token) = (mail.path(), mail.token());
         let elsewhere = house.visitor();
@@ -246,16 +258,32 @@ on_both! {
         for (what, page) in [
             ("303 the first look", elsewhere.get(path).await),
             ("200 its page", elsewhere.get("/sign-in/link").await),
-            ("422 a wrong address", elsewhere.post("/sign-in/link", &fields).await),
-            ("400 a token twice", elsewhere.get(&format!("{path}&token=b")).await),
+            (
+                "422 a wrong address",
+                elsewhere.post("/sign-in/link", &fields).await,
+            ),
+            (
+                "400 a token twice",
+                elsewhere.get(&format!("{path}&token=b")).await,
+            ),
             ("303 in", elsewhere.post("/sign-in/link", &right).await),
             ("303 once more", elsewhere.get(path).await),
             ("410 used", house.visitor().get(path).await),
             ("429 too often", house.visitor().get(path).await),
-            ("404 another page", house.visitor().get(&format!("/nothing?token={token}")).await),
+            (
+                "404 another page",
+                house
+                    .visitor()
+                    .get(&format!("/nothing?token={token}"))
+                    .await,
+            ),
         ] {
             assert_eq!(page.status.as_str(), &what[..3], "{what}: {}", page.body);
-            assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{what}");
+            assert_eq!(
+                page.header("referrer-policy"),
+                Some("no-referrer"),
+                "{what}"
+            );
             assert_eq!(page.header("x-robots-tag"), Some("noindex"), "{what}");
             assert_eq!(page.header("cache-control"), Some("no-store"), "{what}");
         }
@@ -265,8 +293,18 @@ on_both! {
     async fn nobody_elses_script_may_read_an_answer(db: Database) {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
-        for origin in ["null", "https://evil.test", &house.url, "http://sub.localhost"] {
-            for (method, path) in [(Method::GET, "/account"), (Method::OPTIONS, "/account"), (Method::OPTIONS, "/sign-out"), (Method::OPTIONS, "/nothing")] {
+        for origin in [
+            "null",
+            "https://evil.test",
+            &house.url,
+            "http://sub.localhost",
+        ] {
+            for (method, path) in [
+                (Method::GET, "/account"),
+                (Method::OPTIONS, "/account"),
+                (Method::OPTIONS, "/sign-out"),
+                (Method::OPTIONS, "/nothing"),
+            ] {
                 let request = ada
                     .request(method.clone(), path)
                     .header("origin", origin)
@@ -276,7 +314,11 @@ on_both! {
                 let page = ada.send(request).await;
                 are_complete(&page, path);
                 if method == Method::OPTIONS {
-                    assert!([403, 404, 405].contains(&page.status.as_u16()), "{path}: {}", page.status);
+                    assert!(
+                        [403, 404, 405].contains(&page.status.as_u16()),
+                        "{path}: {}",
+                        page.status
+                    );
                 }
             }
         }
@@ -291,12 +333,26 @@ on_both! {
         let asked = ada.ask("/register", "ada@example.org").await;
         let mail = sink.letter_for("ada@example.org").await.mail();
         let looked = ada.click(mail.path()).await;
-        let token = ada.follow(ada.click(mail.path()).await).await.hidden("token").unwrap();
+        let token = ada
+            .follow(ada.click(mail.path()).await)
+            .await
+            .hidden("token")
+            .unwrap();
         let confirmed = ada.post("/confirm-email", &[("token", &token)]).await;
         let out = ada.post("/sign-out", &[]).await;
         house.advance(std::time::Duration::from_secs(61));
-        let shared = ada.post("/sign-in", &[("email", "ada@example.org"), ("shared", "yes")]).await;
-        let mail = sink.letters_for("ada@example.org", 2).await.pop().unwrap().mail();
+        let shared = ada
+            .post(
+                "/sign-in",
+                &[("email", "ada@example.org"), ("shared", "yes")],
+            )
+            .await;
+        let mail = sink
+            .letters_for("ada@example.org", 2)
+            .await
+            .pop()
+            .unwrap()
+            .mail();
         let entered = ada.click(mail.path()).await;
         for page in [asked, looked, confirmed, out, shared, entered] {
             for cookie in page.set_cookies() {
@@ -305,14 +361,27 @@ on_both! {
                 let (name, _) = parts.next().unwrap().split_once('=').unwrap();
                 assert!(name.starts_with("__Host-doorpost"), "{cookie}");
                 let mut attributes: Vec<&str> = parts.collect();
-                attributes.retain(|part| !part.starts_with("Max-Age=") && !part.starts_with("Expires="));
+                attributes
+                    .retain(|part| !part.starts_with("Max-Age=") && !part.starts_with("Expires="));
                 attributes.sort_unstable();
-                assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"], "{cookie}");
+                assert_eq!(
+                    attributes,
+                    ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"],
+                    "{cookie}"
+                );
                 seen.push(name.to_owned());
             }
         }
-        for name in ["__Host-doorpost", "__Host-doorpost_asked", "__Host-doorpost_known", "__Host-doorpost_link"] {
-            assert!(seen.iter().any(|seen| seen == name), "no {name} in {seen:?}");
+        for name in [
+            "__Host-doorpost",
+            "__Host-doorpost_asked",
+            "__Host-doorpost_known",
+            "__Host-doorpost_link",
+        ] {
+            assert!(
+                seen.iter().any(|seen| seen == name),
+                "no {name} in {seen:?}"
+            );
         }
     }
 
@@ -322,7 +391,11 @@ on_both! {
         let ada = house.visitor();
         let asked = ada.ask("/register", "ada@example.org").await;
         let mail = house.mail_to("ada@example.org").await;
-        let token = ada.follow(ada.click(&mail.link).await).await.hidden("token").unwrap();
+        let token = ada
+            .follow(ada.click(&mail.link).await)
+            .await
+            .hidden("token")
+            .unwrap();
         let confirmed = ada.post("/confirm-email", &[("token", &token)]).await;
         let out = ada.post("/sign-out", &[]).await;
         for page in [asked, confirmed, out] {
@@ -332,7 +405,10 @@ on_both! {
                 for part in ["; HttpOnly", "; SameSite=Lax", "; Path=/"] {
                     assert!(cookie.contains(part), "{part} in {cookie}");
                 }
-                assert!(!cookie.contains("Secure") && !cookie.contains("Domain"), "{cookie}");
+                assert!(
+                    !cookie.contains("Secure") && !cookie.contains("Domain"),
+                    "{cookie}"
+                );
             }
         }
     }
@@ -346,20 +422,34 @@ on_both! {
             let local_part = "l".repeat(64);
             let label = "d".repeat(60);
             let email = format!("{local_part}@{host}.{label}.{label}.{label}.org");
-            let asked = ada.post("/confirm-email/send", &[("email", &email), ("next", &next)]).await;
+            let asked = ada
+                .post("/confirm-email/send", &[("email", &email), ("next", &next)])
+                .await;
             asked.sees_inbox_page();
             for cookie in asked.set_cookies() {
                 assert!(cookie.len() <= 4096, "{} bytes", cookie.len());
             }
         }
-        assert_eq!(ada.get("/sign-in/sent").await.hidden("next").as_deref(), Some(&*next));
+        assert_eq!(
+            ada.get("/sign-in/sent").await.hidden("next").as_deref(),
+            Some(&*next)
+        );
     }
 
     /// SES-03
     async fn pages_alone_set_no_cookie(db: Database) {
         let house = House::new(db).await;
         let ada = house.visitor();
-        for path in ["/", "/sign-in", "/register", "/sign-in/sent", "/account", "/nothing", "/healthz", "/sign-in/link?token=x"] {
+        for path in [
+            "/",
+            "/sign-in",
+            "/register",
+            "/sign-in/sent",
+            "/account",
+            "/nothing",
+            "/healthz",
+            "/sign-in/link?token=x",
+        ] {
             assert_eq!(ada.get(path).await.set_cookies(), [""; 0], "{path}");
         }
         let ada = house.member("ada@example.org").await;

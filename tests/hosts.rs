@@ -93,11 +93,28 @@ on_both! {
         let sink = ScriptedServer::start();
         let house = House::public(db, &sink, &[]).await;
         let body = "email=ada@example.org";
+        let mut mailed = 0;
         for (target, hosts, statuses) in [
-            ("http://evil.test/register", "Host: sign.example.test", &[303][..]),
-            ("http://sign.example.test@evil.test/register", "Host: sign.example.test", &[303, 400]),
-            ("/register", "Host: sign.example.test\r\nHost: evil.test", &[400]),
-            ("/register", "Host: evil.test\r\nHost: sign.example.test", &[400]),
+            (
+                "http://evil.test/register",
+                "Host: sign.example.test",
+                &[303][..],
+            ),
+            (
+                "http://sign.example.test@evil.test/register",
+                "Host: sign.example.test",
+                &[303, 400],
+            ),
+            (
+                "/register",
+                "Host: sign.example.test\r\nHost: evil.test",
+                &[400],
+            ),
+            (
+                "/register",
+                "Host: evil.test\r\nHost: sign.example.test",
+                &[400],
+            ),
             ("/register", "Host:  evil.test\t", &[303]),
         ] {
             let request = format!(
@@ -107,25 +124,47 @@ on_both! {
                 body.len()
             );
             let heard = wire::say(&house.url, request).await;
-            assert!(statuses.contains(&heard.statuses[0]), "{target} {hosts}: {}", heard.text);
+            assert!(
+                statuses.contains(&heard.statuses[0]),
+                "{target} {hosts}: {}",
+                heard.text
+            );
+            if heard.statuses[0] == 303 {
+                mailed += 1;
+                let letters = sink.letters_for("ada@example.org", mailed).await;
+                names_only_us(&letters[mailed - 1], target);
+            }
             house.advance(std::time::Duration::from_secs(200)); // past the gap between two mails
         }
-        let letters = sink.letters_for("ada@example.org", 2).await;
-        for letter in letters {
-            names_only_us(&letter, "a request line");
-        }
+        assert!(mailed >= 2);
     }
 
     /// HOST-02
     async fn no_field_chooses_where_a_link_leads(db: Database) {
         let sink = ScriptedServer::start();
         let house = House::public(db, &sink, &[]).await;
-        let names = ["origin", "base_url", "redirect_uri", "redirect", "callback", "callback_url", "return_to", "next", "host", "url", "link", "from", "subject"];
+        let names = [
+            "origin",
+            "base_url",
+            "redirect_uri",
+            "redirect",
+            "callback",
+            "callback_url",
+            "return_to",
+            "next",
+            "host",
+            "url",
+            "link",
+            "from",
+            "subject",
+        ];
         for (number, name) in names.into_iter().enumerate() {
             let email = format!("ada{number}@example.org");
             let ada = house.visitor();
             let query = format!("/register?{name}=https://evil.test/");
-            let page = ada.post(&query, &[("email", &email), (name, "https://evil.test/")]).await;
+            let page = ada
+                .post(&query, &[("email", &email), (name, "https://evil.test/")])
+                .await;
             page.sees_inbox_page();
             let letter = sink.letter_for(&email).await;
             names_only_us(&letter, name);
@@ -141,15 +180,31 @@ on_both! {
     async fn an_untrusted_peer_is_believed_nothing(db: Database) {
         let house = House::with(
             db,
-            &[("TRUSTED_PROXIES", "192.0.2.0/24"), ("LIMIT_MAIL_PER_NETWORK", "2/1m"), ("LIMIT_MAIL_GAP", "off")],
+            &[
+                ("TRUSTED_PROXIES", "192.0.2.0/24"),
+                ("LIMIT_MAIL_PER_NETWORK", "2/1m"),
+                ("LIMIT_MAIL_GAP", "off"),
+            ],
         )
         .await;
         let ada = house.member("ada@example.org").await; // more than a minute ago
-        for (number, forwarded) in ["198.51.100.1", "198.51.100.2", "198.51.100.3, 192.0.2.1"].into_iter().enumerate() {
+        for (number, forwarded) in ["198.51.100.1", "198.51.100.2", "198.51.100.3, 192.0.2.1"]
+            .into_iter()
+            .enumerate()
+        {
             let page = ask_from(&ada, &house, forwarded).await;
-            let expected = if number < 2 { StatusCode::SEE_OTHER } else { StatusCode::TOO_MANY_REQUESTS };
+            let expected = if number < 2 {
+                StatusCode::SEE_OTHER
+            } else {
+                StatusCode::TOO_MANY_REQUESTS
+            };
             assert_eq!(page.status, expected, "{forwarded}");
-            assert!(page.set_cookies().iter().all(|cookie| !cookie.contains("Secure")), "http is http");
+            assert!(
+                page.set_cookies()
+                    .iter()
+                    .all(|cookie| !cookie.contains("Secure")),
+                "http is http"
+            );
         }
         let from_here = house.count("SELECT count(*) AS n FROM sessions WHERE ip = '127.0.0.1'");
         assert_eq!(from_here.await, 1);
@@ -159,7 +214,11 @@ on_both! {
     async fn a_trusted_proxy_is_believed_one_header_and_no_other(db: Database) {
         let house = House::with(
             db,
-            &[("TRUSTED_PROXIES", "127.0.0.0/8,192.0.2.0/24"), ("LIMIT_MAIL_PER_NETWORK", "1/1m"), ("LIMIT_MAIL_GAP", "off")],
+            &[
+                ("TRUSTED_PROXIES", "127.0.0.0/8,192.0.2.0/24"),
+                ("LIMIT_MAIL_PER_NETWORK", "1/1m"),
+                ("LIMIT_MAIL_GAP", "off"),
+            ],
         )
         .await;
         for (forwarded, status) in [
@@ -167,7 +226,10 @@ on_both! {
             ("198.51.100.1", StatusCode::TOO_MANY_REQUESTS),
             ("198.51.100.2", StatusCode::SEE_OTHER),
             ("203.0.113.9, 198.51.100.2", StatusCode::TOO_MANY_REQUESTS), // the left part is made up
-            ("203.0.113.9, 198.51.100.2, 192.0.2.7", StatusCode::TOO_MANY_REQUESTS), // a proxy of ours before the last
+            (
+                "203.0.113.9, 198.51.100.2, 192.0.2.7",
+                StatusCode::TOO_MANY_REQUESTS,
+            ), // a proxy of ours before the last
             ("2001:db8:0:1::1", StatusCode::SEE_OTHER),
             ("2001:db8:0:1:ffff::2", StatusCode::TOO_MANY_REQUESTS), // one /64
             ("2001:db8:0:2::1", StatusCode::SEE_OTHER),

@@ -25,10 +25,17 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
         let long = "M".repeat(1024);
-        let others = ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "Post", "QUERY", "!", &long];
+        let others = [
+            "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "Post",
+            "QUERY", "!", &long,
+        ];
         for (path, methods) in routes::paths(&routes::newest_mail_id(&ada).await) {
-            let known = [Method::GET, Method::POST, Method::HEAD].into_iter().filter(|method| !methods.contains(method));
-            let other = others.iter().map(|name| Method::from_bytes(name.as_bytes()).unwrap());
+            let known = [Method::GET, Method::POST, Method::HEAD]
+                .into_iter()
+                .filter(|method| !methods.contains(method));
+            let other = others
+                .iter()
+                .map(|name| Method::from_bytes(name.as_bytes()).unwrap());
             for method in known.chain(other) {
                 let what = format!("{method:.20} {path}");
                 let request = ada
@@ -39,10 +46,16 @@ on_both! {
                 assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{what}");
                 let allow = page.header("allow").unwrap_or_default();
                 for method in &methods {
-                    assert!(allow.split(", ").any(|allowed| allowed == method.as_str()), "{what}: {allow}");
+                    assert!(
+                        allow.split(", ").any(|allowed| allowed == method.as_str()),
+                        "{what}: {allow}"
+                    );
                 }
                 assert_eq!(allow.split(", ").count(), methods.len(), "{what}: {allow}");
-                assert!(!page.body.contains("would echo") && !page.body.contains("MMMM"), "{what}");
+                assert!(
+                    !page.body.contains("would echo") && !page.body.contains("MMMM"),
+                    "{what}"
+                );
                 headers::are_complete(&page, &what);
                 assert!(page.set_cookies().is_empty(), "{what}");
             }
@@ -53,20 +66,48 @@ on_both! {
     /// HTTP-07
     async fn nobody_is_connected_to_anywhere(db: Database) {
         let house = House::new(db).await;
-        for target in ["evil.test:443", "localhost:80", "/", "/sign-in", "http://evil.test/"] {
-            let heard = wire::say(&house.url, format!("CONNECT {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
-            assert!(matches!(heard.statuses[..], [400 | 404 | 405]), "{target}: {}", heard.text);
+        for target in [
+            "evil.test:443",
+            "localhost:80",
+            "/",
+            "/sign-in",
+            "http://evil.test/",
+        ] {
+            let heard = wire::say(
+                &house.url,
+                format!("CONNECT {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            )
+            .await;
+            assert!(
+                matches!(heard.statuses[..], [400 | 404 | 405]),
+                "{target}: {}",
+                heard.text
+            );
         }
         let heard = wire::say(&house.url, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        assert!(matches!(heard.statuses[..], [400 | 404 | 405]), "{}", heard.text);
+        assert!(
+            matches!(heard.statuses[..], [400 | 404 | 405]),
+            "{}",
+            heard.text
+        );
     }
 
     /// HTTP-07
     async fn head_is_get_without_the_body(db: Database) {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
-        let mut paths: Vec<String> = routes::paths(&routes::newest_mail_id(&ada).await).into_keys().collect();
-        paths.extend(["/nothing", "/sign-in/link?token=x", "/account?a=b", "/sign-in?next=/a&next=/b"].map(str::to_owned));
+        let mut paths: Vec<String> = routes::paths(&routes::newest_mail_id(&ada).await)
+            .into_keys()
+            .collect();
+        paths.extend(
+            [
+                "/nothing",
+                "/sign-in/link?token=x",
+                "/account?a=b",
+                "/sign-in?next=/a&next=/b",
+            ]
+            .map(str::to_owned),
+        );
         for visitor in [house.visitor(), ada] {
             for path in &paths {
                 let get = visitor.get(path).await;
@@ -84,38 +125,106 @@ on_both! {
     async fn head_uses_nothing_up(db: Database) {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
-        ada.ask("/sign-in", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         let head = ada
             .request(Method::HEAD, &mail.link)
             .header("sec-fetch-mode", "navigate")
             .header("sec-fetch-dest", "document");
         let page = ada.send(head).await;
-        assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, "/sign-in/link"));
-        assert_eq!(house.count("SELECT count(*) AS n FROM links WHERE used_at IS NULL AND purpose = 'sign_in'").await, 1);
+        assert_eq!(
+            (page.status, page.location()),
+            (StatusCode::SEE_OTHER, "/sign-in/link")
+        );
+        assert_eq!(
+            house
+                .count(
+                    "SELECT count(*) AS n FROM links WHERE used_at IS NULL AND purpose = 'sign_in'"
+                )
+                .await,
+            1
+        );
         let page = ada.click(&mail.link).await;
-        assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, "/account"));
+        assert_eq!(
+            (page.status, page.location()),
+            (StatusCode::SEE_OTHER, "/account")
+        );
     }
 
     /// HTTP-08
     async fn there_is_nothing_below_static_but_its_files(db: Database) {
         let house = House::new(db).await;
         for target in [
-            "/static", "/static/", "/static//", "/static/.", "/static/..", "/static/../", "/static/../Cargo.toml",
-            "/static/../../etc/passwd", "/static/%2e%2e/Cargo.toml", "/static/..%2fCargo.toml", "/static/%2e%2e%2fCargo.toml",
-            "/static/%252e%252e%252fCargo.toml", "/static/..\\Cargo.toml", "/static/..%5cCargo.toml", "/static/%5c..%5c.env",
-            "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/%00", "/static/doorpost.css%00.html",
-            "/static/.env", "/static/../.env", "/static/.git/config", "/static/../data/doorpost.db", "/static/../data/secret_key",
-            "/static/../templates/layout.html", "/static/..;/Cargo.toml", "/static/....//Cargo.toml", "/static/%c0%ae%c0%ae/Cargo.toml",
-            "/.env", "/.git/config", "/Cargo.toml", "/data/doorpost.db", "/data/secret_key", "/templates/layout.html", "/tests/run",
-            "/..%2f..%2fetc%2fpasswd", "/../../etc/passwd", "//etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
-            "/static/doorpost.css", "/static/doorpost.js", "/static/icon.svg", "/static/000000000000/doorpost.css",
-            "/static/doorpost.css.map", "/favicon.ico", "/robots.txt", "/server-status", "/metrics", "/debug", "/actuator/env",
+            "/static",
+            "/static/",
+            "/static//",
+            "/static/.",
+            "/static/..",
+            "/static/../",
+            "/static/../Cargo.toml",
+            "/static/../../etc/passwd",
+            "/static/%2e%2e/Cargo.toml",
+            "/static/..%2fCargo.toml",
+            "/static/%2e%2e%2fCargo.toml",
+            "/static/%252e%252e%252fCargo.toml",
+            "/static/..\\Cargo.toml",
+            "/static/..%5cCargo.toml",
+            "/static/%5c..%5c.env",
+            "/static//etc/passwd",
+            "/static/%2fetc%2fpasswd",
+            "/static/%00",
+            "/static/doorpost.css%00.html",
+            "/static/.env",
+            "/static/../.env",
+            "/static/.git/config",
+            "/static/../data/doorpost.db",
+            "/static/../data/secret_key",
+            "/static/../templates/layout.html",
+            "/static/..;/Cargo.toml",
+            "/static/....//Cargo.toml",
+            "/static/%c0%ae%c0%ae/Cargo.toml",
+            "/.env",
+            "/.git/config",
+            "/Cargo.toml",
+            "/data/doorpost.db",
+            "/data/secret_key",
+            "/templates/layout.html",
+            "/tests/run",
+            "/..%2f..%2fetc%2fpasswd",
+            "/../../etc/passwd",
+            "//etc/passwd",
+            "/%2e%2e/%2e%2e/etc/passwd",
+            "/static/doorpost.css",
+            "/static/doorpost.js",
+            "/static/icon.svg",
+            "/static/000000000000/doorpost.css",
+            "/static/doorpost.css.map",
+            "/favicon.ico",
+            "/robots.txt",
+            "/server-status",
+            "/metrics",
+            "/debug",
+            "/actuator/env",
         ] {
-            let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let request =
+                format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             let heard = wire::say(&house.url, request).await;
-            assert!(matches!(heard.statuses[..], [400 | 404]), "{target}: {}", heard.text);
-            for secret in ["[package]", "root:", "SQLite format", "{%", "#!/", "SECRET_KEY", "Index of"] {
+            assert!(
+                matches!(heard.statuses[..], [400 | 404]),
+                "{target}: {}",
+                heard.text
+            );
+            for secret in [
+                "[package]",
+                "root:",
+                "SQLite format",
+                "{%",
+                "#!/",
+                "SECRET_KEY",
+                "Index of",
+            ] {
                 assert!(!heard.text.contains(secret), "{target} gives away {secret}");
             }
         }
@@ -137,14 +246,22 @@ on_both! {
             let page = ada.get(&path).await;
             assert_eq!(page.status, StatusCode::OK, "{path}");
             assert_eq!(page.header("content-type"), Some(kind));
-            assert_eq!(page.header("cache-control"), Some("public, max-age=31536000, immutable"));
+            assert_eq!(
+                page.header("cache-control"),
+                Some("public, max-age=31536000, immutable")
+            );
             assert!(!page.body.is_empty());
             headers::are_complete(&page, &path);
             // Any other fingerprint is another file, and there is none.
             let mut digits: Vec<char> = fingerprint.chars().collect();
             digits[0] = if digits[0] == '0' { '1' } else { '0' };
             let other: String = digits.into_iter().collect();
-            for path in [format!("/static/{other}/{file}"), format!("{path}.bak"), format!("{path}/"), path.to_uppercase()] {
+            for path in [
+                format!("/static/{other}/{file}"),
+                format!("{path}.bak"),
+                format!("{path}/"),
+                path.to_uppercase(),
+            ] {
                 let page = ada.get(&path).await;
                 assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
                 assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");

@@ -15,26 +15,51 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.visitor();
         assert!(ada.get("/dev/inbox").await.body.contains("No mail yet"));
-        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/register", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mail_to("ada@example.org").await;
         let list = ada.get("/dev/inbox").await;
         let id = list.between("href=\"/dev/inbox/", "\"").unwrap();
         assert!(list.body.contains(&mail.subject) && list.body.contains("ada@example.org"));
         let page = ada.get(&format!("/dev/inbox/{id}")).await;
-        assert!(page.body.contains(&format!("<a href=\"{0}\">{0}</a>", mail.link)), "{}", page.body);
+        assert!(
+            page.body
+                .contains(&format!("<a href=\"{0}\">{0}</a>", mail.link)),
+            "{}",
+            page.body
+        );
         let letter = ada.get(&format!("/dev/inbox/{id}/html")).await;
         assert_eq!(letter.body, mail.html);
         let csp = letter.header("content-security-policy").unwrap();
-        assert!(csp.starts_with("sandbox allow-popups") && csp.contains("default-src 'none'"), "{csp}");
-        assert!(csp.contains("frame-ancestors 'self'") && !csp.contains("allow-scripts"), "{csp}");
+        assert!(
+            csp.starts_with("sandbox allow-popups") && csp.contains("default-src 'none'"),
+            "{csp}"
+        );
+        assert!(
+            csp.contains("frame-ancestors 'self'") && !csp.contains("allow-scripts"),
+            "{csp}"
+        );
         assert_eq!(letter.header("cache-control"), Some("no-store"));
 
         house.advance(Duration::from_secs(61));
-        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/register", "ada@example.org")
+            .await
+            .sees_inbox_page();
         house.mails_to("ada@example.org", 2).await;
-        let newest = ada.get("/dev/inbox").await.between("href=\"/dev/inbox/", "\"").unwrap();
+        let newest = ada
+            .get("/dev/inbox")
+            .await
+            .between("href=\"/dev/inbox/", "\"")
+            .unwrap();
         assert_ne!(newest, id, "the newest is first");
-        for path in ["/dev/inbox/nothing", "/dev/inbox/nothing/html", "/dev/inbox/%ff", "/dev/inbox/", "/dev"] {
+        for path in [
+            "/dev/inbox/nothing",
+            "/dev/inbox/nothing/html",
+            "/dev/inbox/%ff",
+            "/dev/inbox/",
+            "/dev",
+        ] {
             assert_eq!(ada.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
         }
     }
@@ -43,10 +68,20 @@ on_both! {
     async fn the_development_inbox_answers_only_who_names_this_machine(db: Database) {
         let house = House::new(db).await;
         let ada = house.visitor();
-        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/register", "ada@example.org")
+            .await
+            .sees_inbox_page();
         house.mail_to("ada@example.org").await;
-        let id = ada.get("/dev/inbox").await.between("href=\"/dev/inbox/", "\"").unwrap();
-        let paths = ["/dev/inbox".to_owned(), format!("/dev/inbox/{id}"), format!("/dev/inbox/{id}/html")];
+        let id = ada
+            .get("/dev/inbox")
+            .await
+            .between("href=\"/dev/inbox/", "\"")
+            .unwrap();
+        let paths = [
+            "/dev/inbox".to_owned(),
+            format!("/dev/inbox/{id}"),
+            format!("/dev/inbox/{id}/html"),
+        ];
         for (host, status) in [
             ("localhost", StatusCode::OK),
             ("LocalHost:8080", StatusCode::OK),
@@ -68,7 +103,9 @@ on_both! {
             ("", StatusCode::NOT_FOUND),
         ] {
             for path in &paths {
-                let page = ada.send(ada.request(Method::GET, path).header("host", host)).await;
+                let page = ada
+                    .send(ada.request(Method::GET, path).header("host", host))
+                    .await;
                 assert_eq!(page.status, status, "{host:?} asks for {path}");
             }
         }
@@ -85,7 +122,9 @@ on_both! {
             sink.letter_for("ada@example.org").await;
             for path in ["/dev/inbox", "/dev/inbox/x", "/dev/inbox/x/html"] {
                 for host in ["localhost", "sign.example.test"] {
-                    let page = ada.send(ada.request(Method::GET, path).header("host", host)).await;
+                    let page = ada
+                        .send(ada.request(Method::GET, path).header("host", host))
+                        .await;
                     assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
                 }
             }
@@ -97,11 +136,21 @@ on_both! {
         let house = House::new(db).await;
         for host in ["localhost", "10.0.0.7:8080", "evil.test"] {
             let ada = house.visitor();
-            let lives = ada.send(ada.request(Method::GET, "/healthz").header("host", host)).await;
-            assert_eq!((lives.status, lives.body.as_str()), (StatusCode::OK, "{\"status\":\"ok\"}"));
-            let ready = ada.send(ada.request(Method::GET, "/readyz").header("host", host)).await;
+            let lives = ada
+                .send(ada.request(Method::GET, "/healthz").header("host", host))
+                .await;
+            assert_eq!(
+                (lives.status, lives.body.as_str()),
+                (StatusCode::OK, "{\"status\":\"ok\"}")
+            );
+            let ready = ada
+                .send(ada.request(Method::GET, "/readyz").header("host", host))
+                .await;
             assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
-            assert_eq!(json(&ready), serde_json::json!({"database": "ok", "mail_worker": "ok", "smtp": "ok"}));
+            assert_eq!(
+                json(&ready),
+                serde_json::json!({"database": "ok", "mail_worker": "ok", "smtp": "ok"})
+            );
         }
     }
 
@@ -111,31 +160,61 @@ on_both! {
         drop(free);
         let house = House::with(db, &[("SMTP_URL", &nobody)]).await;
         let ada = house.visitor();
-        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/register", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let began = std::time::Instant::now();
         loop {
             let ready = ada.get("/readyz").await;
             assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
             let smtp = json(&ready)["smtp"].as_str().unwrap().to_owned();
             if smtp != "ok" {
-                assert!(smtp.contains("connecting") && !smtp.contains("ada@"), "{smtp}");
+                assert!(
+                    smtp.contains("connecting") && !smtp.contains("ada@"),
+                    "{smtp}"
+                );
                 break;
             }
-            assert!(began.elapsed() < Duration::from_secs(5), "no trouble is told");
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "no trouble is told"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
+    /// Promise 20
+    async fn a_clock_that_is_set_stops_no_worker(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.visitor();
+        house.asked("/register", "ada@example.org").await; // it has gone round
+        house.advance(Duration::from_secs(24 * 60 * 60));
+        let ready = ada.get("/readyz").await;
+        assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
+    }
+
     /// HTTP-14
-    async fn an_error_is_a_page_or_a_problem_as_the_reader_likes_and_tells_nothing_of_us(db: Database) {
+    async fn an_error_is_a_page_or_a_problem_as_the_reader_likes_and_tells_nothing_of_us(
+        db: Database,
+    ) {
         let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "2/1m")]).await;
         let ada = house.visitor();
-        house.execute("CREATE UNIQUE INDEX trouble ON outbox (letter) WHERE email > 'trouble'").await;
-        ada.ask("/sign-in", "trouble-a@example.org").await.sees_inbox_page();
+        house
+            .execute("CREATE UNIQUE INDEX trouble ON outbox (letter) WHERE email > 'trouble'")
+            .await;
+        ada.ask("/sign-in", "trouble-a@example.org")
+            .await
+            .sees_inbox_page();
         ada.get("/sign-in/link?token=x").await;
         ada.get("/sign-in/link?token=x").await;
         let huge = "a".repeat(17 * 1024);
-        for accept in [None, Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some("*/*"), Some("application/json"), Some("application/problem+json, application/json;q=0.9")] {
+        for accept in [
+            None,
+            Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Some("*/*"),
+            Some("application/json"),
+            Some("application/problem+json, application/json;q=0.9"),
+        ] {
             let prefers_json = accept.is_some_and(|accept| accept.contains("json"));
             let with = |mut request: reqwest::RequestBuilder| {
                 if let Some(accept) = accept {
@@ -146,20 +225,35 @@ on_both! {
             for (status, request) in [
                 (400, ada.form("/sign-in", &[("email", "a"), ("email", "b")])),
                 (403, ada.request(Method::POST, "/sign-in")),
-                (404, ada.request(Method::GET, "/nothing/of/the/kind?secret=1")),
+                (
+                    404,
+                    ada.request(Method::GET, "/nothing/of/the/kind?secret=1"),
+                ),
                 (405, ada.request(Method::DELETE, "/sign-in")),
                 (413, ada.form("/sign-in", &[("email", &huge)])),
-                (415, ada.request(Method::POST, "/sign-in").header("sec-fetch-site", "same-origin").body("a=b")),
+                (
+                    415,
+                    ada.request(Method::POST, "/sign-in")
+                        .header("sec-fetch-site", "same-origin")
+                        .body("a=b"),
+                ),
                 (429, ada.request(Method::GET, "/sign-in/link?token=x")),
-                (500, ada.form("/sign-in", &[("email", "trouble-b@example.org")])),
+                (
+                    500,
+                    ada.form("/sign-in", &[("email", "trouble-b@example.org")]),
+                ),
             ] {
                 let page = with(request).await;
                 is_an_honest_error(&page, status, prefers_json);
             }
-            house.execute("ALTER TABLE limits RENAME TO limits_away").await;
+            house
+                .execute("ALTER TABLE limits RENAME TO limits_away")
+                .await;
             let page = with(ada.form("/sign-in", &[("email", "bea@example.org")])).await;
             is_an_honest_error(&page, 503, prefers_json);
-            house.execute("ALTER TABLE limits_away RENAME TO limits").await;
+            house
+                .execute("ALTER TABLE limits_away RENAME TO limits")
+                .await;
         }
         let full = House::with(db, &[("MAIL_QUEUE_MAX", "0")]).await;
         for email in ["ada@example.org", "bea@example.org"] {
@@ -176,16 +270,30 @@ on_both! {
             ("application/json", "application/problem+json"),
             ("application/problem+json", "application/problem+json"),
             ("application/json, */*", "application/problem+json"),
-            ("application/json, text/html;q=0.5", "application/problem+json"),
-            ("text/html;q=0.5, application/json", "application/problem+json"),
+            (
+                "application/json, text/html;q=0.5",
+                "application/problem+json",
+            ),
+            (
+                "text/html;q=0.5, application/json",
+                "application/problem+json",
+            ),
             ("APPLICATION/JSON", "application/problem+json"),
-            ("text/html, application/json;q=0.9", "text/html; charset=utf-8"),
+            (
+                "text/html, application/json;q=0.9",
+                "text/html; charset=utf-8",
+            ),
             ("text/html, application/json", "text/html; charset=utf-8"),
             ("application/json;q=0", "text/html; charset=utf-8"),
             ("text/plain", "text/html; charset=utf-8"),
             ("junk;q=junk,,;", "text/html; charset=utf-8"),
         ] {
-            let page = ada.send(ada.request(Method::GET, "/nothing").header("accept", accept)).await;
+            let page = ada
+                .send(
+                    ada.request(Method::GET, "/nothing")
+                        .header("accept", accept),
+                )
+                .await;
             assert_eq!(page.status, StatusCode::NOT_FOUND);
             assert_eq!(page.header("content-type"), Some(kind), "{accept}");
         }
@@ -361,6 +469,8 @@ async fn log_of_a_visit(format: &str) -> (String, Vec<String>) {
         wire::say(&program.url, junk).await;
     }
     secrets.extend([token, &wrong, code, "ada.secret", "evil-", "\u{1b}"].map(str::to_owned));
+    let last = ada.get("/").await;
+    program.says(last.header("x-request-id").unwrap());
     (program.log(), secrets)
 }
 
@@ -427,6 +537,7 @@ async fn the_id_on_an_error_page_finds_its_line_in_the_log() {
     let program = Doorpost::serving(folder.path(), &[ANY_PORT]);
     let page = program.visitor().get("/nothing").await;
     let id = page.header("x-request-id").unwrap();
+    program.says(id);
     let log = program.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(id)).collect();
     assert_eq!(lines.len(), 1, "{log}");

@@ -708,7 +708,7 @@ impl Doorpost {
 
     /// Waits until its log has this line, or part of one.
     #[track_caller]
-    fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         eventually(&format!("{words} is in the log: {}", self.log()), || {
             self.log().lines().any(|line| line.contains(words))
         });

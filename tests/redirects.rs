@@ -182,12 +182,16 @@ on_both! {
         let ada = house.member("ada@example.org").await;
         for (number, (typed, path)) in list().into_iter().enumerate() {
             ask(&ada, "/sign-in", "ada@example.org", &typed).await;
-            let mail = house.mails_to("ada@example.org", number + 2).await.remove(0);
+            let mail = house
+                .mails_to("ada@example.org", number + 2)
+                .await
+                .remove(0);
             house.advance(Duration::from_secs(1)); // so that the next is newer
             let done = if number % 2 == 0 {
                 ada.click(&mail.link).await
             } else {
-                ada.post("/sign-in/code", &[("code", &mail.code.unwrap())]).await
+                ada.post("/sign-in/code", &[("code", &mail.code.unwrap())])
+                    .await
             };
             lands(&house, &done, &path, &typed);
             // The page that waits, in another tab.
@@ -221,7 +225,10 @@ on_both! {
             ("/account", "/account"),
             ("/account?next=//e.test", "/account?next=//e.test"),
             ("/account?//e.test", "/account?//e.test"),
-            ("/account?a=%0d%0aSet-Cookie:a=b", "/account?a=%0d%0aSet-Cookie:a=b"),
+            (
+                "/account?a=%0d%0aSet-Cookie:a=b",
+                "/account?a=%0d%0aSet-Cookie:a=b",
+            ),
             ("/%61ccount", "/%61ccount"),
             ("http://e.test/account", "/account"),
             ("http://e.test//account", ""),
@@ -239,14 +246,28 @@ on_both! {
                 "GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
             );
             let heard = wire::say(&house.url, request).await;
-            let location = heard.text.lines().find_map(|line| line.strip_prefix("location: "));
+            let location = heard
+                .text
+                .lines()
+                .find_map(|line| line.strip_prefix("location: "));
             if next.is_empty() {
-                assert!(matches!(heard.statuses[..], [404 | 400]), "{target}: {}", heard.text);
+                assert!(
+                    matches!(heard.statuses[..], [404 | 400]),
+                    "{target}: {}",
+                    heard.text
+                );
                 assert_eq!(location, None, "{target}");
                 continue;
             }
-            let there = Url::parse(&house.url).unwrap().join(location.unwrap()).unwrap();
-            assert_eq!((heard.statuses[0], there.path()), (303, "/sign-in"), "{target}");
+            let there = Url::parse(&house.url)
+                .unwrap()
+                .join(location.unwrap())
+                .unwrap();
+            assert_eq!(
+                (heard.statuses[0], there.path()),
+                (303, "/sign-in"),
+                "{target}"
+            );
             assert!(location.unwrap().starts_with("/sign-in?next="), "{target}");
             let (_, carried) = there.query_pairs().next().unwrap();
             assert_eq!(carried, next, "{target}");
@@ -263,7 +284,12 @@ on_both! {
         let next = form.hidden("next").unwrap();
         ask(&ada, "/sign-in", "ada@example.org", &next).await;
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
-        lands(&house, &ada.click(&mail.link).await, "/members?tab=2", &next);
+        lands(
+            &house,
+            &ada.click(&mail.link).await,
+            "/members?tab=2",
+            &next,
+        );
     }
 
     /// RED-03
@@ -271,30 +297,55 @@ on_both! {
         let house = house_without_limits(db).await;
         drop(house.member("ada@example.org").await);
         let mallory = house.visitor();
-        let nexts = ["/members?mallory", "/sign-out?mallory", "https://mallory.test/"].map(str::to_owned);
-        for (number, next) in nexts.into_iter().chain([format!("/mallory{}", "y".repeat(8000))]).enumerate() {
-            let fields = [("email", "ada@example.org"), ("next", &next), ("name", "mallory"), ("subject", "mallory")];
+        let nexts = [
+            "/members?mallory",
+            "/sign-out?mallory",
+            "https://mallory.test/",
+        ]
+        .map(str::to_owned);
+        for (number, next) in nexts
+            .into_iter()
+            .chain([format!("/mallory{}", "y".repeat(8000))])
+            .enumerate()
+        {
+            let fields = [
+                ("email", "ada@example.org"),
+                ("next", &next),
+                ("name", "mallory"),
+                ("subject", "mallory"),
+            ];
             let request = mallory
                 .form("/sign-in?mallory=mallory", &fields)
-                .header("user-agent", "mallory Firefox/1 (Linux; mallory)")
+                .header("user-agent", "mallory")
                 .header("referer", "https://mallory.test/")
                 .header("accept-language", "mallory")
                 .header("x-forwarded-for", "mallory, 192.0.2.1")
                 .header("x-request-id", "mallory");
             mallory.send(request).await.sees_inbox_page();
-            let mail = house.mails_to("ada@example.org", number + 2).await.remove(0);
+            let mail = house
+                .mails_to("ada@example.org", number + 2)
+                .await
+                .remove(0);
             house.advance(Duration::from_secs(1)); // so that the next is newer
             for part in [&mail.subject, &mail.text, &mail.html] {
                 assert!(!part.to_ascii_lowercase().contains("mallory"), "{part}");
             }
-            assert!(mail.link.starts_with(&format!("{}/sign-in/link?token=", house.url)));
+            assert!(
+                mail.link
+                    .starts_with(&format!("{}/sign-in/link?token=", house.url))
+            );
 
             // Ada opens it where she is: she has to name her address, and lands on her account.
             let ada = house.visitor();
             let page = ada.click(&mail.link).await;
             let token = ada.follow(page).await.hidden("token").unwrap();
             let fields = [("token", token.as_str()), ("email", "ada@example.org")];
-            lands(&house, &ada.post("/sign-in/link", &fields).await, ACCOUNT, &next);
+            lands(
+                &house,
+                &ada.post("/sign-in/link", &fields).await,
+                ACCOUNT,
+                &next,
+            );
         }
     }
 }

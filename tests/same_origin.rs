@@ -82,7 +82,9 @@ on_both! {
         let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "off")]).await;
         let (_, port) = house.url.rsplit_once(':').unwrap();
         let bea = house.member("bea@example.org").await;
-        bea.ask("/sign-in", "bea@example.org").await.sees_inbox_page();
+        bea.ask("/sign-in", "bea@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("bea@example.org", 2).await.remove(0);
         let before = state(&house).await;
 
@@ -108,15 +110,31 @@ on_both! {
         }
         assert_eq!(taken.len(), 7 * (14 + 1));
         for (what, request) in refused {
-            assert_eq!(bea.send(request).await.status, StatusCode::FORBIDDEN, "{what}");
+            assert_eq!(
+                bea.send(request).await.status,
+                StatusCode::FORBIDDEN,
+                "{what}"
+            );
         }
-        assert_eq!(state(&house).await, before, "what was refused changed nothing");
+        assert_eq!(
+            state(&house).await,
+            before,
+            "what was refused changed nothing"
+        );
         assert_eq!(bea.signed_in_as().await.as_deref(), Some("bea@example.org"));
 
         for (what, request) in taken {
-            assert_ne!(bea.send(request).await.status, StatusCode::FORBIDDEN, "{what}");
+            assert_ne!(
+                bea.send(request).await.status,
+                StatusCode::FORBIDDEN,
+                "{what}"
+            );
         }
-        assert_eq!(bea.signed_in_as().await, None, "among them was the form to sign out");
+        assert_eq!(
+            bea.signed_in_as().await,
+            None,
+            "among them was the form to sign out"
+        );
     }
 
     /// CSR-01
@@ -141,7 +159,11 @@ on_both! {
                         .header("sec-fetch-site", *site)
                         .header("origin", "https://evil.test");
                     let page = ada.send(request).await;
-                    assert_eq!(page.status, StatusCode::OK, "{method} {route} from {site:?}");
+                    assert_eq!(
+                        page.status,
+                        StatusCode::OK,
+                        "{method} {route} from {site:?}"
+                    );
                 }
             }
         }
@@ -151,7 +173,10 @@ on_both! {
     async fn no_other_site_signs_a_visitor_into_an_account_of_its_choice(db: Database) {
         let house = House::new(db).await;
         let mallory = house.member("mallory@example.org").await;
-        mallory.ask("/sign-in", "mallory@example.org").await.sees_inbox_page();
+        mallory
+            .ask("/sign-in", "mallory@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mails_to("mallory@example.org", 2).await.remove(0);
         let victim = house.visitor();
         let ours = state(&house).await;
@@ -176,11 +201,13 @@ on_both! {
         assert_eq!(victim.signed_in_as().await, None);
 
         // The same form from our own page would have done it: the refusal is what stood in between.
-        let done = victim.send(
-            post(&victim, "/sign-in/link", &fields).header("sec-fetch-site", "same-origin"),
-        );
+        let done = victim
+            .send(post(&victim, "/sign-in/link", &fields).header("sec-fetch-site", "same-origin"));
         assert_eq!(done.await.status, StatusCode::SEE_OTHER);
-        assert_eq!(victim.signed_in_as().await.as_deref(), Some("mallory@example.org"));
+        assert_eq!(
+            victim.signed_in_as().await.as_deref(),
+            Some("mallory@example.org")
+        );
     }
 
     /// CSR-03
@@ -190,7 +217,9 @@ on_both! {
         assert_eq!(ada.get("/sign-in").await.status, StatusCode::OK);
 
         // Asks to sign in although she is signed in by now.
-        ada.ask("/sign-in", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
         assert_eq!(ada.signed_in_as().await.as_deref(), Some("ada@example.org"));
 
         // Signs out in two tabs.
@@ -198,15 +227,26 @@ on_both! {
         assert_eq!((out.status, out.location()), (StatusCode::SEE_OTHER, "/"));
         let out = ada.post("/sign-out", &[]).await;
         assert_eq!(out.status, StatusCode::SEE_OTHER);
-        assert_eq!(ada.follow(out).await.status, StatusCode::OK, "a page to sign in");
+        assert_eq!(
+            ada.follow(out).await.status,
+            StatusCode::OK,
+            "a page to sign in"
+        );
 
         // Types the code on the page from before.
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         let code = mail.code.unwrap();
         let done = ada.post("/sign-in/code", &[("code", &code)]).await;
-        assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, "/account"));
+        assert_eq!(
+            (done.status, done.location()),
+            (StatusCode::SEE_OTHER, "/account")
+        );
         let again = ada.post("/sign-in/code", &[("code", &code)]).await;
-        assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY, "used up, and a page says so");
+        assert_eq!(
+            again.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "used up, and a page says so"
+        );
         assert_eq!(ada.signed_in_as().await.as_deref(), Some("ada@example.org"));
     }
 
@@ -214,7 +254,9 @@ on_both! {
     async fn a_form_opened_before_a_restart_still_works_after_it(db: Database) {
         let house = House::new(db).await;
         let ada = house.visitor();
-        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.ask("/register", "ada@example.org")
+            .await
+            .sees_inbox_page();
         let mail = house.mail_to("ada@example.org").await;
         let page = ada.click(mail.path()).await;
         let page = ada.follow(page).await;
@@ -223,7 +265,10 @@ on_both! {
         let house = house.restart(&[]).await;
         let ada = ada.moved_to(&house.url);
         let done = ada.post("/confirm-email", &[("token", &token)]).await;
-        assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, "/account"));
+        assert_eq!(
+            (done.status, done.location()),
+            (StatusCode::SEE_OTHER, "/account")
+        );
 
         let house = house.restart(&[]).await;
         let ada = ada.moved_to(&house.url);
@@ -236,13 +281,21 @@ on_both! {
     async fn a_method_is_what_the_request_line_says(db: Database) {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
-        let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
+        let overrides = [
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+        ];
         for name in overrides {
             let request = ada
                 .request(Method::GET, "/sign-out?_method=POST")
                 .header("sec-fetch-site", "same-origin")
                 .header(name, "POST");
-            assert_eq!(ada.send(request).await.status, StatusCode::METHOD_NOT_ALLOWED, "{name}");
+            assert_eq!(
+                ada.send(request).await.status,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{name}"
+            );
             let request = ada
                 .form("/sign-out?_method=GET", &[("_method", "GET")])
                 .header("sec-fetch-site", "cross-site")
@@ -250,7 +303,10 @@ on_both! {
             let page = ada.send(request).await;
             assert_ne!(page.status, StatusCode::SEE_OTHER, "{name} hides a POST");
             let request = ada
-                .form("/sign-in", &[("_method", "DELETE"), ("email", "ada@example.org")])
+                .form(
+                    "/sign-in",
+                    &[("_method", "DELETE"), ("email", "ada@example.org")],
+                )
                 .header(name, "DELETE");
             ada.send(request).await.sees_inbox_page();
         }

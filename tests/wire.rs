@@ -22,47 +22,130 @@ on_both! {
     async fn whatever_two_readers_could_frame_differently_ends_the_connection(db: Database) {
         let house = House::new(db).await;
         for (what, framing) in [
-            ("both lengths", "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"),
-            ("both lengths, the other way", "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG"),
-            ("two lengths", "Content-Length: 6\r\nContent-Length: 0\r\n\r\nemail="),
-            ("one length twice", "Content-Length: 6\r\nContent-Length: 6\r\n\r\nemail="),
+            (
+                "both lengths",
+                "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+            ),
+            (
+                "both lengths, the other way",
+                "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG",
+            ),
+            (
+                "two lengths",
+                "Content-Length: 6\r\nContent-Length: 0\r\n\r\nemail=",
+            ),
+            (
+                "one length twice",
+                "Content-Length: 6\r\nContent-Length: 6\r\n\r\nemail=",
+            ),
             ("a list of lengths", "Content-Length: 6, 6\r\n\r\nemail="),
             ("a negative length", "Content-Length: -1\r\n\r\n"),
             ("a length with a sign", "Content-Length: +6\r\n\r\nemail="),
             ("a hexadecimal length", "Content-Length: 0x6\r\n\r\nemail="),
             ("two numbers", "Content-Length: 6 6\r\n\r\nemail="),
             ("an empty length", "Content-Length:\r\n\r\n"),
-            ("a length beyond all numbers", "Content-Length: 99999999999999999999999\r\n\r\n"),
-            ("an unknown encoding", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-            ("chunked, not last", "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
-            ("chunked, not alone", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-            ("two encodings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
-            ("identity", "Transfer-Encoding: identity\r\nContent-Length: 6\r\n\r\nemail="),
-            ("a space before the colon", "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-            ("a tab in the value", "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
-            ("a folded header", "X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n"),
-            ("a folded encoding", "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
-            ("a bare CR", "X-A: b\rTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n"),
+            (
+                "a length beyond all numbers",
+                "Content-Length: 99999999999999999999999\r\n\r\n",
+            ),
+            (
+                "an unknown encoding",
+                "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "chunked, not last",
+                "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "chunked, not alone",
+                "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "two encodings",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "identity",
+                "Transfer-Encoding: identity\r\nContent-Length: 6\r\n\r\nemail=",
+            ),
+            (
+                "a space before the colon",
+                "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "a tab in the value",
+                "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "a folded header",
+                "X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                "a folded encoding",
+                "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "a bare CR",
+                "X-A: b\rTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+            ),
             ("a NUL", "X-A: b\0\r\nContent-Length: 0\r\n\r\n"),
             ("a nameless header", ": b\r\nContent-Length: 0\r\n\r\n"),
-            ("a header without a colon", "X-A\r\nContent-Length: 0\r\n\r\n"),
-            ("a second host", "Host: evil.test\r\nContent-Length: 0\r\n\r\n"),
-            ("a negative chunk", "Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n0\r\n\r\n"),
-            ("a chunk with a sign", "Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n"),
-            ("a chunk with a prefix", "Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n"),
-            ("a chunk beyond all numbers", "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\na\r\n0\r\n\r\n"),
-            ("a chunk that wraps round", "Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n"),
-            ("a line end in an extension", "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n"),
-            ("chunks that end in LF", "Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n"),
-            ("a chunk longer than it says", "Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n"),
+            (
+                "a header without a colon",
+                "X-A\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                "a second host",
+                "Host: evil.test\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                "a negative chunk",
+                "Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n0\r\n\r\n",
+            ),
+            (
+                "a chunk with a sign",
+                "Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n",
+            ),
+            (
+                "a chunk with a prefix",
+                "Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+            ),
+            (
+                "a chunk beyond all numbers",
+                "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\na\r\n0\r\n\r\n",
+            ),
+            (
+                "a chunk that wraps round",
+                "Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n",
+            ),
+            (
+                "a line end in an extension",
+                "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n",
+            ),
+            (
+                "chunks that end in LF",
+                "Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n",
+            ),
+            (
+                "a chunk longer than it says",
+                "Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
+            ),
         ] {
             let heard = wire::say(&house.url, format!("{FORM}{framing}{CANARY}")).await;
             assert_eq!(heard.statuses, [400], "{what}: {}", heard.text);
             assert!(heard.closed, "{what}");
         }
         let http_1_0 = FORM.replace("HTTP/1.1", "HTTP/1.0");
-        let heard = wire::say(&house.url, format!("{http_1_0}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{CANARY}")).await;
-        assert_eq!((&heard.statuses[..], heard.closed), (&[400][..], true), "chunks in HTTP/1.0");
+        let heard = wire::say(
+            &house.url,
+            format!("{http_1_0}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{CANARY}"),
+        )
+        .await;
+        assert_eq!(
+            (&heard.statuses[..], heard.closed),
+            (&[400][..], true),
+            "chunks in HTTP/1.0"
+        );
         assert_eq!(house.count("SELECT count(*) AS n FROM limits").await, 0);
     }
 
@@ -72,10 +155,26 @@ on_both! {
         for (what, request) in [
             ("a length", format!("{FORM}Content-Length: 6\r\n\r\nemail=")),
             ("no length", format!("{FORM}\r\n")),
-            ("chunks", format!("{FORM}Transfer-Encoding: chunked\r\n\r\n3\r\nema\r\n3\r\nil=\r\n0\r\n\r\n")),
-            ("an extension", format!("{FORM}Transfer-Encoding: chunked\r\n\r\n6;a=b\r\nemail=\r\n0\r\n\r\n")),
-            ("a trailer", format!("{FORM}Transfer-Encoding: chunked\r\n\r\n6\r\nemail=\r\n0\r\nX-A: b\r\n\r\n")),
-            ("lines that end in LF", format!("{FORM}Content-Length: 0\r\n\r\n").replace("\r\n", "\n")),
+            (
+                "chunks",
+                format!(
+                    "{FORM}Transfer-Encoding: chunked\r\n\r\n3\r\nema\r\n3\r\nil=\r\n0\r\n\r\n"
+                ),
+            ),
+            (
+                "an extension",
+                format!("{FORM}Transfer-Encoding: chunked\r\n\r\n6;a=b\r\nemail=\r\n0\r\n\r\n"),
+            ),
+            (
+                "a trailer",
+                format!(
+                    "{FORM}Transfer-Encoding: chunked\r\n\r\n6\r\nemail=\r\n0\r\nX-A: b\r\n\r\n"
+                ),
+            ),
+            (
+                "lines that end in LF",
+                format!("{FORM}Content-Length: 0\r\n\r\n").replace("\r\n", "\n"),
+            ),
         ] {
             let heard = wire::say(&house.url, format!("{request}{CANARY}")).await;
             assert_eq!(heard.statuses, [422, 404], "{what}: {}", heard.text);
@@ -90,19 +189,54 @@ on_both! {
     /// HTTP-09
     async fn a_flood_of_headers_ends_the_connection(db: Database) {
         let house = House::new(db).await;
-        let many = |count: usize| (0..count).map(|number| format!("X-{number}: a\r\n")).collect::<String>();
+        let many = |count: usize| {
+            (0..count)
+                .map(|number| format!("X-{number}: a\r\n"))
+                .collect::<String>()
+        };
         for (what, request, expected) in [
             ("96 headers", format!("{PAGE}{}\r\n", many(95)), &[200][..]),
             ("97 headers", format!("{PAGE}{}\r\n", many(96)), &[400, 431]),
-            ("10,000 headers", format!("{PAGE}{}\r\n", many(10_000)), &[400, 431]),
-            ("a head of 130 kB", format!("{PAGE}X-A: {}\r\n\r\n", "a".repeat(133_000)), &[400, 431]),
-            ("a head of 130 kB without end", format!("{PAGE}X-A: {}", "a".repeat(133_000)), &[400, 431]),
-            ("a path of 70 kB", format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(70_000)), &[400, 414, 431]),
-            ("a cookie of 8 kB", format!("{PAGE}Cookie: doorpost={}\r\n\r\n", "a".repeat(8_000)), &[200]),
-            ("500 cookies", format!("{PAGE}Cookie: {}\r\n\r\n", "doorpost=a; ".repeat(500)), &[200]),
+            (
+                "10,000 headers",
+                format!("{PAGE}{}\r\n", many(10_000)),
+                &[400, 431],
+            ),
+            (
+                "a head of 130 kB",
+                format!("{PAGE}X-A: {}\r\n\r\n", "a".repeat(133_000)),
+                &[400, 431],
+            ),
+            (
+                "a head of 130 kB without end",
+                format!("{PAGE}X-A: {}", "a".repeat(133_000)),
+                &[400, 431],
+            ),
+            (
+                "a path of 70 kB",
+                format!(
+                    "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    "a".repeat(70_000)
+                ),
+                &[400, 414, 431],
+            ),
+            (
+                "a cookie of 8 kB",
+                format!("{PAGE}Cookie: doorpost={}\r\n\r\n", "a".repeat(8_000)),
+                &[200],
+            ),
+            (
+                "500 cookies",
+                format!("{PAGE}Cookie: {}\r\n\r\n", "doorpost=a; ".repeat(500)),
+                &[200],
+            ),
         ] {
             let heard = wire::say(&house.url, &request).await;
-            assert!(matches!(heard.statuses[..], [status] if expected.contains(&status)), "{what}: {}", heard.text);
+            assert!(
+                matches!(heard.statuses[..], [status] if expected.contains(&status)),
+                "{what}: {}",
+                heard.text
+            );
             assert_eq!(heard.closed, heard.statuses != [200], "{what}");
         }
         assert_eq!(house.visitor().get("/").await.status, StatusCode::OK);
@@ -120,7 +254,8 @@ on_both! {
                 b"User-Agent: \xff\r\nReferer: \xe9\r\nAccept: \xff\r\nX-Forwarded-For: \xff",
                 b"Sec-Fetch-Mode: \xff\r\nSec-Fetch-Dest: \xff\r\nPurpose: \xff\r\nOrigin: \xff",
             ] {
-                let mut request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+                let mut request =
+                    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
                 request.extend_from_slice(junk);
                 request.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
                 let heard = wire::say(&house.url, request).await;
@@ -129,8 +264,16 @@ on_both! {
                     "/sign-in/link" => 410,
                     _ => 200,
                 };
-                assert_eq!(heard.statuses, [expected], "{path} with {}", junk.escape_ascii());
-                assert!(!heard.text.to_ascii_lowercase().contains("set-cookie"), "{path}");
+                assert_eq!(
+                    heard.statuses,
+                    [expected],
+                    "{path} with {}",
+                    junk.escape_ascii()
+                );
+                assert!(
+                    !heard.text.to_ascii_lowercase().contains("set-cookie"),
+                    "{path}"
+                );
             }
         }
     }
@@ -139,23 +282,72 @@ on_both! {
     async fn oddities_of_the_protocol_get_a_sane_answer(db: Database) {
         let house = House::new(db).await;
         for (what, request, expected, closed) in [
-            ("HTTP/1.0", "GET /healthz HTTP/1.0\r\n\r\n", &[200][..], true),
+            (
+                "HTTP/1.0",
+                "GET /healthz HTTP/1.0\r\n\r\n",
+                &[200][..],
+                true,
+            ),
             ("HTTP/0.9", "GET /healthz\r\n", &[400], true),
-            ("HTTP/1.1 without a host", "GET /healthz HTTP/1.1\r\n\r\n", &[400], true),
-            ("HTTP/1.2", "GET /healthz HTTP/1.2\r\nHost: localhost\r\n\r\n", &[400], true),
-            ("HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", &[400], true),
-            ("an upgrade to HTTP/2", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", &[200], true),
-            ("an absolute target", "GET http://evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", &[200], false),
-            ("a space in the target", "GET /heal thz HTTP/1.1\r\nHost: localhost\r\n\r\n", &[400], true),
-            ("empty lines first", "\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", &[200], false),
-            ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n\r\n", &[400], true),
+            (
+                "HTTP/1.1 without a host",
+                "GET /healthz HTTP/1.1\r\n\r\n",
+                &[400],
+                true,
+            ),
+            (
+                "HTTP/1.2",
+                "GET /healthz HTTP/1.2\r\nHost: localhost\r\n\r\n",
+                &[400],
+                true,
+            ),
+            (
+                "HTTP/2 by prior knowledge",
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+                &[400],
+                true,
+            ),
+            (
+                "an upgrade to HTTP/2",
+                "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+                &[200],
+                true,
+            ),
+            (
+                "an absolute target",
+                "GET http://evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                &[200],
+                false,
+            ),
+            (
+                "a space in the target",
+                "GET /heal thz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                &[400],
+                true,
+            ),
+            (
+                "empty lines first",
+                "\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                &[200],
+                false,
+            ),
+            (
+                "TLS",
+                "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n\r\n",
+                &[400],
+                true,
+            ),
         ] {
             let heard = wire::say(&house.url, request).await;
             assert_eq!(heard.statuses, expected, "{what}: {}", heard.text);
             assert_eq!(heard.closed, closed, "{what}");
         }
         let path = b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        assert_eq!(wire::say(&house.url, path).await.statuses, [400], "a path that is no text");
+        assert_eq!(
+            wire::say(&house.url, path).await.statuses,
+            [400],
+            "a path that is no text"
+        );
     }
 
     /// HTTP-11
@@ -163,14 +355,24 @@ on_both! {
         let house = House::new(db).await;
         for (request, status) in [(PAGE, 200), (FORM, 408)] {
             let mut stream = wire::connect(&house.url).await;
-            let upgrade = format!("{request}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n{CANARY}");
+            let upgrade = format!(
+                "{request}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n{CANARY}"
+            );
             stream.write_all(upgrade.as_bytes()).await.unwrap();
             if status == 408 {
                 stream.shutdown().await.unwrap(); // the whole rest of the connection would be its body
             }
             let heard = wire::listen(stream, Duration::from_secs(3)).await;
-            assert!(heard.closed && !heard.text.contains("101"), "{}", heard.text);
-            assert!(!heard.statuses.contains(&404), "the canary is not a request: {}", heard.text);
+            assert!(
+                heard.closed && !heard.text.contains("101"),
+                "{}",
+                heard.text
+            );
+            assert!(
+                !heard.statuses.contains(&404),
+                "the canary is not a request: {}",
+                heard.text
+            );
         }
     }
 
@@ -179,10 +381,17 @@ on_both! {
         let house = House::new(db).await;
         let paths = ["/healthz", "/canary", "/account", "/sign-in/link"];
         let requests: String = (0..100)
-            .map(|number| format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[number % 4]))
+            .map(|number| {
+                format!(
+                    "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                    paths[number % 4]
+                )
+            })
             .collect();
         let heard = wire::say(&house.url, requests).await;
-        let expected: Vec<u16> = (0..100).map(|number| [200, 404, 303, 410][number % 4]).collect();
+        let expected: Vec<u16> = (0..100)
+            .map(|number| [200, 404, 303, 410][number % 4])
+            .collect();
         assert_eq!(heard.statuses, expected);
         let ids: std::collections::BTreeSet<&str> = heard
             .text
@@ -197,9 +406,16 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.member("ada@example.org").await;
         let cookie = ada.cookie("doorpost").unwrap();
-        let asks = |cookie: &str| format!("GET /account HTTP/1.1\r\nHost: localhost\r\n{cookie}\r\n");
+        let asks =
+            |cookie: &str| format!("GET /account HTTP/1.1\r\nHost: localhost\r\n{cookie}\r\n");
         let hers = asks(&format!("Cookie: doorpost={cookie}\r\n"));
-        let heard = wire::say(&house.url, [&hers, &asks(""), &hers, &asks("")].map(String::as_str).concat()).await;
+        let heard = wire::say(
+            &house.url,
+            [&hers, &asks(""), &hers, &asks("")]
+                .map(String::as_str)
+                .concat(),
+        )
+        .await;
         assert_eq!(heard.statuses, [200, 303, 200, 303], "{}", heard.text);
     }
 
@@ -217,7 +433,11 @@ on_both! {
             drop(stream);
         }
         assert_eq!(house.visitor().get("/").await.status, StatusCode::OK);
-        assert_eq!(house.count("SELECT count(*) AS n FROM limits").await, 0, "half a form asks for nothing");
+        assert_eq!(
+            house.count("SELECT count(*) AS n FROM limits").await,
+            0,
+            "half a form asks for nothing"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ pub use visitor::{Page, Visitor};
 
 /// Tells each story on both databases. A story is a function of the database to tell it on.
 macro_rules! on_both {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($db:ident: Database) $body:block)+) => {$(
+    ($($(#[doc = $doc:literal])* async fn $name:ident($db:ident: Database $(,)?) $body:block)+) => {$(
         $(#[doc = $doc])*
         mod $name {
             use super::*;
