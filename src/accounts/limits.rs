@@ -7,8 +7,11 @@
 
 use std::net::IpAddr;
 
+use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::query_dsl::methods;
+use diesel::sql_types::BigInt;
+use diesel::upsert::excluded;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::clock::{Timestamp, millis};
@@ -87,23 +90,34 @@ pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Resul
     let Some(rate) = limit.rate(config) else {
         return Ok(Verdict::Allowed { again_at: tx.now });
     };
-    let window = on_either!(tx.conn, |conn| diesel::sql_query(COUNT)
-        .bind::<Text, _>(limit.name())
-        .bind::<Text, _>(subject)
-        .bind::<BigInt, _>(tx.now + millis(rate.per))
-        .bind::<BigInt, _>(tx.now)
-        .bind::<BigInt, _>(tx.now)
-        .bind::<BigInt, _>(tx.now)
-        .bind::<BigInt, _>(i64::from(rate.count))
-        .get_result::<Window>(conn)
-        .optional())?;
+    let window = on_either!(tx.conn, |conn| {
+        let is_over = || limits::ends_at.le(tx.now);
+        let counted = diesel::insert_into(limits::table)
+            .values((
+                limits::name.eq(limit.name()),
+                limits::subject.eq(subject),
+                limits::count.eq(1),
+                limits::ends_at.eq(tx.now + millis(rate.per)),
+            ))
+            .on_conflict((limits::name, limits::subject))
+            .do_update()
+            .set((
+                limits::count
+                    .eq(case_when(is_over(), 1_i64.into_sql::<BigInt>())
+                        .otherwise(limits::count + 1)),
+                limits::ends_at
+                    .eq(case_when(is_over(), excluded(limits::ends_at)).otherwise(limits::ends_at)),
+            ));
+        // A full window is not touched: then no row comes back.
+        let has_room = is_over().or(limits::count.lt(i64::from(rate.count)));
+        methods::FilterDsl::filter(counted, has_room)
+            .returning((limits::count, limits::ends_at))
+            .get_result::<(i64, Timestamp)>(conn)
+            .optional()
+    })?;
     Ok(match window {
-        Some(window) if window.count < i64::from(rate.count) => {
-            Verdict::Allowed { again_at: tx.now }
-        }
-        Some(window) => Verdict::Allowed {
-            again_at: window.ends_at,
-        },
+        Some((count, _)) if count < i64::from(rate.count) => Verdict::Allowed { again_at: tx.now },
+        Some((_, ends_at)) => Verdict::Allowed { again_at: ends_at },
         None => Verdict::Refused {
             until: limits::table
                 .find((limit.name(), subject))
@@ -111,24 +125,6 @@ pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Resul
                 .first(tx.conn)?,
         },
     })
-}
-
-/// Begins a window or counts in the open one, unless that is full: then it touches no row. The placeholders
-/// appear in their order, which is how SQLite numbers them.
-const COUNT: &str = "INSERT INTO limits AS l (name, subject, count, ends_at) \
-     VALUES ($1, $2, 1, $3) \
-     ON CONFLICT (name, subject) DO UPDATE SET \
-         count = CASE WHEN l.ends_at <= $4 THEN 1 ELSE l.count + 1 END, \
-         ends_at = CASE WHEN l.ends_at <= $5 THEN excluded.ends_at ELSE l.ends_at END \
-     WHERE l.ends_at <= $6 OR l.count < $7 \
-     RETURNING count, ends_at";
-
-#[derive(QueryableByName)]
-struct Window {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-    #[diesel(sql_type = BigInt)]
-    ends_at: Timestamp,
 }
 
 /// Counts one event against several limits, all or none: what one of them refuses is given back to

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use crate::accounts::email_address::EmailAddress;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::Tx;
+use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::keys::{Keys, Use};
 use crate::random::{Code, Token, TokenHash};
@@ -310,7 +310,7 @@ pub fn issue(
     email: &EmailAddress,
     ask_id: Option<&str>,
 ) -> Result<Issued> {
-    end(tx, email.as_str(), &[purpose])?;
+    end(tx, email.as_str(), purpose)?;
     insert(tx, config, keys, purpose, email, ask_id)
 }
 
@@ -344,20 +344,22 @@ fn insert(
     let code_mac = ask_id
         .zip(issued.code.as_ref())
         .map(|(ask, code)| keys.authenticate(Use::Code, &[ask.as_bytes(), code.as_bytes()]));
-    diesel::insert_into(links::table)
-        .values((
-            links::token_hash.eq(issued.token.hash().as_bytes()),
-            links::purpose.eq(purpose.name()),
-            links::email.eq(email.as_str()),
-            links::ask_id.eq(ask_id),
-            links::code_mac.eq(code_mac),
-            links::code_tries.eq(0),
-            links::wrong_addresses.eq(0),
-            links::asked_at.eq(tx.now),
-            links::expires_at.eq(tx.now + 2 * millis(issued.lifetime)),
-            links::keep_until.eq(tx.now + 2 * millis(longest_lifetime(config))),
-        ))
-        .execute(tx.conn)?;
+    let token_hash = issued.token.hash();
+    let row = (
+        links::token_hash.eq(token_hash.as_bytes()),
+        links::purpose.eq(purpose.name()),
+        links::email.eq(email.as_str()),
+        links::ask_id.eq(ask_id),
+        links::code_mac.eq(code_mac),
+        links::code_tries.eq(0),
+        links::wrong_addresses.eq(0),
+        links::asked_at.eq(tx.now),
+        links::expires_at.eq(tx.now + 2 * millis(issued.lifetime)),
+        links::keep_until.eq(tx.now + 2 * millis(longest_lifetime(config))),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(links::table)
+        .values(row)
+        .execute(conn))?;
     Ok(issued)
 }
 
@@ -371,41 +373,38 @@ fn longest_lifetime(config: &Config) -> Duration {
 /// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
 pub fn handed_over(tx: &mut Tx, token_hash: &[u8], lifetime: Timestamp) -> Result<()> {
     let end = tx.now + lifetime;
-    diesel::update(
-        links::table
-            .find(token_hash)
-            .filter(links::expires_at.gt(end)),
+    let link = links::table.find(token_hash);
+    on_either!(tx.conn, |conn| diesel::update(
+        link.filter(links::expires_at.gt(end))
     )
     .set(links::expires_at.eq(end))
-    .execute(tx.conn)?;
+    .execute(conn))?;
     Ok(())
 }
 
 /// Whether a letter with this link is still worth sending.
 pub fn is_live(tx: &mut Tx, token_hash: &[u8]) -> Result<bool> {
-    let link = links::table
+    let link = on_either!(tx.conn, |conn| links::table
         .find(token_hash)
         .select(Link::as_select())
-        .first(tx.conn)
-        .optional()?;
+        .first(conn)
+        .optional())?;
     Ok(link.is_some_and(|link| link.is_live(tx.now)))
 }
 
-/// Ends every unused link of these purposes that was sent to this address.
+/// Ends every unused link of this purpose that was sent to this address.
 ///
 /// The rows stay until they are purged, and go on counting tries at their code. Were they gone, the code
 /// page would tell a stranger who asked for an address that somebody can sign in with it: a decoy's row
 /// is never ended by a newer mail or a sign-in.
-pub fn end(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<()> {
-    let names: Vec<&str> = purposes.iter().map(|purpose| purpose.name()).collect();
-    diesel::update(
-        links::table
-            .filter(links::email.eq(email))
-            .filter(links::purpose.eq_any(names))
-            .filter(links::used_at.is_null())
-            .filter(links::expires_at.gt(tx.now)),
-    )
-    .set(links::expires_at.eq(tx.now))
-    .execute(tx.conn)?;
+pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
+    let unused = links::table
+        .filter(links::email.eq(email))
+        .filter(links::purpose.eq(purpose.name()))
+        .filter(links::used_at.is_null())
+        .filter(links::expires_at.gt(tx.now));
+    on_either!(tx.conn, |conn| diesel::update(unused)
+        .set(links::expires_at.eq(tx.now))
+        .execute(conn))?;
     Ok(())
 }

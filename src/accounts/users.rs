@@ -74,11 +74,11 @@ fn make(tx: &mut Tx, email: &str) -> Result<()> {
 }
 
 fn find_stored(tx: &mut Tx, email: &str) -> Result<Option<User>> {
-    Ok(users::table
+    Ok(on_either!(tx.conn, |conn| users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
-        .first(tx.conn)
-        .optional()?)
+        .first(conn)
+        .optional())?)
 }
 
 /// Whether this address may have an account here: by the house's rule, or by invitation.

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Connection, Tx};
+use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Use};
 use crate::mail::letters::Letter;
@@ -76,20 +76,21 @@ impl Outbox {
     pub fn post(&self, tx: &mut Tx, letter: &Letter) -> Result<()> {
         let words = serde_json::to_vec(&letter.words).map_err(Error::internal)?;
         let link_hash = letter.link_hash.as_ref().map(|hash| hash.as_bytes());
-        diesel::insert_into(outbox::table)
-            .values((
-                outbox::id.eq(random::id()),
-                outbox::letter.eq(letter.name),
-                outbox::email.eq(&letter.to),
-                outbox::state.eq(state::QUEUED),
-                outbox::body.eq(self.keys.seal(Use::Outbox, &words)?),
-                outbox::link_hash.eq(link_hash),
-                outbox::queued_at.eq(tx.now),
-                outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
-                outbox::due_at.eq(tx.now),
-                outbox::tries.eq(0),
-            ))
-            .execute(tx.conn)?;
+        let row = (
+            outbox::id.eq(random::id()),
+            outbox::letter.eq(letter.name),
+            outbox::email.eq(&letter.to),
+            outbox::state.eq(state::QUEUED),
+            outbox::body.eq(self.keys.seal(Use::Outbox, &words)?),
+            outbox::link_hash.eq(link_hash),
+            outbox::queued_at.eq(tx.now),
+            outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
+            outbox::due_at.eq(tx.now),
+            outbox::tries.eq(0),
+        );
+        on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
+            .values(row)
+            .execute(conn))?;
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         self.shared.posted.store(true, Ordering::Release);
         Ok(())
@@ -147,20 +148,21 @@ pub struct Mail {
     pub tries: i32,
 }
 
-/// Takes mail that is due, oldest first, and leases it to the caller.
+/// Takes mail that is due, oldest first, and leases it to the caller. One statement a mail: its text is the
+/// same every time, so that the database has it prepared.
 pub fn claim(tx: &mut Tx, at_most: i64) -> Result<Vec<Mail>> {
-    let due: Vec<String> = due(tx, at_most)?;
-    if due.is_empty() {
-        return Ok(Vec::new());
-    }
-    diesel::update(outbox::table.filter(outbox::id.eq_any(&due)))
-        .set(outbox::due_at.eq(tx.now + millis(LEASE)))
-        .execute(tx.conn)?;
-    Ok(outbox::table
-        .filter(outbox::id.eq_any(due))
-        .order(outbox::queued_at)
-        .select(Mail::as_select())
-        .load(tx.conn)?)
+    let lease_ends = tx.now + millis(LEASE);
+    due(tx, at_most)?
+        .iter()
+        .map(|id| {
+            Ok(on_either!(tx.conn, |conn| diesel::update(
+                outbox::table.find(id)
+            )
+            .set(outbox::due_at.eq(lease_ends))
+            .returning(Mail::as_returning())
+            .get_result(conn))?)
+        })
+        .collect()
 }
 
 /// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
@@ -199,16 +201,17 @@ fn unsettled(id: &str) -> _ {
 }
 
 fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()> {
-    diesel::update(unsettled(id))
-        .set((
-            outbox::state.eq(state),
-            outbox::due_at.eq(None::<Timestamp>),
-            outbox::settled_at.eq(tx.now),
-            outbox::reason.eq(reason),
-            outbox::body.eq(None::<Vec<u8>>),
-            outbox::link_hash.eq(None::<Vec<u8>>),
-        ))
-        .execute(tx.conn)?;
+    let settled = (
+        outbox::state.eq(state),
+        outbox::due_at.eq(None::<Timestamp>),
+        outbox::settled_at.eq(tx.now),
+        outbox::reason.eq(reason),
+        outbox::body.eq(None::<Vec<u8>>),
+        outbox::link_hash.eq(None::<Vec<u8>>),
+    );
+    on_either!(tx.conn, |conn| diesel::update(unsettled(id))
+        .set(settled)
+        .execute(conn))?;
     Ok(())
 }
 

@@ -68,6 +68,6 @@ fn withdraw_invitation(tx: &mut Tx, email: &EmailAddress) -> Result<String> {
     if !users::withdraw_invitation(tx, email)? {
         return Ok(format!("{email} was not invited."));
     }
-    links::end(tx, email.as_str(), &[Purpose::ConfirmEmail])?;
+    links::end(tx, email.as_str(), Purpose::ConfirmEmail)?;
     Ok(format!("{email} is not invited any more."))
 }

@@ -52,7 +52,9 @@ pub fn enter(
         return Ok(None);
     };
     links::remember_user(tx, proof, &user.id)?;
-    links::end(tx, &user.email, &[Purpose::SignIn, Purpose::ConfirmEmail])?;
+    for purpose in [Purpose::SignIn, Purpose::ConfirmEmail] {
+        links::end(tx, &user.email, purpose)?;
+    }
     let replaced = arrival.replaced.as_ref();
     let token = sessions::start(tx, &user.id, method, shared, &arrival.at, replaced)?;
     Ok(Some(Entered {
