@@ -100,6 +100,18 @@ on_both! {
         ada.type_code(mail.code()).await.goes_on_to("/account");
     }
 
+    /// With what was typed, so that a letter can be mended; and as text, whatever it was.
+    async fn a_wrong_code_comes_back_with_its_mistake(db: Database) {
+        let house = House::new(db).await;
+        let (ada, mail) = house.asked("/register", "ada@example.org").await;
+        for (typed, shown) in [("bcdf-ghj", "bcdf-ghj"), ("\"><b>", "&#34;&#62;&#60;b&#62;")] {
+            let again = ada.type_code(typed).await;
+            again.says_mistake(WRONG);
+            assert_eq!(again.between("name=\"code\" type=\"text\" value=\"", "\"").as_deref(), Some(shown));
+        }
+        ada.type_code(mail.code()).await.goes_on_to("/account");
+    }
+
     async fn only_the_newest_code_is_taken(db: Database) {
         let house = House::new(db).await;
         let (ada, first) = house.asked("/register", "ada@example.org").await;

@@ -10,9 +10,10 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 use serde::Deserialize;
 
-use crate::accounts::limits::{self, Verdict};
+use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::sessions::AuthMethod;
+use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
@@ -79,69 +80,79 @@ struct CodeForm {
 async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
     let asked = visit.asked();
     let Some(ask) = asked.newest().cloned() else {
-        return sent_again(&visit, None, None, false);
+        return sent_again(SentPage::of(&visit, None));
     };
     if form.code.trim().is_empty() {
-        return sent_again(&visit, Some(&ask), Some(EMPTY_CODE), false);
+        return mistake_in_code(&visit, &ask, form.code, EMPTY_CODE);
     }
-    let (arrival, shared) = (Arrival::of(&visit), ask.shared);
-    let (app, network) = (visit.app.clone(), visit.network());
-    let (ask_id, code) = (ask.id.clone(), Code::parse(&form.code));
+    let (app, asked_here, arrival) = (visit.app.clone(), ask.clone(), Arrival::of(&visit));
+    let (code, network) = (Code::parse(&form.code), visit.network());
     let outcome = visit
         .app
         .transaction(move |tx| {
-            let tried = links::try_code(tx, &app.keys, &ask_id, code.as_ref())?;
-            let ended = match tried {
-                CodeTried::Right(proof) => {
-                    let method = AuthMethod::EmailCode;
-                    let entered = entrance::enter(tx, &proof, method, &arrival, shared)?;
-                    return Ok(entered.map_or(CodeOutcome::Wrong { ended: true }, CodeOutcome::In));
-                }
-                CodeTried::Wrong { ended } => ended,
-                CodeTried::Ended => true,
-            };
-            Ok(
-                match limits::count_all(tx, &app.config, &network.guessing())? {
-                    Verdict::Allowed { .. } => CodeOutcome::Wrong { ended },
-                    Verdict::Refused { until } => CodeOutcome::TooMany { until },
-                },
-            )
+            enter_by_code(tx, &app, &asked_here, code.as_ref(), &arrival, &network)
         })
         .await?;
     match outcome {
         CodeOutcome::In(entered) => {
             entrance::welcome(&visit, &entered, &link_page::next_of(Some(&ask)))
         }
-        CodeOutcome::Wrong { ended: true } => sent_again(&visit, Some(&ask), None, true),
-        CodeOutcome::Wrong { ended: false } => {
-            sent_again(&visit, Some(&ask), Some(WRONG_CODE), false)
-        }
+        CodeOutcome::Wrong => mistake_in_code(&visit, &ask, form.code, WRONG_CODE),
+        CodeOutcome::Ended => sent_again(SentPage {
+            code_ended: true,
+            ..SentPage::of(&visit, Some(&ask))
+        }),
         CodeOutcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
     }
 }
 
 enum CodeOutcome {
     In(Entered),
-    Wrong { ended: bool },
+    Wrong,
+    Ended,
     TooMany { until: Timestamp },
+}
+
+/// A right code signs in; any other counts against the network it came from.
+fn enter_by_code(
+    tx: &mut Tx,
+    app: &App,
+    ask: &Ask,
+    code: Option<&Code>,
+    arrival: &Arrival,
+    network: &Network,
+) -> Result<CodeOutcome> {
+    let outcome = match links::try_code(tx, &app.keys, &ask.id, code)? {
+        CodeTried::Right(proof) => {
+            let method = AuthMethod::EmailCode;
+            let entered = entrance::enter(tx, &proof, method, arrival, ask.shared)?;
+            return Ok(entered.map_or(CodeOutcome::Ended, CodeOutcome::In));
+        }
+        CodeTried::Wrong { ended: false } => CodeOutcome::Wrong,
+        CodeTried::Wrong { ended: true } | CodeTried::Ended => CodeOutcome::Ended,
+    };
+    Ok(
+        match limits::count_all(tx, &app.config, &network.guessing())? {
+            Verdict::Allowed { .. } => outcome,
+            Verdict::Refused { until } => CodeOutcome::TooMany { until },
+        },
+    )
 }
 
 const EMPTY_CODE: &str = "Type the code from the message: 8 letters.";
 const WRONG_CODE: &str =
     "This code is not right. Look at the newest message and type its 8 letters again.";
 
-fn sent_again(
-    visit: &Visit,
-    ask: Option<&Ask>,
-    code_error: Option<&'static str>,
-    code_ended: bool,
-) -> Answer {
-    let sent = SentPage {
-        code_error,
-        code_ended,
-        ..SentPage::of(visit, ask)
-    };
-    Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &sent)?)
+fn mistake_in_code(visit: &Visit, ask: &Ask, code: String, mistake: &'static str) -> Answer {
+    sent_again(SentPage {
+        code,
+        code_error: Some(mistake),
+        ..SentPage::of(visit, Some(ask))
+    })
+}
+
+fn sent_again(page: SentPage) -> Answer {
+    Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &page)?)
 }
 
 async fn open_link(visit: Visit) -> Answer {
@@ -157,8 +168,8 @@ async fn open_link(visit: Visit) -> Answer {
     }
 }
 
-/// A person clicked, in the browser that asked: nothing more is needed. Whoever lost the race against
-/// another use of the link gets the page that looks again.
+/// A person clicked, in the browser that asked: nothing more is needed. Whoever loses the race against
+/// another use of the link finds it gone.
 async fn click(visit: &Visit, seen: Seen, ask: &Ask) -> Answer {
     let (arrival, shared) = (Arrival::of(visit), ask.shared);
     let entered = visit
@@ -219,6 +230,8 @@ struct AskPage {
 struct SentPage {
     frame: Frame,
     asked: Option<SentTo>,
+    /// What was typed, when there is a mistake in it.
+    code: String,
     code_error: Option<&'static str>,
     code_ended: bool,
     /// Without JavaScript the page loads itself again; not while a code is being typed.
@@ -239,6 +252,7 @@ impl SentPage {
         Self {
             frame: visit.frame(),
             asked: ask.map(|ask| SentTo::of(ask, visit.now())),
+            code: String::new(),
             code_error: None,
             code_ended: false,
             holds_still: false,
