@@ -12,9 +12,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::limits::{self, Verdict};
+use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, AddressTried, Consumed, Link, Look, Purpose};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
@@ -208,23 +209,19 @@ pub async fn submit<T: Send + 'static>(
     let config = visit.app.config.clone();
     let outcome = visit
         .app
-        .transaction(move |tx| {
-            let tried = match typed {
-                None => links::consume(tx, &token, purpose)?
-                    .map_or(AddressTried::Dead, AddressTried::Right),
-                Some(typed) => links::consume_knowing_address(tx, &token, purpose, &typed)?,
-            };
-            if let AddressTried::Right(consumed) = tried {
-                let effect = effect(tx, &consumed, asked.as_ref())?;
-                return Ok(effect.map_or(Outcome::Dead, Outcome::Done));
-            }
-            let verdict = limits::count_all(tx, &config, &network.guessing())?;
-            Ok(match (verdict, tried) {
-                (Verdict::Refused { until }, _) => Outcome::TooMany { until },
-                (_, AddressTried::Wrong { ended: false }) => Outcome::WrongAddress,
-                _ => Outcome::Dead,
-            })
-        })
+        .transaction(
+            move |tx| match consume(tx, &token, purpose, typed.as_ref())? {
+                AddressTried::Right(proof) => {
+                    Ok(effect(tx, &proof, asked.as_ref())?.map_or(Outcome::Dead, Outcome::Done))
+                }
+                AddressTried::Wrong { ended: false } => {
+                    guessed(tx, &config, &network, Outcome::WrongAddress)
+                }
+                AddressTried::Wrong { ended: true } | AddressTried::Dead => {
+                    guessed(tx, &config, &network, Outcome::Dead)
+                }
+            },
+        )
         .await?;
     match outcome {
         Outcome::Done(effect) => Ok(Submitted::Done {
@@ -246,6 +243,34 @@ enum Outcome<T> {
     WrongAddress,
     Dead,
     TooMany { until: Timestamp },
+}
+
+/// Where this browser asked, nobody needs to say where the link was sent.
+fn consume(
+    tx: &mut Tx,
+    token: &Token,
+    purpose: Purpose,
+    typed: Option<&EmailAddress>,
+) -> Result<AddressTried> {
+    match typed {
+        Some(typed) => links::consume_knowing_address(tx, token, purpose, typed),
+        None => {
+            Ok(links::consume(tx, token, purpose)?.map_or(AddressTried::Dead, AddressTried::Right))
+        }
+    }
+}
+
+/// Counts a guess; past the limit, that is what the visitor hears of.
+fn guessed<T>(
+    tx: &mut Tx,
+    config: &Config,
+    network: &Network,
+    outcome: Outcome<T>,
+) -> Result<Outcome<T>> {
+    Ok(match limits::count_all(tx, config, &network.guessing())? {
+        Verdict::Allowed { .. } => outcome,
+        Verdict::Refused { until } => Outcome::TooMany { until },
+    })
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
