@@ -25,8 +25,8 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two requests on one connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// What is under way at SIGTERM may take this long to finish.
-const FINISH: Duration = Duration::from_secs(30);
+/// What is under way at SIGTERM may take this long to finish; with what mail may take after it, 30 s.
+const FINISH: Duration = Duration::from_secs(25);
 
 /// Connections one worker holds at once; more wait in the listen queue.
 const CONNECTIONS: usize = 4_096;
