@@ -21,7 +21,7 @@
 //! 5. [`pages`]: the home page, and the place where yours starts.
 //! 6. [`app`], [`server`]: what a request may need, and how it is served.
 //! 7. [`operator`]: the command line.
-//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`].
+//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`words`].
 //!
 //! A signature says who may call; a transaction function says what happens; a handler only says what is
 //! shown.
