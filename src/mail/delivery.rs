@@ -101,6 +101,8 @@ pub fn start(app: App) -> Result<Worker> {
         .build()
         .map_err(Error::internal)?;
     let (stop, stopping) = watch::channel(false);
+    // It has its first round before it: a program that has just started is not called broken.
+    app.mail_health.go_round();
     let thread = std::thread::Builder::new()
         .name("mail".into())
         .spawn(move || runtime.block_on(work(app, smtp, stopping)))
