@@ -101,7 +101,7 @@ pub fn start(app: App) -> Result<Worker> {
         .build()
         .map_err(Error::internal)?;
     let (stop, stopping) = watch::channel(false);
-    // It has its first round before it: a program that has just started is not called broken.
+    // Its first round is still to come, and a program that has just started is not to be called broken.
     app.mail_health.go_round();
     let thread = std::thread::Builder::new()
         .name("mail".into())
