@@ -27,8 +27,9 @@ use crate::mail::outbox::{self, LEASE, Mail, Words};
 use crate::mail::smtp::{Failure, LONGEST_SEND, Slot, Smtp};
 use crate::random;
 
-/// Connections to the mail server that a node keeps.
-const SLOTS: usize = 4;
+/// Connections to the mail server that a node keeps: enough for their transactions to share commits, fewer
+/// than mail servers commonly allow one client.
+const SLOTS: usize = 8;
 
 /// Mails that a slot claims at once: few, so that a dead node holds few.
 const CLAIM: i64 = 8;
