@@ -5,14 +5,20 @@
 //!
 //! * [`email_address`]: one canonical form, fixed at the door.
 //! * [`users`]: a row exists only once a link has proven its address.
+//! * [`owner`]: the proof that what is sensitive asks for.
+//! * [`passwords`]: which are taken, and how they are kept and compared.
 //! * [`links`]: mailed tokens and codes; the heart, [`links::consume`].
 //! * [`sessions`]: who is signed in, and how that came about.
 //! * [`limits`]: how often something may happen.
+//! * [`events`]: what happened to an account.
 //! * [`purge`]: what is over is forgotten.
 
 pub mod email_address;
+pub mod events;
 pub mod limits;
 pub mod links;
+pub mod owner;
+pub mod passwords;
 pub mod purge;
 pub mod sessions;
 pub mod users;

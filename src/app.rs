@@ -1,7 +1,9 @@
 //! What a request may need, built the same way by the program and by the tests.
 
 use std::sync::Arc;
+use std::thread;
 
+use crate::accounts::passwords::{Cost, Hasher};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Tx};
@@ -17,6 +19,8 @@ pub struct App {
     pub keys: Arc<Keys>,
     pub clock: Clock,
     pub db: Db,
+    /// Where passwords are hashed and compared.
+    pub passwords: Hasher,
     pub outbox: Outbox,
     /// How the mail worker is doing.
     pub mail_health: Arc<Health>,
@@ -36,8 +40,10 @@ impl App {
         };
         let keys = Arc::new(Keys::new(secret_key, &config.secret_keys_old)?);
         let db = Db::open(&config.database_url, clock.clone())?;
+        let passwords = hasher(&config)?;
         let config = Arc::new(config);
         Ok(Self {
+            passwords,
             outbox: Outbox::new(config.clone(), keys.clone()),
             mail_health: Arc::new(Health::default()),
             config,
@@ -64,4 +70,13 @@ impl App {
         self.outbox.ring();
         Ok(done)
     }
+}
+
+fn hasher(config: &Config) -> Result<Hasher> {
+    let cost = Cost {
+        memory_kib: config.argon2_memory_kib,
+        passes: config.argon2_passes,
+    };
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    Hasher::new(cost, config.argon2_parallel.unwrap_or_else(cores))
 }

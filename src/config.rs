@@ -6,6 +6,7 @@
 //! `.env.example` explains each variable; a test keeps it in step with this file.
 
 mod amounts;
+mod argon2;
 mod database_url;
 mod public_url;
 mod reader;
@@ -57,6 +58,8 @@ pub struct Config {
     pub sign_up: SignUp,
     /// `TRUSTED_PROXIES`: who is believed about where a visitor comes from.
     pub trusted_proxies: Vec<IpNet>,
+    /// `REAUTHENTICATION_WINDOW`: how long a password entry counts for what is sensitive.
+    pub reauthentication_window: Duration,
     /// `SESSION_IDLE`: how long a session lives unused; at most `session_lifetime`.
     pub session_idle: Duration,
     /// `SESSION_LIFETIME`: how long it lives at all.
@@ -65,6 +68,12 @@ pub struct Config {
     pub link_lifetime_sign_in: Duration,
     /// `LINK_LIFETIME_CONFIRM_EMAIL`
     pub link_lifetime_confirm_email: Duration,
+    /// `LINK_LIFETIME_RESET_PASSWORD`
+    pub link_lifetime_reset_password: Duration,
+    /// `LINK_LIFETIME_CHANGE_EMAIL`
+    pub link_lifetime_change_email: Duration,
+    /// `LINK_LIFETIME_UNDO_CHANGE_EMAIL`
+    pub link_lifetime_undo_change_email: Duration,
     /// `LIMIT_MAIL_GAP`: asking again sooner is no error and sends nothing. `None` is no limit, here and below.
     pub limit_mail_gap: Option<Rate>,
     /// `LIMIT_MAIL_PER_ADDRESS`
@@ -73,8 +82,18 @@ pub struct Config {
     pub limit_mail_per_address_daily: Option<Rate>,
     /// `LIMIT_MAIL_PER_NETWORK`
     pub limit_mail_per_network: Option<Rate>,
+    /// `LIMIT_PASSWORD_PER_ACCOUNT`: wrong ones, whoever tries them.
+    pub limit_password_per_account: Option<Rate>,
+    /// `LIMIT_PASSWORD_PER_NETWORK`: tries, whatever the account.
+    pub limit_password_per_network: Option<Rate>,
     /// `LIMIT_TOKEN_PER_NETWORK`: wrong tokens, addresses and codes.
     pub limit_token_per_network: Option<Rate>,
+    /// `ARGON2_MEMORY_KIB`: the memory of one hash.
+    pub argon2_memory_kib: u32,
+    /// `ARGON2_PASSES`: how often a hash goes over it.
+    pub argon2_passes: u32,
+    /// `ARGON2_PARALLEL`: how many hashes run at once; `None` is as many as there are cores.
+    pub argon2_parallel: Option<usize>,
     /// `MAIL_QUEUE_MAX`: with so many letters waiting, nobody may ask for another.
     pub mail_queue_max: u64,
     /// `HSTS_INCLUDE_SUBDOMAINS`: whether browsers shall insist on TLS for all hosts below ours, too.
@@ -169,6 +188,7 @@ impl Config {
         )?;
         let sign_up = env.value("SIGN_UP", "open", SignUp::parse)?;
         let trusted_proxies = env.value("TRUSTED_PROXIES", "", networks)?;
+        let reauthentication_window = env.value("REAUTHENTICATION_WINDOW", "10m", duration)?;
         let session_idle = env.value("SESSION_IDLE", "7d", duration)?;
         let session_lifetime = env.value("SESSION_LIFETIME", "30d", duration)?;
         refuse_if(
@@ -180,12 +200,28 @@ impl Config {
         let link_lifetime_sign_in = env.value("LINK_LIFETIME_SIGN_IN", "10m", duration)?;
         let link_lifetime_confirm_email =
             env.value("LINK_LIFETIME_CONFIRM_EMAIL", "24h", duration)?;
+        let link_lifetime_reset_password =
+            env.value("LINK_LIFETIME_RESET_PASSWORD", "30m", duration)?;
+        let link_lifetime_change_email = env.value("LINK_LIFETIME_CHANGE_EMAIL", "1h", duration)?;
+        let link_lifetime_undo_change_email =
+            env.value("LINK_LIFETIME_UNDO_CHANGE_EMAIL", "7d", duration)?;
         let limit_mail_gap = env.value("LIMIT_MAIL_GAP", "1/60s", rate)?;
         let limit_mail_per_address = env.value("LIMIT_MAIL_PER_ADDRESS", "5/15m", rate)?;
         let limit_mail_per_address_daily =
             env.value("LIMIT_MAIL_PER_ADDRESS_DAILY", "10/1d", rate)?;
         let limit_mail_per_network = env.value("LIMIT_MAIL_PER_NETWORK", "20/1m", rate)?;
+        let limit_password_per_account = env.value("LIMIT_PASSWORD_PER_ACCOUNT", "5/15m", rate)?;
+        let limit_password_per_network = env.value("LIMIT_PASSWORD_PER_NETWORK", "20/1m", rate)?;
         let limit_token_per_network = env.value("LIMIT_TOKEN_PER_NETWORK", "30/1m", rate)?;
+        let argon2_memory_kib = env.value("ARGON2_MEMORY_KIB", "19456", argon2::memory_kib)?;
+        let argon2_passes = env.value("ARGON2_PASSES", "2", argon2::passes)?;
+        refuse_if(
+            public && argon2::is_weak(argon2_memory_kib, argon2_passes),
+            "ARGON2_MEMORY_KIB",
+            "is, with ARGON2_PASSES, too little for passwords, and PUBLIC_URL is not loopback",
+            "19456 with ARGON2_PASSES=2, or more",
+        )?;
+        let argon2_parallel = env.optional("ARGON2_PARALLEL", argon2::parallel)?;
         let mail_queue_max = env.value("MAIL_QUEUE_MAX", "100000", count)?;
         let hsts_include_subdomains = env.value("HSTS_INCLUDE_SUBDOMAINS", "false", yes_or_no)?;
         let rust_log = env.value("RUST_LOG", "info", log_directives)?;
@@ -202,15 +238,24 @@ impl Config {
             mail_from,
             sign_up,
             trusted_proxies,
+            reauthentication_window,
             session_idle,
             session_lifetime,
             link_lifetime_sign_in,
             link_lifetime_confirm_email,
+            link_lifetime_reset_password,
+            link_lifetime_change_email,
+            link_lifetime_undo_change_email,
             limit_mail_gap,
             limit_mail_per_address,
             limit_mail_per_address_daily,
             limit_mail_per_network,
+            limit_password_per_account,
+            limit_password_per_network,
             limit_token_per_network,
+            argon2_memory_kib,
+            argon2_passes,
+            argon2_parallel,
             mail_queue_max,
             hsts_include_subdomains,
             rust_log,
@@ -472,6 +517,26 @@ mod tests {
     }
 
     #[test]
+    fn a_public_site_hashes_passwords_as_owasp_says() {
+        for (memory, passes) in [
+            ("17000", "2"),
+            ("19456", "1"),
+            ("7167", "9"),
+            ("1024", "99"),
+        ] {
+            let cost = [("ARGON2_MEMORY_KIB", memory), ("ARGON2_PASSES", passes)];
+            assert_eq!(refused(&public(&cost)).variable, "ARGON2_MEMORY_KIB");
+            accepted(&cost);
+        }
+        for (memory, passes) in [("19456", "2"), ("47104", "1"), ("7168", "5")] {
+            accepted(&public(&[
+                ("ARGON2_MEMORY_KIB", memory),
+                ("ARGON2_PASSES", passes),
+            ]));
+        }
+    }
+
+    #[test]
     fn a_site_on_this_machine_listens_on_this_machine() {
         for open in [
             "0.0.0.0:8080",
@@ -519,15 +584,27 @@ mod tests {
             ("TRUSTED_PROXIES", "::ffff:0:0/96"),
             ("TRUSTED_PROXIES", "10.0.0.0/33"),
             ("TRUSTED_PROXIES", "10.0.0.0/8,"),
+            ("REAUTHENTICATION_WINDOW", "ten minutes"),
             ("SESSION_IDLE", "31d"),
             ("SESSION_LIFETIME", "0s"),
             ("LINK_LIFETIME_SIGN_IN", "10"),
+            ("LINK_LIFETIME_RESET_PASSWORD", "30"),
+            ("LINK_LIFETIME_CHANGE_EMAIL", "1 h"),
+            ("LINK_LIFETIME_UNDO_CHANGE_EMAIL", "0d"),
             ("LINK_LIFETIME_CONFIRM_EMAIL", "99999999999999999999d"),
             ("LIMIT_MAIL_GAP", "60s"),
             ("LIMIT_MAIL_PER_ADDRESS", "0/15m"),
             ("LIMIT_MAIL_PER_ADDRESS_DAILY", "ten/1d"),
             ("LIMIT_MAIL_PER_NETWORK", "20/m"),
+            ("LIMIT_PASSWORD_PER_ACCOUNT", "5"),
+            ("LIMIT_PASSWORD_PER_NETWORK", "/1m"),
             ("LIMIT_TOKEN_PER_NETWORK", "none"),
+            ("ARGON2_MEMORY_KIB", "7"),
+            ("ARGON2_MEMORY_KIB", "19MiB"),
+            ("ARGON2_MEMORY_KIB", "4294967296"),
+            ("ARGON2_PASSES", "0"),
+            ("ARGON2_PARALLEL", "0"),
+            ("ARGON2_PARALLEL", "all"),
             ("MAIL_QUEUE_MAX", "many"),
             ("MAIL_QUEUE_MAX", "-1"),
             ("MAIL_QUEUE_MAX", "18446744073709551616"),

@@ -9,7 +9,10 @@ use crate::web::problem::Stop;
 pub mod account;
 pub mod confirm_email;
 pub mod dev_inbox;
+pub mod password_sign_in;
+pub mod reauthenticate;
 pub mod register;
+pub mod reset_password;
 pub mod sign_in;
 pub mod sign_out;
 
@@ -22,6 +25,9 @@ pub fn configure(cfg: &mut ServiceConfig) {
     sign_in::configure(cfg);
     confirm_email::configure(cfg);
     sign_out::configure(cfg);
+    password_sign_in::configure(cfg);
+    reset_password::configure(cfg);
+    reauthenticate::configure(cfg);
     account::configure(cfg);
     dev_inbox::configure(cfg);
 }

@@ -35,6 +35,8 @@ pub enum Use {
     KnownCookie,
     /// The link that is being looked at.
     LinkCookie,
+    /// A form that was interrupted by the gate.
+    FormCookie,
     /// Mail that waits.
     Outbox,
     /// The code in a letter, authenticated together with the ask it belongs to.
@@ -42,11 +44,12 @@ pub enum Use {
 }
 
 impl Use {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
         Self::LinkCookie,
+        Self::FormCookie,
         Self::Outbox,
         Self::Code,
     ];
@@ -57,6 +60,7 @@ impl Use {
             Self::AskedCookie => b"doorpost asked cookie",
             Self::KnownCookie => b"doorpost known cookie",
             Self::LinkCookie => b"doorpost link cookie",
+            Self::FormCookie => b"doorpost form cookie",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
         }

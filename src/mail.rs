@@ -1,7 +1,8 @@
 //! What we say, what waits, and how it leaves.
 //!
 //! * [`asks`]: somebody typed an address and is to be mailed a link; one transaction.
-//! * [`letters`]: the words.
+//! * [`letters`]: the words of what somebody asked for.
+//! * [`notices`]: news of an account, which its owner did not ask for.
 //! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
 //! * [`smtp`]: one kept connection.
@@ -9,5 +10,6 @@
 pub mod asks;
 pub mod delivery;
 pub mod letters;
+pub mod notices;
 pub mod outbox;
 pub mod smtp;

@@ -6,6 +6,9 @@ diesel::table! {
         email -> Text,
         created_at -> BigInt,
         known_since -> BigInt,
+        password_hash -> Nullable<Text>,
+        password_set_at -> Nullable<BigInt>,
+        wrong_passwords -> Integer,
     }
 }
 
@@ -30,6 +33,7 @@ diesel::table! {
         expires_at -> BigInt,
         used_at -> Nullable<BigInt>,
         keep_until -> BigInt,
+        session_id -> Nullable<Text>,
     }
 }
 
@@ -44,6 +48,8 @@ diesel::table! {
         last_seen_at -> BigInt,
         ip -> Text,
         browser -> Text,
+        password_entered_at -> Nullable<BigInt>,
+        wants_new_token -> Bool,
     }
 }
 
@@ -70,8 +76,23 @@ diesel::table! {
         tries -> Integer,
         settled_at -> Nullable<BigInt>,
         reason -> Nullable<Text>,
+        leaves_no_trace -> Bool,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> Text,
+        user_id -> Text,
+        at -> BigInt,
+        name -> Text,
+        detail -> Nullable<Text>,
+        ip -> Text,
+        browser -> Text,
+        request_id -> Text,
     }
 }
 
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+diesel::allow_tables_to_appear_in_same_query!(links, outbox);

@@ -5,6 +5,8 @@
 //! * [`same_origin`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
 //! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
+//! * [`gate`]: the password, before what is sensitive.
+//! * [`new_password`]: checked and hashed.
 //! * [`form`], [`next`], [`client`]: what visitors send, parsed once.
 //! * [`page`], [`problem`], [`assets`]: what they get.
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
@@ -17,8 +19,10 @@ pub mod cookie_header;
 pub mod entrance;
 pub mod form;
 pub mod front_desk;
+pub mod gate;
 pub mod headers;
 pub mod link_page;
+pub mod new_password;
 pub mod next;
 pub mod page;
 pub mod problem;

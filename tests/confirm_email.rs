@@ -67,13 +67,20 @@ on_both! {
 
     async fn the_link_needs_no_ask_in_any_browser(db: Database) {
         use doorpost::accounts::email_address::EmailAddress;
-        use doorpost::accounts::links::{self, Purpose};
+        use doorpost::accounts::links::{self, Purpose, Wanted};
 
         let house = House::with(db, &[("SIGN_UP", "invited")]).await;
         let app = house.app.clone();
         let issued = house.app.transaction(move |tx| {
             let email = EmailAddress::parse("ada@example.org").unwrap();
-            links::issue(tx, &app.config, &app.keys, Purpose::ConfirmEmail, &email, None)
+            let wanted = Wanted {
+                purpose: Purpose::ConfirmEmail,
+                email: email.as_str(),
+                user_id: None,
+                ask_id: None,
+                session_id: None,
+            };
+            links::issue(tx, &app.config, &app.keys, &wanted)
         });
         let issued = issued.await.unwrap();
         assert!(issued.code.is_none(), "no browser could type it");

@@ -27,6 +27,7 @@ mod methods;
 mod pages;
 mod program;
 mod purge;
+mod reauthenticate;
 mod redirects;
 mod register;
 mod routes;

@@ -759,15 +759,23 @@ async fn session_of(house: &House, address: &str) -> Token {
         let user = match users::find_by_email(tx, &email)? {
             Some(user) => user,
             None => {
-                use doorpost::accounts::links::{self, Purpose};
-                let issued = links::issue(tx, &config, &keys, Purpose::ConfirmEmail, &email, None)?;
+                use doorpost::accounts::links::{self, Purpose, Wanted};
+                let wanted = Wanted {
+                    purpose: Purpose::ConfirmEmail,
+                    email: email.as_str(),
+                    user_id: None,
+                    ask_id: None,
+                    session_id: None,
+                };
+                let issued = links::issue(tx, &config, &keys, &wanted)?;
                 let proof = links::consume(tx, &issued.token, Purpose::ConfirmEmail)?.unwrap();
-                users::led_to_by(tx, &proof)?.unwrap()
+                users::led_to_by(tx, &proof)?.unwrap().user
             }
         };
         let at = Whereabouts {
             ip: "192.0.2.1".into(),
             browser: "a browser".into(),
+            request_id: "a request".into(),
         };
         sessions::start(tx, &user.id, AuthMethod::EmailLink, false, &at, None)
     });

@@ -33,6 +33,12 @@ pub enum Limit {
     MailPerNetwork,
     /// The same for the /48 around an IPv6 /64: whoever is given a /48 has 65,536 networks in it.
     MailPerWideNetwork,
+    /// Passwords tried on one account.
+    PasswordPerAccount,
+    /// Passwords tried from one network, right or wrong.
+    PasswordPerNetwork,
+    /// The same for the /48 around an IPv6 /64.
+    PasswordPerWideNetwork,
     /// Tokens that are not live, wrong addresses and wrong codes from one network.
     TokenPerNetwork,
     /// The same for the /48 around an IPv6 /64.
@@ -50,6 +56,9 @@ impl Limit {
             Self::MailPerAddressDaily => "mail_per_address_daily",
             Self::MailPerNetwork => "mail_per_network",
             Self::MailPerWideNetwork => "mail_per_wide_network",
+            Self::PasswordPerAccount => "password_per_account",
+            Self::PasswordPerNetwork => "password_per_network",
+            Self::PasswordPerWideNetwork => "password_per_wide_network",
             Self::TokenPerNetwork => "token_per_network",
             Self::TokenPerWideNetwork => "token_per_wide_network",
         }
@@ -62,6 +71,9 @@ impl Limit {
             Self::MailPerAddressDaily => config.limit_mail_per_address_daily,
             Self::MailPerNetwork => config.limit_mail_per_network,
             Self::MailPerWideNetwork => config.limit_mail_per_network.map(widened),
+            Self::PasswordPerAccount => config.limit_password_per_account,
+            Self::PasswordPerNetwork => config.limit_password_per_network,
+            Self::PasswordPerWideNetwork => config.limit_password_per_network.map(widened),
             Self::TokenPerNetwork => config.limit_token_per_network,
             Self::TokenPerWideNetwork => config.limit_token_per_network.map(widened),
         }
@@ -159,11 +171,49 @@ pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a
-/// stranger's asking shuts nobody out.
-pub fn mail_subject(email: &EmailAddress, known_browser: bool) -> String {
-    let who = if known_browser { "known" } else { "anyone" };
-    format!("sign_in {who} {email}")
+/// Forgets what was counted.
+pub fn forget(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
+    diesel::delete(limits::table.find((limit.name(), subject))).execute(tx.conn)?;
+    Ok(())
+}
+
+/// What mail is asked for: each kind has a budget of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailKind {
+    /// To sign in, to register, to confirm: one kind, or the budgets would tell whether an address is known.
+    SignIn,
+    /// To set a password.
+    ResetPassword,
+    /// To change an account's address to this one.
+    ChangeEmail,
+}
+
+impl MailKind {
+    /// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a
+    /// stranger's asking shuts nobody out.
+    pub fn subject(self, email: &EmailAddress, known_browser: bool) -> String {
+        let kind = match self {
+            Self::SignIn => "sign_in",
+            Self::ResetPassword => "reset_password",
+            Self::ChangeEmail => "change_email",
+        };
+        format!("{kind} {} {email}", who(known_browser))
+    }
+}
+
+/// Who is counted when somebody signs in with a password: the address, known or not, or the browser that
+/// the account knows.
+pub fn password_subject(email: &str, known_browser: bool) -> String {
+    format!("{} {email}", who(known_browser))
+}
+
+/// Who is counted at the gate: all sessions of the account together, and nobody from outside.
+pub fn gate_subject(user_id: &str) -> String {
+    format!("gate {user_id}")
+}
+
+fn who(known_browser: bool) -> &'static str {
+    if known_browser { "known" } else { "anyone" }
 }
 
 /// The network a visitor comes from: an IPv4 address, or an IPv6 /64 with the /48 around it.
@@ -201,6 +251,11 @@ impl Network {
     /// What to count against when this network comes with a token, code or address that is not right.
     pub fn guessing(&self) -> Vec<(Limit, &str)> {
         self.both(Limit::TokenPerNetwork, Limit::TokenPerWideNetwork)
+    }
+
+    /// What to count against when this network tries a password.
+    pub fn trying_a_password(&self) -> Vec<(Limit, &str)> {
+        self.both(Limit::PasswordPerNetwork, Limit::PasswordPerWideNetwork)
     }
 
     fn both(&self, narrow: Limit, wide: Limit) -> Vec<(Limit, &str)> {

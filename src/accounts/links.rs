@@ -14,6 +14,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::users::User;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Tx, on_either};
@@ -29,14 +30,31 @@ pub enum Purpose {
     SignIn,
     /// Proves a stranger's address; the account exists from then on.
     ConfirmEmail,
+    /// Sets a password, the first one too.
+    ResetPassword,
+    /// Proves the address that an account is to have from now on.
+    ChangeEmail,
+    /// From the address an account had before: takes that back.
+    UndoChangeEmail,
 }
 
 impl Purpose {
+    const ALL: [Self; 5] = [
+        Self::SignIn,
+        Self::ConfirmEmail,
+        Self::ResetPassword,
+        Self::ChangeEmail,
+        Self::UndoChangeEmail,
+    ];
+
     /// As the table holds it.
     pub fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
             Self::ConfirmEmail => "confirm_email",
+            Self::ResetPassword => "reset_password",
+            Self::ChangeEmail => "change_email",
+            Self::UndoChangeEmail => "undo_change_email",
         }
     }
 
@@ -45,14 +63,19 @@ impl Purpose {
         match self {
             Self::SignIn => "/sign-in/link",
             Self::ConfirmEmail => "/confirm-email",
+            Self::ResetPassword => "/reset-password",
+            Self::ChangeEmail => "/account/email/confirm",
+            Self::UndoChangeEmail => "/account/email/undo",
         }
     }
 
-    /// The form that mails a new one.
-    pub fn asks_again_at(self) -> &'static str {
+    /// The form that mails a new one; none where only the account's own page may ask.
+    pub fn asks_again_at(self) -> Option<&'static str> {
         match self {
-            Self::SignIn => "/sign-in",
-            Self::ConfirmEmail => "/confirm-email/send",
+            Self::SignIn | Self::UndoChangeEmail => Some("/sign-in"),
+            Self::ConfirmEmail => Some("/confirm-email/send"),
+            Self::ResetPassword => Some("/forgot-password"),
+            Self::ChangeEmail => None,
         }
     }
 
@@ -61,13 +84,36 @@ impl Purpose {
         match self {
             Self::SignIn => config.link_lifetime_sign_in,
             Self::ConfirmEmail => config.link_lifetime_confirm_email,
+            Self::ResetPassword => config.link_lifetime_reset_password,
+            Self::ChangeEmail => config.link_lifetime_change_email,
+            Self::UndoChangeEmail => config.link_lifetime_undo_change_email,
         }
     }
 
+    /// Whether whoever uses it is signed in.
+    pub fn signs_in(self) -> bool {
+        matches!(self, Self::SignIn | Self::ConfirmEmail)
+    }
+
+    /// Whether a code goes with it, for the browser that asked.
+    fn has_code(self) -> bool {
+        self.signs_in()
+    }
+
+    /// How long its row is kept after the asking. An ask for an address that may or may not be known writes
+    /// one of two purposes, or a decoy: those are forgotten at the same time.
+    fn kept(self, config: &Config) -> Duration {
+        let lifetime = match self {
+            Self::SignIn | Self::ConfirmEmail => config
+                .link_lifetime_sign_in
+                .max(config.link_lifetime_confirm_email),
+            other => other.lifetime(config),
+        };
+        2 * lifetime
+    }
+
     fn named(name: &str) -> Option<Self> {
-        [Self::SignIn, Self::ConfirmEmail]
-            .into_iter()
-            .find(|purpose| purpose.name() == name)
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name)
     }
 }
 
@@ -82,7 +128,10 @@ const CODE_TRIES: i32 = 5;
 pub struct Link {
     pub email: String,
     pub ask_id: Option<String>,
-    user_id: Option<String>,
+    /// The account it acts on, where that is known already.
+    pub user_id: Option<String>,
+    /// The session of that account that asked for it.
+    pub session_id: Option<String>,
     expires_at: Timestamp,
     used_at: Option<Timestamp>,
     wrong_addresses: i32,
@@ -135,6 +184,9 @@ pub struct Consumed {
     purpose: Purpose,
     email: String,
     ask_id: Option<String>,
+    user_id: Option<String>,
+    session_id: Option<String>,
+    asked_at: Timestamp,
 }
 
 impl Consumed {
@@ -151,6 +203,21 @@ impl Consumed {
     /// What the link was for.
     pub fn purpose(&self) -> Purpose {
         self.purpose
+    }
+
+    /// The account it was made for, if there was one.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
+    /// The session that asked for it, if that was one of its account.
+    pub fn session_id(&self) -> Option<&str> {
+        self.session_id.as_deref()
+    }
+
+    /// When it was asked for.
+    pub fn asked_at(&self) -> Timestamp {
+        self.asked_at
     }
 }
 
@@ -169,15 +236,26 @@ fn use_up(tx: &mut Tx, token_hash: TokenHash, purpose: Purpose) -> Result<Option
             .filter(links::wrong_addresses.lt(WRONG_ADDRESSES)),
     )
     .set(links::used_at.eq(tx.now))
-    .returning((links::email, links::ask_id))
-    .get_result::<(String, Option<String>)>(tx.conn)
+    .returning((
+        links::email,
+        links::ask_id,
+        links::user_id,
+        links::session_id,
+        links::asked_at,
+    ))
+    .get_result(tx.conn)
     .optional()?;
-    Ok(used.map(|(email, ask_id)| Consumed {
-        token_hash,
-        purpose,
-        email,
-        ask_id,
-    }))
+    Ok(
+        used.map(|(email, ask_id, user_id, session_id, asked_at)| Consumed {
+            token_hash,
+            purpose,
+            email,
+            ask_id,
+            user_id,
+            session_id,
+            asked_at,
+        }),
+    )
 }
 
 /// Writes down whose account a used link led to, so that its second click in a browser signed in there
@@ -193,8 +271,11 @@ pub fn remember_user(tx: &mut Tx, used: &Consumed, user_id: &str) -> Result<()> 
 pub enum AddressTried {
     /// It was the right one, and the link is used up.
     Right(Consumed),
-    /// It was not; it counts, and the third one ends the link.
-    Wrong { ended: bool },
+    /// It was not; it counts, and the third one ends the link of this account.
+    Wrong {
+        ended: bool,
+        user_id: Option<String>,
+    },
     /// The link is not live.
     Dead,
 }
@@ -229,6 +310,7 @@ pub fn consume_knowing_address(
     Ok(match wrong {
         Some(count) => AddressTried::Wrong {
             ended: count >= WRONG_ADDRESSES,
+            user_id: link.user_id,
         },
         None => AddressTried::Dead,
     })
@@ -298,64 +380,100 @@ impl Issued {
     }
 }
 
+/// A link to be made.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub purpose: Purpose,
+    /// Where its letter goes.
+    pub email: &'a str,
+    /// The account it is for, if there is one: when that is deleted, so is the link.
+    pub user_id: Option<&'a str>,
+    /// The ask that it answers, if a browser made it.
+    pub ask_id: Option<&'a str>,
+    /// The session that asked, where only somebody signed in may.
+    pub session_id: Option<&'a str>,
+}
+
 /// Makes a link for this address and ends its older ones of the same purpose.
 ///
 /// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
 /// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
-pub fn issue(
-    tx: &mut Tx,
-    config: &Config,
-    keys: &Keys,
-    purpose: Purpose,
-    email: &EmailAddress,
-    ask_id: Option<&str>,
-) -> Result<Issued> {
-    end(tx, email.as_str(), purpose)?;
-    insert(tx, config, keys, purpose, email, ask_id)
+pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
+    if wanted.purpose != Purpose::UndoChangeEmail {
+        end(tx, wanted.email, wanted.purpose)?;
+    }
+    insert(
+        tx,
+        config,
+        keys,
+        wanted,
+        Life::of(tx.now, wanted.purpose, config),
+    )
 }
 
 /// Writes the row of a link that nobody is mailed. Its token and code are known to no one, and it ends no
 /// other link.
-pub fn issue_decoy(
-    tx: &mut Tx,
-    config: &Config,
-    keys: &Keys,
-    purpose: Purpose,
-    email: &EmailAddress,
-    ask_id: &str,
-) -> Result<()> {
-    insert(tx, config, keys, purpose, email, Some(ask_id)).map(drop)
+pub fn issue_decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<()> {
+    insert(
+        tx,
+        config,
+        keys,
+        wanted,
+        Life::of(tx.now, wanted.purpose, config),
+    )
+    .map(drop)
+}
+
+/// From when to when a link can be used, and what its letter says of it.
+struct Life {
+    asked_at: Timestamp,
+    expires_at: Timestamp,
+    said: Duration,
+}
+
+impl Life {
+    fn of(now: Timestamp, purpose: Purpose, config: &Config) -> Self {
+        let lifetime = purpose.lifetime(config);
+        Self {
+            asked_at: now,
+            expires_at: now + 2 * millis(lifetime),
+            said: lifetime,
+        }
+    }
 }
 
 fn insert(
     tx: &mut Tx,
     config: &Config,
     keys: &Keys,
-    purpose: Purpose,
-    email: &EmailAddress,
-    ask_id: Option<&str>,
+    wanted: &Wanted<'_>,
+    life: Life,
 ) -> Result<Issued> {
+    let has_code = wanted.purpose.has_code() && wanted.ask_id.is_some();
     let issued = Issued {
         token: Token::draw(),
-        code: ask_id.map(|_| Code::draw()),
-        purpose,
-        lifetime: purpose.lifetime(config),
+        code: has_code.then(Code::draw),
+        purpose: wanted.purpose,
+        lifetime: life.said,
     };
-    let code_mac = ask_id
+    let code_mac = wanted
+        .ask_id
         .zip(issued.code.as_ref())
         .map(|(ask, code)| keys.authenticate(Use::Code, &[ask.as_bytes(), code.as_bytes()]));
     let token_hash = issued.token.hash();
     let row = (
         links::token_hash.eq(token_hash.as_bytes()),
-        links::purpose.eq(purpose.name()),
-        links::email.eq(email.as_str()),
-        links::ask_id.eq(ask_id),
+        links::purpose.eq(wanted.purpose.name()),
+        links::email.eq(wanted.email),
+        links::user_id.eq(wanted.user_id),
+        links::ask_id.eq(wanted.ask_id),
+        links::session_id.eq(wanted.session_id),
         links::code_mac.eq(code_mac),
         links::code_tries.eq(0),
         links::wrong_addresses.eq(0),
-        links::asked_at.eq(tx.now),
-        links::expires_at.eq(tx.now + 2 * millis(issued.lifetime)),
-        links::keep_until.eq(tx.now + 2 * millis(longest_lifetime(config))),
+        links::asked_at.eq(life.asked_at),
+        links::expires_at.eq(life.expires_at),
+        links::keep_until.eq(tx.now + millis(wanted.purpose.kept(config))),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(links::table)
         .values(row)
@@ -363,11 +481,74 @@ fn insert(
     Ok(issued)
 }
 
-/// A link and its decoy are forgotten at the same time, whichever purpose they have.
-fn longest_lifetime(config: &Config) -> Duration {
-    config
-        .link_lifetime_sign_in
-        .max(config.link_lifetime_confirm_email)
+/// An undo link that still works.
+pub struct Undo {
+    pub user_id: String,
+    asked_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// The oldest undo link that still works for an account which had this address once. While there is one,
+/// the address is kept for its owner.
+pub fn oldest_undo(tx: &mut Tx, email: &EmailAddress) -> Result<Option<Undo>> {
+    let found = links::table
+        .filter(links::email.eq(email.as_str()))
+        .filter(links::purpose.eq(Purpose::UndoChangeEmail.name()))
+        .filter(links::used_at.is_null())
+        .filter(links::expires_at.gt(tx.now))
+        .filter(links::wrong_addresses.lt(WRONG_ADDRESSES))
+        .filter(links::user_id.is_not_null())
+        .order(links::asked_at)
+        .select((
+            links::user_id.assume_not_null(),
+            links::asked_at,
+            links::expires_at,
+        ))
+        .first(tx.conn)
+        .optional()?;
+    Ok(found.map(|(user_id, asked_at, expires_at)| Undo {
+        user_id,
+        asked_at,
+        expires_at,
+    }))
+}
+
+/// The same undo link once more, with a token of its own: it is as old as the first one, and ends with it.
+pub fn issue_undo_again(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    email: &EmailAddress,
+    undo: &Undo,
+) -> Result<Issued> {
+    let wanted = Wanted {
+        purpose: Purpose::UndoChangeEmail,
+        email: email.as_str(),
+        user_id: Some(&undo.user_id),
+        ask_id: None,
+        session_id: None,
+    };
+    let rest = Duration::from_millis((undo.expires_at - tx.now).unsigned_abs());
+    let life = Life {
+        asked_at: undo.asked_at,
+        expires_at: undo.expires_at,
+        said: rest.min(wanted.purpose.lifetime(config)),
+    };
+    insert(tx, config, keys, &wanted, life)
+}
+
+/// Once an undo link is used, the later ones of its account are over: of several, the oldest wins, for it
+/// goes to the address that was the owner's before anybody changed it.
+pub fn end_later_undos(tx: &mut Tx, used: &Consumed) -> Result<()> {
+    let Some(user_id) = used.user_id() else {
+        return Ok(());
+    };
+    let later = live_of(user_id, Purpose::UndoChangeEmail, tx.now)
+        .filter(links::asked_at.ge(used.asked_at));
+    diesel::update(later)
+        .set(links::expires_at.eq(tx.now))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
@@ -407,4 +588,72 @@ pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
         .set(links::expires_at.eq(tx.now))
         .execute(conn))?;
     Ok(())
+}
+
+/// Ends every unused link of this account, whatever it is for, except undo links: those are how an owner
+/// gets back what a thief has changed, so that no later change may end them.
+pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
+    let of_account = links::user_id
+        .eq(&user.id)
+        .or(links::email.eq(&user.email).nullable());
+    diesel::update(
+        links::table
+            .filter(of_account)
+            .filter(links::purpose.ne(Purpose::UndoChangeEmail.name()))
+            .filter(links::used_at.is_null())
+            .filter(links::expires_at.gt(tx.now)),
+    )
+    .set(links::expires_at.eq(tx.now))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Forgets every link that was sent to this address: a new account there one day has nothing of this one.
+pub fn delete_sent_to(tx: &mut Tx, email: &str) -> Result<()> {
+    diesel::delete(links::table.filter(links::email.eq(email))).execute(tx.conn)?;
+    Ok(())
+}
+
+/// Ends this account's links of one purpose, wherever they were sent.
+pub fn end_of(tx: &mut Tx, user_id: &str, purpose: Purpose) -> Result<()> {
+    diesel::update(live_of(user_id, purpose, tx.now))
+        .set(links::expires_at.eq(tx.now))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// The address that an account is about to have: asked for, not confirmed yet, and not too late.
+#[derive(Clone, Debug)]
+pub struct PendingChange {
+    pub email: String,
+    pub asked_at: Timestamp,
+}
+
+/// The pending change of this account's address, if there is one. A change to an address that was taken,
+/// whose link nobody was mailed, looks like any other for as long as any other.
+pub fn pending_change(
+    tx: &mut Tx,
+    config: &Config,
+    user_id: &str,
+) -> Result<Option<PendingChange>> {
+    let oldest = tx.now - millis(config.link_lifetime_change_email);
+    let found = live_of(user_id, Purpose::ChangeEmail, tx.now)
+        .filter(links::asked_at.gt(oldest))
+        .order(links::asked_at.desc())
+        .select((links::email, links::asked_at))
+        .first(tx.conn)
+        .optional()?;
+    Ok(found.map(|(email, asked_at)| PendingChange { email, asked_at }))
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn live_of(user_id: &str, purpose: Purpose, now: Timestamp) -> _ {
+    let purpose: &'static str = purpose.name();
+    let most_wrong: i32 = WRONG_ADDRESSES;
+    links::table
+        .filter(links::user_id.eq(user_id))
+        .filter(links::purpose.eq(purpose))
+        .filter(links::used_at.is_null())
+        .filter(links::expires_at.gt(now))
+        .filter(links::wrong_addresses.lt(most_wrong))
 }

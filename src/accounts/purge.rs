@@ -1,4 +1,4 @@
-//! What is over is forgotten: expired links, ended sessions, limits whose window has passed.
+//! What is over is forgotten: expired links, ended sessions, limits whose window has passed, old events.
 //!
 //! Nothing depends on this: every look judges for itself whether a row is still good. It keeps the tables
 //! as small as what is going on, so that anonymous traffic leaves nothing behind. In small batches, lest a
@@ -6,6 +6,7 @@
 
 use diesel::prelude::*;
 
+use crate::accounts::events;
 use crate::clock::millis;
 use crate::config::Config;
 use crate::db::Tx;
@@ -20,6 +21,7 @@ pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     let mut gone = links(tx)?;
     gone += sessions(tx, config)?;
     gone += limits(tx)?;
+    gone += events::purge(tx, BATCH)?;
     Ok(gone)
 }
 

@@ -3,25 +3,32 @@
 //! The browser holds a token, the table its hash. A session has two ends: when it was idle for too
 //! long, and when it is too old whatever it did; both are judged at every look, so that neither depends
 //! on a cleaner and a shorter setting takes effect at once. A visitor who is not signed in has no row.
+//!
+//! A session that came from a link may look. What is sensitive wants the password, entered in this very
+//! session and lately: [`owner`] is the one place that decides that.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::owner::Owner;
+use crate::accounts::users::{self, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::random::{self, Token, TokenHash};
-use crate::schema::{sessions, users};
+use crate::schema::{self, sessions};
 
-/// How a session came about. It decides, later, what the session is good for.
+/// How a session came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// A link in a mail was clicked.
     EmailLink,
     /// The code in a mail was typed where it was asked for.
     EmailCode,
+    /// The password was entered.
+    Password,
 }
 
 impl AuthMethod {
@@ -30,6 +37,7 @@ impl AuthMethod {
         match self {
             Self::EmailLink => "email_link",
             Self::EmailCode => "email_code",
+            Self::Password => "password",
         }
     }
 }
@@ -44,6 +52,10 @@ pub struct Session {
     pub shared: bool,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// When the password was last entered in this session, if it ever was.
+    pub password_entered_at: Option<Timestamp>,
+    /// Its rights have changed elsewhere: its token is to be replaced.
+    pub wants_new_token: bool,
     pub email: String,
 }
 
@@ -57,7 +69,7 @@ const SHARED_IDLE: Duration = Duration::from_secs(60 * 60);
 /// connection, where diesel keeps its SQL prepared.
 pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Session>> {
     let found = on_either!(tx.conn, |conn| sessions::table
-        .inner_join(users::table)
+        .inner_join(schema::users::table)
         .filter(sessions::token_hash.eq(token.as_bytes()))
         .select((
             sessions::id,
@@ -66,7 +78,9 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
             sessions::shared,
             sessions::created_at,
             sessions::last_seen_at,
-            users::email,
+            sessions::password_entered_at,
+            sessions::wants_new_token,
+            schema::users::email,
         ))
         .first::<Session>(conn)
         .optional())?;
@@ -74,6 +88,18 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
 }
 
 impl Session {
+    /// Until when its last password entry counts; use does not stretch it.
+    pub fn reauthenticated_until(&self, config: &Config) -> Option<Timestamp> {
+        let entered_at = self.password_entered_at?;
+        Some(entered_at + millis(config.reauthentication_window))
+    }
+
+    /// Whether its password was entered lately enough for what is sensitive.
+    pub fn is_reauthenticated(&self, now: Timestamp, config: &Config) -> bool {
+        self.reauthenticated_until(config)
+            .is_some_and(|until| now < until)
+    }
+
     fn is_alive(&self, now: Timestamp, config: &Config) -> bool {
         let idle_end = self.last_seen_at + millis(self.idle(config));
         now < idle_end && now < self.ends_at(config)
@@ -100,12 +126,26 @@ impl Session {
     }
 }
 
-/// Where somebody stands who signs in: what the account's owner will recognise them by.
+/// The owner of the account, if this session lives and its password was entered in it within the window:
+/// not by any other event, in no other session, and as this transaction sees it.
+pub fn owner(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Owner>> {
+    let Some(session) = find(tx, config, token)? else {
+        return Ok(None);
+    };
+    if !session.is_reauthenticated(tx.now, config) {
+        return Ok(None);
+    }
+    Ok(users::find(tx, &session.user_id)?.map(Owner::proven))
+}
+
+/// Where somebody stands who does something: what the account's owner will recognise them by.
 #[derive(Clone, Debug)]
 pub struct Whereabouts {
     pub ip: String,
     /// Our own coarse words for it, never the visitor's.
     pub browser: String,
+    /// The request, as the log names it.
+    pub request_id: String,
 }
 
 /// Begins a session and ends the one it replaces: no right of the old one carries over. The token goes
@@ -122,6 +162,7 @@ pub fn start(
         end(tx, old)?;
     }
     let token = Token::draw();
+    let entered_at = (method == AuthMethod::Password).then_some(tx.now);
     diesel::insert_into(sessions::table)
         .values((
             sessions::token_hash.eq(token.hash().as_bytes()),
@@ -131,6 +172,8 @@ pub fn start(
             sessions::shared.eq(shared),
             sessions::created_at.eq(tx.now),
             sessions::last_seen_at.eq(tx.now),
+            sessions::password_entered_at.eq(entered_at),
+            sessions::wants_new_token.eq(false),
             sessions::ip.eq(&at.ip),
             sessions::browser.eq(&at.browser),
         ))
@@ -157,6 +200,54 @@ fn end_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
 pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     diesel::delete(sessions::table.find(token.as_bytes())).execute(tx.conn)?;
     Ok(())
+}
+
+/// The password was entered in this session, just now. It goes on under a new token, and the old one is
+/// dead at once; `None` when the session has ended meanwhile.
+pub fn enter_password(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
+    let session = sessions::table.find(token.as_bytes());
+    let entered = diesel::update(session)
+        .set(sessions::password_entered_at.eq(tx.now))
+        .execute(tx.conn)?;
+    if entered == 0 {
+        return Ok(None);
+    }
+    renew(tx, token)
+}
+
+/// The session goes on under a new token, because what it may do has changed: whoever has the old one has
+/// nothing. `None` when it has ended, or another request was faster.
+pub fn renew(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
+    let new = Token::draw();
+    let renewed = diesel::update(sessions::table.find(token.as_bytes()))
+        .set((
+            sessions::token_hash.eq(new.hash().as_bytes()),
+            sessions::wants_new_token.eq(false),
+        ))
+        .execute(tx.conn)?;
+    Ok((renewed > 0).then_some(new))
+}
+
+/// The session with this id gets a new token when it is next seen.
+pub fn renew_when_seen(tx: &mut Tx, id: &str) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq(id)))
+        .set(sessions::wants_new_token.eq(true))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Ends every session of an account, and with them what its browsers were known by.
+pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
+    diesel::delete(sessions::table.filter(sessions::user_id.eq(&user.id))).execute(tx.conn)?;
+    users::forget_browsers(tx, &user.id)
+}
+
+/// Ends the sessions of an account but this one; how many there were.
+pub fn end_others(tx: &mut Tx, user_id: &str, kept_id: &str) -> Result<usize> {
+    let others = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::id.ne(kept_id));
+    Ok(diesel::delete(others).execute(tx.conn)?)
 }
 
 /// Writes down that a session was seen just now, and where.

@@ -1,19 +1,27 @@
 //! Confirm an email address: from here on the account exists.
 //!
 //! The link goes to a stranger's address. Whoever uses it has read that mailbox, so the account is theirs,
-//! and nothing anybody typed before is on it. Looking at the page confirms nothing; its button does.
+//! and nothing anybody typed before is on it. Looking at the page confirms nothing; its button does. A
+//! password may be chosen there, and need not be.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::links::Purpose;
+use crate::accounts::events::{self, Event};
+use crate::accounts::links::{Consumed, Purpose};
+use crate::accounts::passwords::PasswordHash;
 use crate::accounts::sessions::AuthMethod;
+use crate::accounts::users;
+use crate::db::Tx;
+use crate::error::Result;
 use crate::flows::Answer;
+use crate::mail::asks::Wish;
 use crate::web::ask_form::{self, AskForm, AskView};
-use crate::web::entrance::{self, Arrival};
+use crate::web::entrance::{self, Arrival, Entered};
 use crate::web::form::Form;
-use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
+use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
+use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page_with};
 use crate::web::visit::Visit;
 
@@ -27,7 +35,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn send_again(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, "/confirm-email/send", |frame, form| {
+    let route = "/confirm-email/send";
+    ask_form::submit(&visit, form, route, Wish::ComeIn, |frame, form| {
         AskAgainPage { frame, form }
     })
     .await
@@ -41,24 +50,53 @@ async fn open(visit: Visit) -> Answer {
     }
 }
 
-async fn confirm(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
+async fn confirm(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
+    let chosen = std::mem::take(&mut form.password);
+    let ready = match link_page::check(&visit, form, Purpose::ConfirmEmail).await? {
+        Checked::Ready(ready) => ready,
+        Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Checked::Answered(answer) => return Ok(answer),
+    };
+    let hash = match new_password::hash_optional(&visit, &chosen, ready.sent_to()).await? {
+        Ok(hash) => hash,
+        Err(refused) => {
+            let again = ready.again(refused.to_string());
+            return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, again);
+        }
+    };
     let arrival = Arrival::of(&visit);
-    let submitted = link_page::submit(
-        &visit,
-        form,
-        Purpose::ConfirmEmail,
-        move |tx, proof, asked| {
-            let shared = asked.is_some_and(|ask| ask.shared);
-            entrance::enter(tx, proof, AuthMethod::EmailLink, &arrival, shared)
-        },
-    );
-    match submitted.await? {
-        Submitted::Done { effect, next } => {
+    let finished = link_page::finish(&visit, ready, move |tx, proof, asked| {
+        let shared = asked.is_some_and(|ask| ask.shared);
+        begin(tx, proof, &arrival, shared, hash.as_ref())
+    });
+    match finished.await? {
+        Submitted::Done { effect, asked } => {
+            let next = link_page::next_of(asked.as_ref());
             entrance::welcome(&visit, &effect, &next).map(confidential)
         }
         Submitted::Again(view) => show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
+}
+
+/// The account begins, with a password if one was chosen. Only the link that makes the account brings its
+/// password: one that was beaten to it finds an account whose password is not its to set.
+fn begin(
+    tx: &mut Tx,
+    proof: &Consumed,
+    arrival: &Arrival,
+    shared: bool,
+    hash: Option<&PasswordHash>,
+) -> Result<Option<Entered>> {
+    let entered = entrance::enter(tx, proof, AuthMethod::EmailLink, arrival, shared)?;
+    let owner = entered
+        .as_ref()
+        .and_then(|entered| entered.new_owner.as_ref());
+    if let (Some(owner), Some(hash)) = (owner, hash) {
+        users::set_password(tx, owner, hash)?;
+        events::note(tx, &owner.user().id, Event::PasswordSet, &arrival.at)?;
+    }
+    Ok(entered)
 }
 
 fn show(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {

@@ -8,6 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
 use crate::flows::Answer;
+use crate::mail::asks::Wish;
 use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::form::Form;
 use crate::web::page::{Frame, page};
@@ -24,9 +25,8 @@ async fn show(visit: Visit) -> Answer {
 }
 
 async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, "/register", |frame, form| AskPage {
-        frame,
-        form,
+    ask_form::submit(&visit, form, "/register", Wish::ComeIn, |frame, form| {
+        AskPage { frame, form }
     })
     .await
 }

@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
+use crate::mail::asks::Wish;
 use crate::random::Code;
 use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::entrance::{self, Arrival, Entered};
@@ -46,9 +47,8 @@ async fn show(visit: Visit) -> Answer {
 }
 
 async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, "/sign-in", |frame, form| AskPage {
-        frame,
-        form,
+    ask_form::submit(&visit, form, "/sign-in", Wish::ComeIn, |frame, form| {
+        AskPage { frame, form }
     })
     .await
 }
@@ -79,8 +79,8 @@ struct CodeForm {
 
 async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
     let asked = visit.asked();
-    let Some(ask) = asked.newest().cloned() else {
-        return sent_again(SentPage::of(&visit, None));
+    let Some(ask) = asked.newest_with_code().cloned() else {
+        return sent_again(SentPage::of(&visit, asked.newest()));
     };
     if form.code.trim().is_empty() {
         return mistake_in_code(&visit, &ask, form.code, EMPTY_CODE);
@@ -196,7 +196,8 @@ async fn use_link(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
         let_in(tx, proof, &arrival, asked.is_some_and(|ask| ask.shared))
     });
     match submitted.await? {
-        Submitted::Done { effect, next } => {
+        Submitted::Done { effect, asked } => {
+            let next = link_page::next_of(asked.as_ref());
             entrance::welcome(&visit, &effect, &next).map(confidential)
         }
         Submitted::Again(view) => show_link(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
@@ -242,6 +243,7 @@ struct SentPage {
 struct SentTo {
     email: String,
     route: String,
+    has_code: bool,
     next: Option<String>,
     shared: bool,
     again_in_seconds: u64,
@@ -267,6 +269,7 @@ impl SentTo {
         Self {
             email: ask.email.clone(),
             route: ask.route.clone(),
+            has_code: ask.has_code(),
             next: ask.next.clone(),
             shared: ask.shared,
             again_in_seconds: wait.div_ceil(1000),

@@ -1,29 +1,51 @@
 //! Somebody typed an address: what happens, in one transaction.
 //!
-//! Whatever is known of the address, the visitor sees the same and the same is counted. A member gets a
-//! sign-in link. A stranger gets a link that confirms the address, if sign-up admits it; otherwise
-//! nobody is mailed, but a row is written all the same, so that codes, tries and expiry answer alike.
+//! Whatever is known of the address, the visitor sees the same and the same is counted. A member gets what
+//! was asked for: a link that signs in, or one that sets a password. A stranger who wants to come in gets a
+//! link that confirms the address, if sign-up admits it. An address that was an account's until lately, and
+//! whose owner may still take the change back, is mailed that link again. Otherwise nobody is mailed, but a
+//! row is written all the same, so that codes, tries and expiry answer alike.
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::limits::{self, Limit, Network, Verdict};
-use crate::accounts::links::{self, Purpose};
-use crate::accounts::users::{self, KnownAccount};
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
+use crate::accounts::links::{self, Issued, Purpose, Undo, Wanted};
+use crate::accounts::sessions::Whereabouts;
+use crate::accounts::users::{self, KnownAccount, User};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::letters::{self, AskedFrom};
 use crate::mail::outbox::Outbox;
 
-/// Who asks, for which address, and where they stand.
+/// Who asks for what, for which address, and where they stand.
 pub struct Ask {
     /// Names this ask in the browser's cookie and in the link's row.
     pub id: String,
+    pub wish: Wish,
     pub email: EmailAddress,
     pub network: Network,
-    /// Our own coarse words for the browser, for the letter.
-    pub browser: String,
+    pub at: Whereabouts,
     /// The accounts that know this browser: they have a budget of their own.
     pub known: Vec<KnownAccount>,
+}
+
+/// What somebody asks for who is not signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To come in: register, sign in, or confirm once more.
+    ComeIn,
+    /// To set a password.
+    ResetPassword,
+}
+
+impl Wish {
+    fn kind(self) -> MailKind {
+        match self {
+            Self::ComeIn => MailKind::SignIn,
+            Self::ResetPassword => MailKind::ResetPassword,
+        }
+    }
 }
 
 /// What became of it; the same for every address.
@@ -47,7 +69,7 @@ pub fn ask(tx: &mut Tx, outbox: &Outbox, ask: &Ask) -> Result<Answer> {
     }
     let user = users::find_by_email(tx, &ask.email)?;
     let known_browser = user.as_ref().is_some_and(|user| user.knows(&ask.known));
-    let subject = limits::mail_subject(&ask.email, known_browser);
+    let subject = ask.wish.kind().subject(&ask.email, known_browser);
     let again_at = match limits::count(tx, config, Limit::MailGap, &subject)? {
         Verdict::Allowed { again_at } => again_at,
         Verdict::Refused { until } => return Ok(Answer::SentAlready { again_at: until }),
@@ -60,31 +82,64 @@ pub fn ask(tx: &mut Tx, outbox: &Outbox, ask: &Ask) -> Result<Answer> {
         limits::give_back(tx, Limit::MailGap, &subject)?;
         return Ok(Answer::TooMany { until });
     }
-    let purpose = match user {
-        Some(_) => Purpose::SignIn,
-        None => Purpose::ConfirmEmail,
-    };
-    if user.is_some() || users::may_sign_up(tx, &config.sign_up, &ask.email)? {
-        mail_link(tx, outbox, purpose, ask)?;
-    } else {
-        links::issue_decoy(tx, config, &outbox.keys, purpose, &ask.email, &ask.id)?;
-    }
+    answer(tx, outbox, ask, user.as_ref())?;
     Ok(Answer::Sent { again_at })
 }
 
-fn mail_link(tx: &mut Tx, outbox: &Outbox, purpose: Purpose, ask: &Ask) -> Result<()> {
-    let issued = links::issue(
-        tx,
-        &outbox.config,
-        &outbox.keys,
+/// Mails the address what is its own, if anything is.
+fn answer(tx: &mut Tx, outbox: &Outbox, ask: &Ask, user: Option<&User>) -> Result<()> {
+    let purpose = match (ask.wish, user) {
+        (Wish::ResetPassword, _) => Purpose::ResetPassword,
+        (Wish::ComeIn, Some(_)) => Purpose::SignIn,
+        (Wish::ComeIn, None) => Purpose::ConfirmEmail,
+    };
+    if let Some(user) = user {
+        events::note(tx, &user.id, Event::LinkAsked(purpose), &ask.at)?;
+        return mail_link(tx, outbox, ask, purpose, Some(&user.id));
+    }
+    if let Some(undo) = links::oldest_undo(tx, &ask.email)? {
+        mail_undo(tx, outbox, ask, &undo)?;
+    } else if ask.wish == Wish::ComeIn
+        && users::may_sign_up(tx, &outbox.config.sign_up, &ask.email)?
+    {
+        return mail_link(tx, outbox, ask, purpose, None);
+    }
+    let decoy = wanted(ask, purpose, None);
+    links::issue_decoy(tx, &outbox.config, &outbox.keys, &decoy)
+}
+
+fn mail_link(
+    tx: &mut Tx,
+    outbox: &Outbox,
+    ask: &Ask,
+    purpose: Purpose,
+    user_id: Option<&str>,
+) -> Result<()> {
+    let wanted = wanted(ask, purpose, user_id);
+    let issued = links::issue(tx, &outbox.config, &outbox.keys, &wanted)?;
+    post(tx, outbox, ask, &issued)
+}
+
+fn wanted<'a>(ask: &'a Ask, purpose: Purpose, user_id: Option<&'a str>) -> Wanted<'a> {
+    Wanted {
         purpose,
-        &ask.email,
-        Some(&ask.id),
-    )?;
+        email: ask.email.as_str(),
+        user_id,
+        ask_id: Some(&ask.id),
+        session_id: None,
+    }
+}
+
+fn mail_undo(tx: &mut Tx, outbox: &Outbox, ask: &Ask, undo: &Undo) -> Result<()> {
+    let issued = links::issue_undo_again(tx, &outbox.config, &outbox.keys, &ask.email, undo)?;
+    post(tx, outbox, ask, &issued)
+}
+
+fn post(tx: &mut Tx, outbox: &Outbox, ask: &Ask, issued: &Issued) -> Result<()> {
     let asked = AskedFrom {
         at: tx.now,
-        browser: Some(&ask.browser),
+        browser: Some(&ask.at.browser),
     };
-    let letter = letters::link(&outbox.config, &ask.email, &issued, &asked)?;
+    let letter = letters::link(&outbox.config, ask.email.as_str(), issued, &asked)?;
     outbox.post(tx, &letter)
 }

@@ -292,7 +292,7 @@ async fn deliver_one(app: &App, transport: &mut Option<Slot>, mail: Mail) -> Res
                 if is_development {
                     outbox::shown(tx, &mail.id)
                 } else {
-                    outbox::sent(tx, &mail.id)
+                    outbox::sent(tx, &mail)
                 }
             }
             Outcome::Dropped(reason) => outbox::dropped(tx, &mail.id, reason),

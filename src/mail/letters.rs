@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use askama::Template;
 
-use crate::accounts::email_address::EmailAddress;
 use crate::accounts::links::{Issued, Purpose};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -26,6 +25,8 @@ pub struct Letter {
     pub link_hash: Option<TokenHash>,
     /// How long after posting it is still worth sending.
     pub useful_for: Duration,
+    /// Whether nothing of it is kept once it left.
+    pub leaves_no_trace: bool,
 }
 
 /// When and from what browser a letter was asked for.
@@ -35,12 +36,7 @@ pub struct AskedFrom<'a> {
 }
 
 /// The letter that goes with a link somebody asked for.
-pub fn link(
-    config: &Config,
-    to: &EmailAddress,
-    issued: &Issued,
-    asked: &AskedFrom<'_>,
-) -> Result<Letter> {
+pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -> Result<Letter> {
     let fields = Fields::of(config, to, issued, asked);
     let letter = &fields;
     let words = match issued.purpose {
@@ -54,17 +50,27 @@ pub fn link(
             text: render(&ConfirmEmailText { letter })?,
             html: render(&ConfirmEmailHtml { letter })?,
         },
+        Purpose::ResetPassword => Words {
+            subject: render(&ResetPasswordSubject { letter })?,
+            text: render(&ResetPasswordText { letter })?,
+            html: render(&ResetPasswordHtml { letter })?,
+        },
+        Purpose::ChangeEmail => Words {
+            subject: render(&ChangeEmailSubject { letter })?,
+            text: render(&ChangeEmailText { letter })?,
+            html: render(&ChangeEmailHtml { letter })?,
+        },
+        Purpose::UndoChangeEmail => Words {
+            subject: render(&UndoChangeEmailSubject { letter })?,
+            text: render(&UndoChangeEmailText { letter })?,
+            html: render(&UndoChangeEmailHtml { letter })?,
+        },
     };
     Ok(sealed_up(issued.purpose.name(), to, issued, words))
 }
 
 /// The letter to somebody whom the operator invited.
-pub fn invitation(
-    config: &Config,
-    to: &EmailAddress,
-    issued: &Issued,
-    at: Timestamp,
-) -> Result<Letter> {
+pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> Result<Letter> {
     let asked = AskedFrom { at, browser: None };
     let fields = Fields::of(config, to, issued, &asked);
     let letter = &fields;
@@ -76,17 +82,18 @@ pub fn invitation(
     Ok(sealed_up("invitation", to, issued, words))
 }
 
-fn sealed_up(name: &'static str, to: &EmailAddress, issued: &Issued, words: Words) -> Letter {
+fn sealed_up(name: &'static str, to: &str, issued: &Issued, words: Words) -> Letter {
     Letter {
         name,
-        to: to.as_str().to_owned(),
+        to: to.to_owned(),
         words,
         link_hash: Some(issued.token.hash()),
         useful_for: issued.lifetime,
+        leaves_no_trace: false,
     }
 }
 
-fn render(template: &impl Template) -> Result<String> {
+pub(super) fn render(template: &impl Template) -> Result<String> {
     template.render().map_err(Error::internal)
 }
 
@@ -103,9 +110,9 @@ struct Fields {
 }
 
 impl Fields {
-    fn of(config: &Config, to: &EmailAddress, issued: &Issued, asked: &AskedFrom<'_>) -> Self {
+    fn of(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -> Self {
         Self {
-            to: to.as_str().to_owned(),
+            to: to.to_owned(),
             site: config.public_url.host().to_owned(),
             link: config.public_url.link(&issued.path()),
             code: issued.code.as_ref().map(|code| code.shown()),
@@ -149,6 +156,60 @@ struct ConfirmEmailText<'a> {
 #[derive(Template)]
 #[template(path = "mail/confirm_email.html")]
 struct ConfirmEmailHtml<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/reset_password.txt", block = "subject")]
+struct ResetPasswordSubject<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/reset_password.txt")]
+struct ResetPasswordText<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/reset_password.html")]
+struct ResetPasswordHtml<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/change_email.txt", block = "subject")]
+struct ChangeEmailSubject<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/change_email.txt")]
+struct ChangeEmailText<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/change_email.html")]
+struct ChangeEmailHtml<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/undo_change_email.txt", block = "subject")]
+struct UndoChangeEmailSubject<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/undo_change_email.txt")]
+struct UndoChangeEmailText<'a> {
+    letter: &'a Fields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/undo_change_email.html")]
+struct UndoChangeEmailHtml<'a> {
     letter: &'a Fields,
 }
 

@@ -16,14 +16,16 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::accounts::sessions::Whereabouts;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Use};
 use crate::mail::letters::Letter;
+use crate::mail::notices::{self, Notice};
 use crate::random;
-use crate::schema::outbox;
+use crate::schema::{links, outbox};
 
 /// The post room of one Doorpost.
 #[derive(Clone)]
@@ -87,6 +89,7 @@ impl Outbox {
             outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
             outbox::due_at.eq(tx.now),
             outbox::tries.eq(0),
+            outbox::leaves_no_trace.eq(letter.leaves_no_trace),
         );
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
@@ -94,6 +97,12 @@ impl Outbox {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         self.shared.posted.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Posts news of an account to its owner, about what somebody does just now.
+    pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, at: &Whereabouts) -> Result<()> {
+        let letter = notices::letter(&self.config, to, notice, tx.now, at)?;
+        self.post(tx, &letter)
     }
 
     /// Refuses early, the same for everyone, while more mail waits than this house wants to hold.
@@ -146,6 +155,7 @@ pub struct Mail {
     pub queued_at: Timestamp,
     pub useful_until: Timestamp,
     pub tries: i32,
+    pub leaves_no_trace: bool,
 }
 
 /// Takes mail that is due, oldest first, and leases it to the caller. One statement a mail: its text is the
@@ -178,9 +188,27 @@ fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
     })
 }
 
-/// It left: the words are erased.
-pub fn sent(tx: &mut Tx, id: &str) -> Result<()> {
-    settle(tx, id, state::SENT, None)
+/// It left: the words are erased, or the whole of it.
+pub fn sent(tx: &mut Tx, mail: &Mail) -> Result<()> {
+    if mail.leaves_no_trace {
+        diesel::delete(unsettled(&mail.id)).execute(tx.conn)?;
+        return Ok(());
+    }
+    settle(tx, &mail.id, state::SENT, None)
+}
+
+/// Takes back all mail to this address, waiting or sent, and all whose link leads to this account: what is
+/// deleted is not written to any more.
+pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
+    let its_links = links::table
+        .filter(links::user_id.eq(user_id))
+        .select(links::token_hash.nullable());
+    let mail = outbox::email
+        .eq(email)
+        .nullable()
+        .or(outbox::link_hash.eq_any(its_links));
+    diesel::delete(outbox::table.filter(mail)).execute(tx.conn)?;
+    Ok(())
 }
 
 /// It will never be taken, for this reason: kept for the operator, without its link.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::links::{self, Purpose};
+use crate::accounts::links::{self, Purpose, Wanted};
 use crate::accounts::users;
 use crate::app::App;
 use crate::db::Tx;
@@ -52,12 +52,18 @@ fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, print: bool) -> Result<S
         return Ok(format!("{email} has an account already; nothing was sent."));
     }
     users::invite(tx, email)?;
-    let purpose = Purpose::ConfirmEmail;
-    let issued = links::issue(tx, &app.config, &app.keys, purpose, email, None)?;
+    let wanted = Wanted {
+        purpose: Purpose::ConfirmEmail,
+        email: email.as_str(),
+        user_id: None,
+        ask_id: None,
+        session_id: None,
+    };
+    let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
     if print {
         return Ok(app.config.public_url.link(&issued.path()));
     }
-    let letter = letters::invitation(&app.config, email, &issued, tx.now)?;
+    let letter = letters::invitation(&app.config, email.as_str(), &issued, tx.now)?;
     app.outbox.post(tx, &letter)?;
     Ok(format!(
         "{email} is invited; the mail leaves with the next running Doorpost."

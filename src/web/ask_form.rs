@@ -6,9 +6,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::mail::asks::{self, Answer};
+use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
-use crate::web::client;
 use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
@@ -46,7 +45,8 @@ impl AskView {
     }
 }
 
-fn path(next: &str) -> Option<String> {
+/// The page of ours that `next` names, if it names one.
+pub fn path(next: &str) -> Option<String> {
     Next::parse(next).map(|next| next.as_str().to_owned())
 }
 
@@ -56,6 +56,7 @@ pub async fn submit<P: Template>(
     visit: &Visit,
     form: AskForm,
     route: &'static str,
+    wish: Wish,
     page: impl FnOnce(Frame, AskView) -> P,
 ) -> Result<HttpResponse, Stop> {
     let next = path(&form.next);
@@ -83,30 +84,33 @@ pub async fn submit<P: Template>(
         shared,
         at: now,
         again_at: now,
+        done: false,
     };
-    match ask(visit, email, made.id.clone()).await? {
+    let asked = visit.asked();
+    match ask(visit, wish, email, made.id.clone()).await? {
         Answer::TooMany { until } => return Err(Stop::too_many(until, now)),
         Answer::Sent { again_at } => made.again_at = again_at,
         Answer::SentAlready { again_at } => {
             made.again_at = again_at;
             // The mail that did go out may answer an ask of this browser: its code is the one to take.
-            if let Some(earlier) = visit.asked().newest_for(&made.email) {
+            if let Some(earlier) = asked.newest_for(&made.email, route) {
                 made.id = earlier.id.clone();
                 made.at = earlier.at;
             }
         }
     }
-    let cookie = visit.asked().with(made, &visit.app)?;
+    let cookie = asked.with(made, &visit.app)?;
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }
 
-async fn ask(visit: &Visit, email: EmailAddress, id: String) -> Result<Answer, Stop> {
+async fn ask(visit: &Visit, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Stop> {
     let outbox = visit.app.outbox.clone();
     let ask = asks::Ask {
         id,
+        wish,
         email,
         network: visit.network(),
-        browser: client::browser(&visit.req),
+        at: visit.whereabouts(),
         known: visit.known().accounts().to_vec(),
     };
     Ok(visit

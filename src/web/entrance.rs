@@ -1,26 +1,33 @@
 //! The last steps of every way in: a session begins, the browser gets its cookie, and goes on.
 
-use actix_web::{HttpMessage, HttpResponse};
+use actix_web::HttpResponse;
 
+use crate::accounts::events::{self, Event};
 use crate::accounts::links::{self, Consumed, Purpose};
+use crate::accounts::owner::Owner;
 use crate::accounts::sessions::{self, AuthMethod, Whereabouts};
-use crate::accounts::users;
+use crate::accounts::users::{self, KnownAccount, User};
 use crate::db::Tx;
 use crate::error::Result;
+use crate::mail::notices::Notice;
+use crate::mail::outbox::Outbox;
 use crate::random::{Token, TokenHash};
 use crate::web::page::see_other;
 use crate::web::problem::Stop;
-use crate::web::session_cookie::{self, EndsWithBrowser};
 use crate::web::visit::Visit;
 
 /// What a browser brings along when somebody is about to sign in there.
 pub struct Arrival {
-    at: Whereabouts,
+    pub at: Whereabouts,
     replaced: Option<TokenHash>,
+    known: Vec<KnownAccount>,
+    outbox: Outbox,
 }
 
 /// A session that has just begun, on its way to the browser.
 pub struct Entered {
+    /// Whose account began with it.
+    pub new_owner: Option<Owner>,
     token: Token,
     user_id: String,
     shared: bool,
@@ -32,15 +39,14 @@ impl Arrival {
         Self {
             at: visit.whereabouts(),
             replaced: visit.token_hash(),
+            known: visit.known().accounts().to_vec(),
+            outbox: visit.app.outbox.clone(),
         }
     }
 }
 
 /// Signs in whoever used a link or a code, in the transaction that used it up. `None` when it leads to no
 /// account.
-///
-/// The session replaces the one this browser had; every sign-in link of the account ends. On a shared
-/// computer the session ends with the browser and leaves nothing known.
 pub fn enter(
     tx: &mut Tx,
     proof: &Consumed,
@@ -48,29 +54,68 @@ pub fn enter(
     arrival: &Arrival,
     shared: bool,
 ) -> Result<Option<Entered>> {
-    let Some(user) = users::led_to_by(tx, proof)? else {
+    let Some(led_to) = users::led_to_by(tx, proof)? else {
         return Ok(None);
     };
-    links::remember_user(tx, proof, &user.id)?;
+    links::remember_user(tx, proof, &led_to.user.id)?;
+    if led_to.new_owner.is_some() {
+        events::note(tx, &led_to.user.id, Event::Registered, &arrival.at)?;
+    } else {
+        tell_of_new_browser(tx, &led_to.user, arrival)?;
+    }
+    let mut entered = begin(tx, &led_to.user, method, arrival, shared)?;
+    entered.new_owner = led_to.new_owner;
+    Ok(Some(entered))
+}
+
+/// Signs in whoever knew the password of this account.
+pub fn enter_by_password(
+    tx: &mut Tx,
+    user: &User,
+    arrival: &Arrival,
+    shared: bool,
+) -> Result<Entered> {
+    tell_of_new_browser(tx, user, arrival)?;
+    begin(tx, user, AuthMethod::Password, arrival, shared)
+}
+
+/// The session replaces the one this browser had, so that no right of that one carries over; every link that
+/// signs in to the account ends.
+fn begin(
+    tx: &mut Tx,
+    user: &User,
+    method: AuthMethod,
+    arrival: &Arrival,
+    shared: bool,
+) -> Result<Entered> {
     for purpose in [Purpose::SignIn, Purpose::ConfirmEmail] {
         links::end(tx, &user.email, purpose)?;
     }
+    users::forget_wrong_passwords(tx, &user.id)?;
     let replaced = arrival.replaced.as_ref();
     let token = sessions::start(tx, &user.id, method, shared, &arrival.at, replaced)?;
-    Ok(Some(Entered {
+    events::note(tx, &user.id, Event::SignedIn(method), &arrival.at)?;
+    Ok(Entered {
+        new_owner: None,
         token,
-        user_id: user.id,
+        user_id: user.id.clone(),
         shared,
-    }))
+    })
 }
 
-/// Hands over the cookies and goes on to where the visitor wanted.
+fn tell_of_new_browser(tx: &mut Tx, user: &User, arrival: &Arrival) -> Result<()> {
+    if user.knows(&arrival.known) {
+        return Ok(());
+    }
+    let outbox = &arrival.outbox;
+    outbox.tell(tx, &user.email, Notice::NewBrowser, &arrival.at)
+}
+
+/// Hands over the cookies and goes on to where the visitor wanted. A shared computer comes to know nobody.
 pub fn welcome(visit: &Visit, entered: &Entered, next: &str) -> Result<HttpResponse, Stop> {
-    session_cookie::hand_over(visit.carried(), &entered.token)?;
+    visit.hand_over(&entered.token, entered.shared)?;
     let mut onward = see_other(next);
-    if entered.shared {
-        visit.req.extensions_mut().insert(EndsWithBrowser);
-    } else {
+    if !entered.shared {
         let known = visit
             .known()
             .with(&entered.user_id, visit.now(), &visit.app)?;

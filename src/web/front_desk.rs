@@ -24,6 +24,10 @@ use crate::words;
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
 
+/// What the log calls this request.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
 /// Attends to one request from its head to its log line.
 pub async fn attend(
     mut req: ServiceRequest,
@@ -31,6 +35,7 @@ pub async fn attend(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let request_id = random::id();
+    req.extensions_mut().insert(RequestId(request_id.clone()));
     let method = req.method().clone();
     // Whatever the answer is: a link's page, or an error in its place.
     let has_token = req.query_string().contains("token=");

@@ -6,14 +6,19 @@
 //! form's POST uses a link up; and in a browser that did not ask for it, only together with the address
 //! the link was sent to.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, AddressTried, Consumed, Link, Look, Purpose};
+use crate::accounts::sessions::Whereabouts;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::db::Tx;
@@ -29,8 +34,12 @@ use crate::web::visit::Visit;
 /// A live link, as seen from this browser.
 pub struct Seen {
     pub token: Token,
+    /// The address it was sent to.
+    pub email: String,
     /// This browser's ask that the link answers; `None` anywhere else.
     pub asked: Option<Ask>,
+    /// Whether its address has to be typed: this is not the browser that asked.
+    pub ask_address: bool,
     /// The address of somebody else who is signed in in this browser.
     pub somebody_else: Option<String>,
 }
@@ -97,7 +106,7 @@ async fn find(visit: &Visit, token: Option<Token>, purpose: Purpose) -> Result<F
         .read(move |tx| links::look(tx, &looking, purpose))
         .await?;
     Ok(match look {
-        Look::Live(link) => Found::Live(seen(visit, token, &link)),
+        Look::Live(link) => Found::Live(seen(visit, token, purpose, link)),
         Look::UsedBy { user_id, ask_id } if is_me(visit, &user_id) => Found::UsedByMe {
             next: next_of(ask_of(visit, ask_id.as_deref()).as_ref()),
         },
@@ -105,13 +114,33 @@ async fn find(visit: &Visit, token: Option<Token>, purpose: Purpose) -> Result<F
     })
 }
 
-fn seen(visit: &Visit, token: Token, link: &Link) -> Seen {
-    let here = visit.session.as_ref().map(|session| &session.email);
+fn seen(visit: &Visit, token: Token, purpose: Purpose, link: Link) -> Seen {
+    let asked = ask_of(visit, link.ask_id.as_deref());
     Seen {
         token,
-        asked: ask_of(visit, link.ask_id.as_deref()),
-        somebody_else: here.filter(|email| **email != link.email).cloned(),
+        // Nobody asks for an undo link in a browser: it goes to whoever reads the old mailbox.
+        ask_address: purpose == Purpose::UndoChangeEmail
+            || !(asked.is_some() || is_asking_session(visit, &link)),
+        asked,
+        somebody_else: somebody_else(visit, &link),
+        email: link.email,
     }
+}
+
+fn is_asking_session(visit: &Visit, link: &Link) -> bool {
+    let here = visit.session.as_ref().map(|session| &session.id);
+    here.is_some() && here == link.session_id.as_ref()
+}
+
+/// A link of an account is known by the account, for its address may be another by now; one that makes an
+/// account has only an address.
+fn somebody_else(visit: &Visit, link: &Link) -> Option<String> {
+    let here = visit.session.as_ref()?;
+    let is_me = match &link.user_id {
+        Some(user_id) => here.user_id == *user_id,
+        None => here.email == link.email,
+    };
+    (!is_me).then(|| here.email.clone())
 }
 
 fn is_me(visit: &Visit, user_id: &str) -> bool {
@@ -135,6 +164,8 @@ pub fn next_of(ask: Option<&Ask>) -> String {
 pub struct LinkForm {
     token: String,
     email: String,
+    /// Where the link leads to choosing one.
+    pub password: Zeroizing<String>,
     /// "yes" where somebody else is signed in and the visitor chose to go on.
     switch: String,
 }
@@ -142,9 +173,12 @@ pub struct LinkForm {
 /// What the page with the form shows.
 pub struct LinkView {
     pub token: String,
+    /// The address it was sent to, for the browser that asked.
+    pub sent_to: Option<String>,
     pub ask_address: bool,
     pub email: String,
     pub error: Option<&'static str>,
+    pub password_error: Option<String>,
     pub signed_in_as: Option<String>,
 }
 
@@ -153,11 +187,18 @@ impl LinkView {
     pub fn of(seen: &Seen) -> Self {
         Self {
             token: seen.token.reveal().to_owned(),
-            ask_address: seen.asked.is_none(),
+            sent_to: (!seen.ask_address).then(|| seen.email.clone()),
+            ask_address: seen.ask_address,
             email: String::new(),
             error: None,
+            password_error: None,
             signed_in_as: seen.somebody_else.clone(),
         }
+    }
+
+    /// Whether the form has a mistake in it.
+    pub fn has_mistake(&self) -> bool {
+        self.error.is_some() || self.password_error.is_some()
     }
 
     fn again(seen: &Seen, email: String, error: Option<&'static str>) -> Self {
@@ -169,44 +210,108 @@ impl LinkView {
     }
 }
 
-/// What a POST on a link's route came to.
-pub enum Submitted<T> {
-    /// The link is used up, and this is what its effect gave.
-    Done { effect: T, next: String },
+/// What a look at a sent form came to, before anything is used up.
+pub enum Checked {
+    /// The link is live and nothing is missing.
+    Ready(Ready),
     /// The form again, with what is missing.
     Again(LinkView),
     /// There is nothing to go on with; this is the answer.
     Answered(HttpResponse),
 }
 
+/// A live link and all it takes to use it up.
+pub struct Ready {
+    seen: Seen,
+    purpose: Purpose,
+    /// The address as it was typed, and what it means; where none is asked for, none.
+    email: String,
+    typed: Option<EmailAddress>,
+}
+
+impl Ready {
+    /// The address the link was sent to. Not for the eyes of a visitor who has yet to name it.
+    pub fn sent_to(&self) -> &str {
+        &self.seen.email
+    }
+
+    /// The form again, with a mistake in the password.
+    pub fn again(self, password_error: String) -> LinkView {
+        LinkView {
+            password_error: Some(password_error),
+            ..LinkView::again(&self.seen, self.email, None)
+        }
+    }
+}
+
 const NO_ADDRESS: &str = "Type the whole address the link was sent to, like name@example.org.";
 const WRONG_ADDRESS: &str = "The link was not sent to this address. Type the one it was sent to; the third wrong one ends it.";
 
-/// Uses the link up, if this visitor may, and has its effect in the same transaction.
+/// Looks whether this visitor has a live link and sent all that is asked for. Where something slow comes
+/// before the link is used up, junk gets no further than this.
+pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Checked, Stop> {
+    let seen = match find(visit, Token::parse(&form.token), purpose).await? {
+        Found::Live(seen) => seen,
+        Found::UsedByMe { next } => return Ok(Checked::Answered(onward(&next))),
+        Found::Dead => return Ok(Checked::Answered(gone_counted(visit, purpose).await?)),
+    };
+    if seen.somebody_else.is_some() && form.switch != "yes" {
+        return Ok(Checked::Again(LinkView::again(&seen, form.email, None)));
+    }
+    let typed = match EmailAddress::parse(&form.email) {
+        _ if !seen.ask_address => None,
+        Ok(typed) => Some(typed),
+        Err(_) => {
+            let again = LinkView::again(&seen, form.email, Some(NO_ADDRESS));
+            return Ok(Checked::Again(again));
+        }
+    };
+    Ok(Checked::Ready(Ready {
+        seen,
+        purpose,
+        email: form.email,
+        typed,
+    }))
+}
+
+/// What a POST on a link's route came to.
+pub enum Submitted<T> {
+    /// The link is used up, and this is what its effect gave.
+    Done { effect: T, asked: Option<Ask> },
+    /// The form again, with what is missing.
+    Again(LinkView),
+    /// There is nothing to go on with; this is the answer.
+    Answered(HttpResponse),
+}
+
+/// Checks and finishes at once.
 pub async fn submit<T: Send + 'static>(
     visit: &Visit,
     form: LinkForm,
     purpose: Purpose,
     effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
 ) -> Result<Submitted<T>, Stop> {
-    let seen = match find(visit, Token::parse(&form.token), purpose).await? {
-        Found::Live(seen) => seen,
-        Found::UsedByMe { next } => return Ok(Submitted::Answered(onward(&next))),
-        Found::Dead => return Ok(Submitted::Answered(gone_counted(visit, purpose).await?)),
-    };
-    if seen.somebody_else.is_some() && form.switch != "yes" {
-        return Ok(Submitted::Again(LinkView::again(&seen, form.email, None)));
+    match check(visit, form, purpose).await? {
+        Checked::Ready(ready) => finish(visit, ready, effect).await,
+        Checked::Again(view) => Ok(Submitted::Again(view)),
+        Checked::Answered(answer) => Ok(Submitted::Answered(answer)),
     }
-    let typed = match (&seen.asked, EmailAddress::parse(&form.email)) {
-        (Some(_), _) => None,
-        (None, Ok(typed)) => Some(typed),
-        (None, Err(_)) => {
-            let again = LinkView::again(&seen, form.email, Some(NO_ADDRESS));
-            return Ok(Submitted::Again(again));
-        }
-    };
-    let (token, asked, network) = (seen.token.clone(), seen.asked.clone(), visit.network());
-    let config = visit.app.config.clone();
+}
+
+/// Uses the link up, if this visitor may, and has its effect in the same transaction.
+pub async fn finish<T: Send + 'static>(
+    visit: &Visit,
+    ready: Ready,
+    effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
+) -> Result<Submitted<T>, Stop> {
+    let Ready {
+        seen,
+        purpose,
+        email,
+        typed,
+    } = ready;
+    let (token, asked) = (seen.token.clone(), seen.asked.clone());
+    let guess = Guess::of(visit, purpose);
     let outcome = visit
         .app
         .transaction(
@@ -214,23 +319,19 @@ pub async fn submit<T: Send + 'static>(
                 AddressTried::Right(proof) => {
                     Ok(effect(tx, &proof, asked.as_ref())?.map_or(Outcome::Dead, Outcome::Done))
                 }
-                AddressTried::Wrong { ended: false } => {
-                    guessed(tx, &config, &network, Outcome::WrongAddress)
-                }
-                AddressTried::Wrong { ended: true } | AddressTried::Dead => {
-                    guessed(tx, &config, &network, Outcome::Dead)
-                }
+                AddressTried::Wrong { ended, user_id } => guess.count_address(tx, ended, user_id),
+                AddressTried::Dead => guess.count(tx, Outcome::Dead),
             },
         )
         .await?;
     match outcome {
         Outcome::Done(effect) => Ok(Submitted::Done {
             effect,
-            next: next_of(seen.asked.as_ref()),
+            asked: seen.asked,
         }),
         Outcome::WrongAddress => Ok(Submitted::Again(LinkView::again(
             &seen,
-            form.email,
+            email,
             Some(WRONG_ADDRESS),
         ))),
         Outcome::Dead => Ok(Submitted::Answered(gone(visit, purpose)?)),
@@ -260,29 +361,61 @@ fn consume(
     }
 }
 
-/// Counts a guess; past the limit, that is what the visitor hears of.
-fn guessed<T>(
-    tx: &mut Tx,
-    config: &Config,
-    network: &Network,
-    outcome: Outcome<T>,
-) -> Result<Outcome<T>> {
-    Ok(match limits::count_all(tx, config, &network.guessing())? {
-        Verdict::Allowed { .. } => outcome,
-        Verdict::Refused { until } => Outcome::TooMany { until },
-    })
+/// Somebody comes with a link that is not live, or names the wrong address: what that counts against.
+struct Guess {
+    config: Arc<Config>,
+    network: Network,
+    at: Whereabouts,
+    purpose: Purpose,
+}
+
+impl Guess {
+    fn of(visit: &Visit, purpose: Purpose) -> Self {
+        Self {
+            config: visit.app.config.clone(),
+            network: visit.network(),
+            at: visit.whereabouts(),
+            purpose,
+        }
+    }
+
+    /// Past the limit, that is what the visitor hears of.
+    fn count<T>(&self, tx: &mut Tx, outcome: Outcome<T>) -> Result<Outcome<T>> {
+        let verdict = limits::count_all(tx, &self.config, &self.network.guessing())?;
+        Ok(match verdict {
+            Verdict::Allowed { .. } => outcome,
+            Verdict::Refused { until } => Outcome::TooMany { until },
+        })
+    }
+
+    /// The owner of the account, if there is one, finds it in the account's activity.
+    fn count_address<T>(
+        &self,
+        tx: &mut Tx,
+        ended: bool,
+        user_id: Option<String>,
+    ) -> Result<Outcome<T>> {
+        if let Some(user_id) = user_id {
+            events::note(tx, &user_id, Event::LinkRefused(self.purpose), &self.at)?;
+        }
+        let outcome = if ended {
+            Outcome::Dead
+        } else {
+            Outcome::WrongAddress
+        };
+        self.count(tx, outcome)
+    }
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
 async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Stop> {
-    let (config, network) = (visit.app.config.clone(), visit.network());
-    let verdict = visit
+    let guess = Guess::of(visit, purpose);
+    let counted = visit
         .app
-        .transaction(move |tx| limits::count_all(tx, &config, &network.guessing()))
-        .await?;
-    match verdict {
-        Verdict::Allowed { .. } => gone(visit, purpose),
-        Verdict::Refused { until } => Err(Stop::too_many(until, visit.now())),
+        .transaction(move |tx| guess.count(tx, Outcome::<()>::Dead));
+    match counted.await? {
+        Outcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+        _ => gone(visit, purpose),
     }
 }
 
@@ -315,7 +448,8 @@ struct GonePage<'a> {
     frame: Frame,
     /// What this browser asked for last: the new link leads to the same place, on the same terms.
     asked: Option<&'a Ask>,
-    route: &'static str,
+    /// The form that mails a new one, where anybody may ask.
+    route: Option<&'static str>,
     newer_sent: bool,
     maybe_signed_in: bool,
 }

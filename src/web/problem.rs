@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
@@ -19,6 +20,12 @@ use crate::error::Error;
 pub enum Stop {
     /// Nobody is signed in here: first that, and then back to this path.
     SignInFirst { next: String },
+    /// What is sensitive wants the password first: then back to this page, where what was typed is found
+    /// again in this cookie.
+    ReauthenticateFirst {
+        next: String,
+        typed: Option<Box<Cookie<'static>>>,
+    },
     /// The form cannot be read.
     Unreadable,
     /// A POST that does not come from one of our pages.
@@ -33,9 +40,14 @@ pub enum Stop {
     WrongType,
     /// Too often; again after this long.
     TooMany { wait: Duration },
+    /// As many passwords as this house can compare are being compared.
+    Busy,
     /// Trouble of ours.
     Trouble(Error),
 }
+
+/// By then the queue before the hashing slots has moved on.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
 
 /// What storage trouble asks a visitor to wait: it is mostly over by then.
 const RETRY_TROUBLE: Duration = Duration::from_secs(2);
@@ -52,6 +64,7 @@ impl Stop {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait } => Some(*wait),
+            Self::Busy => Some(RETRY_BUSY),
             Self::Trouble(Error::Unavailable(_)) => Some(RETRY_TROUBLE),
             _ => None,
         }
@@ -76,7 +89,7 @@ impl fmt::Display for Stop {
 impl ResponseError for Stop {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::SignInFirst { .. } => StatusCode::SEE_OTHER,
+            Self::SignInFirst { .. } | Self::ReauthenticateFirst { .. } => StatusCode::SEE_OTHER,
             Self::Unreadable => StatusCode::BAD_REQUEST,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -84,7 +97,7 @@ impl ResponseError for Stop {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Trouble(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -94,9 +107,17 @@ impl ResponseError for Stop {
             tracing::error!(%error, "a request failed");
         }
         let mut response = HttpResponseBuilder::new(self.status_code());
-        if let Self::SignInFirst { next } = self {
-            let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-            response.insert_header((LOCATION, format!("/sign-in?next={query}")));
+        match self {
+            Self::SignInFirst { next } => {
+                response.insert_header((LOCATION, first("/sign-in", next)));
+            }
+            Self::ReauthenticateFirst { next, typed } => {
+                response.insert_header((LOCATION, first("/reauthenticate", next)));
+                if let Some(typed) = typed {
+                    response.cookie((**typed).clone());
+                }
+            }
+            _ => {}
         }
         if let Some(wait) = self.retry_after() {
             let seconds = wait.as_millis().div_ceil(1000);
@@ -104,4 +125,9 @@ impl ResponseError for Stop {
         }
         response.finish()
     }
+}
+
+fn first(page: &str, next: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("{page}?next={next}")
 }

@@ -1,5 +1,5 @@
-//! The cookies beside the session: what this browser asked for, which accounts know it, and the link it
-//! is looking at.
+//! The cookies beside the session: what this browser asked for, which accounts know it, the link it is
+//! looking at, and a form that was interrupted.
 //!
 //! All are sealed under keys of their own, so that a visitor can neither read nor make one. A cookie that
 //! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::links::Purpose;
+use crate::accounts::sessions::Session;
 use crate::accounts::users::KnownAccount;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -78,6 +79,20 @@ pub struct Ask {
     pub shared: bool,
     pub at: Timestamp,
     pub again_at: Timestamp,
+    /// The link that answered it was used, and signed nobody in: what comes next is to sign in.
+    #[serde(default)]
+    pub done: bool,
+}
+
+impl Ask {
+    /// Whether the mail it asks for may have a code: one that sets a password has none.
+    pub fn has_code(&self) -> bool {
+        has_code(&self.route)
+    }
+}
+
+fn has_code(route: &str) -> bool {
+    Some(route) != Purpose::ResetPassword.asks_again_at()
 }
 
 impl Sealed for Asked {
@@ -102,9 +117,16 @@ impl Asked {
         self.0.iter().find(|ask| ask.id == id)
     }
 
-    /// The newest ask for this address.
-    pub fn newest_for(&self, email: &str) -> Option<&Ask> {
-        self.0.iter().find(|ask| ask.email == email)
+    /// The newest ask for this address that may be answered by the same mail as one sent to `route`.
+    pub fn newest_for(&self, email: &str, route: &str) -> Option<&Ask> {
+        self.0
+            .iter()
+            .find(|ask| ask.email == email && ask.has_code() == has_code(route))
+    }
+
+    /// The newest ask, if the mail it asked for may have a code.
+    pub fn newest_with_code(&self) -> Option<&Ask> {
+        self.newest().filter(|ask| ask.has_code())
     }
 
     /// How many of its asks were for this address.
@@ -204,5 +226,69 @@ impl LookedAt {
         (looked.until > app.clock.now())
             .then(|| Token::parse(&looked.token))
             .flatten()
+    }
+}
+
+/// A form behind the gate that was sent too late: what was typed in it, until the gate is passed. It belongs
+/// to one account, and never holds a password.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Interrupted {
+    user_id: String,
+    page: String,
+    fields: BTreeMap<String, String>,
+    until: Timestamp,
+}
+
+impl Sealed for Interrupted {
+    const SUFFIX: &'static str = "_form";
+    const KEY: Use = Use::FormCookie;
+    const MAX_AGE: i64 = 60 * 60;
+}
+
+/// A cookie that is longer keeps nothing: nobody types so much here by hand.
+const LONGEST_FORM: usize = 2 * 1024;
+
+impl Interrupted {
+    /// What this browser brings for this page, if it was typed by this account, and lately.
+    pub fn of(req: &HttpRequest, app: &App, user_id: &str, page: &str) -> BTreeMap<String, String> {
+        let brought: Self = read(req, app);
+        let is_meant =
+            brought.user_id == user_id && brought.page == page && brought.until > app.clock.now();
+        if is_meant {
+            brought.fields
+        } else {
+            BTreeMap::new()
+        }
+    }
+
+    /// The cookie with what this account typed on this page. It ends with a session that ends with the
+    /// browser.
+    pub fn keep(
+        app: &App,
+        session: &Session,
+        page: &str,
+        fields: BTreeMap<String, String>,
+    ) -> Result<Option<Cookie<'static>>> {
+        let typed = Self {
+            user_id: session.user_id.clone(),
+            page: page.to_owned(),
+            fields,
+            until: app.clock.now() + Self::MAX_AGE * 1000,
+        };
+        let mut cookie = write(app, &typed)?;
+        if session.shared {
+            cookie.set_max_age(None);
+        }
+        Ok((cookie.value().len() <= LONGEST_FORM).then_some(cookie))
+    }
+
+    /// The cookie that takes it back, if this browser has one: the form has arrived.
+    pub fn forget(req: &HttpRequest, app: &App) -> Result<Option<Cookie<'static>>> {
+        if req.cookie(&name(&app.config, Self::SUFFIX)).is_none() {
+            return Ok(None);
+        }
+        let mut cookie = write(app, &Self::default())?;
+        cookie.make_removal();
+        Ok(Some(cookie))
     }
 }

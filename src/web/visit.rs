@@ -18,12 +18,12 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
-use crate::web::front_desk::AskedByHead;
+use crate::web::front_desk::{AskedByHead, RequestId};
 use crate::web::next::Next;
 use crate::web::page::Frame;
 use crate::web::problem::Stop;
 use crate::web::sealed_cookies::{Asked, Known};
-use crate::web::session_cookie;
+use crate::web::session_cookie::{self, EndsWithBrowser};
 
 /// One visitor's request, as far as handlers care.
 pub struct Visit {
@@ -49,13 +49,14 @@ impl FromRequest for Visit {
                 Some(token) => living(&app, token).await?,
                 None => None,
             };
-            let visit = Self {
+            let mut visit = Self {
                 app,
                 session,
                 req,
                 carried,
                 token,
             };
+            visit.renew_if_wanted().await?;
             visit.note_seen();
             Ok(visit)
         })
@@ -109,7 +110,13 @@ impl Visit {
         Whereabouts {
             ip: self.network().ip.to_string(),
             browser: client::browser(&self.req),
+            request_id: self.request_id(),
         }
+    }
+
+    fn request_id(&self) -> String {
+        let id = self.req.extensions().get::<RequestId>().cloned();
+        id.map_or_else(String::new, |RequestId(id)| id)
     }
 
     /// What actix-session carries for this browser.
@@ -120,6 +127,31 @@ impl Visit {
     /// The session token this browser brings, living or not, as its hash.
     pub fn token_hash(&self) -> Option<TokenHash> {
         self.token.as_ref().map(Token::hash)
+    }
+
+    /// Hands the browser a session's token; that of a shared computer goes when the browser is closed.
+    pub fn hand_over(&self, token: &Token, shared: bool) -> Result<(), Stop> {
+        session_cookie::hand_over(&self.carried, token)?;
+        if shared {
+            self.req.extensions_mut().insert(EndsWithBrowser);
+        }
+        Ok(())
+    }
+
+    /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once
+    /// one does that.
+    async fn renew_if_wanted(&mut self) -> Result<(), Stop> {
+        let wanted = self.session.as_ref().filter(|found| found.wants_new_token);
+        let (Some(session), Some(old)) = (wanted, self.token_hash()) else {
+            return Ok(());
+        };
+        let shared = session.shared;
+        let renewed = self.app.transaction(move |tx| sessions::renew(tx, &old));
+        if let Some(token) = renewed.await? {
+            self.hand_over(&token, shared)?;
+            self.token = Some(token);
+        }
+        Ok(())
     }
 
     /// Whether a person clicked: a GET that navigates a whole tab, from any site (webmail is another
@@ -186,7 +218,7 @@ impl FromRequest for SignedIn {
 }
 
 /// A page can be gone back to; what was sent to a route that only takes POST cannot.
-fn way_back(req: &HttpRequest) -> String {
+pub(super) fn way_back(req: &HttpRequest) -> String {
     let page = req.uri().path_and_query();
     match page {
         Some(page) if req.method() == Method::GET => page.as_str().to_owned(),

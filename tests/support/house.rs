@@ -13,12 +13,16 @@ use doorpost::mail::delivery::{self, Worker};
 use doorpost::mail::outbox;
 use doorpost::random::{self, Code};
 use doorpost::server;
+use reqwest::StatusCode;
 use tempfile::TempDir;
 
 use super::{ScriptedServer, Visitor};
 
 /// When every story begins: 22 November 2026, 00:00 UTC.
 const BEGINNING: Timestamp = 1_795_305_600_000;
+
+/// The password of everybody who has one.
+pub const PASSWORD: &str = "a horse that eats staples";
 
 /// Mail that is not there after this long does not come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,6 +102,10 @@ impl House {
             ("TRUSTED_PROXIES", "127.0.0.1"),
             ("LIMIT_MAIL_PER_NETWORK", "off"),
         ];
+        if !variables.iter().any(|(name, _)| *name == "PUBLIC_URL") {
+            // On this machine passwords may be cheap, and a story has better things to do.
+            settings.extend([("ARGON2_MEMORY_KIB", "64"), ("ARGON2_PASSES", "1")]);
+        }
         settings.retain(|(name, _)| !variables.iter().any(|(chosen, _)| chosen == name));
         settings.extend(variables);
         let config = Config::from_environment(settings).unwrap();
@@ -130,6 +138,25 @@ impl House {
         member
     }
 
+    /// Somebody who has an account with [`PASSWORD`], and is signed in by the link that confirmed it.
+    pub async fn member_with_password(&self, address: &str) -> Visitor {
+        let member = self.visitor();
+        member.ask("/register", address).await.sees_inbox_page();
+        let mail = self.mail_to(address).await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        let done = member.post("/confirm-email", &fields).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
+        self.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+        member
+    }
+
+    /// The same, and the password was just entered: this session may do what is sensitive.
+    pub async fn owner(&self, address: &str) -> Visitor {
+        let owner = self.member_with_password(address).await;
+        owner.reauthenticate().await;
+        owner
+    }
+
     /// Somebody with a new browser asks there for mail to this address; and the mail.
     pub async fn asked(&self, route: &str, address: &str) -> (Visitor, Mail) {
         let before = self.all_mail_to(address).await.len();
@@ -147,6 +174,17 @@ impl House {
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// News of the account that were sent to this address, once nothing waits any more; by the subject.
+    pub async fn news_to(&self, address: &str) -> Vec<Mail> {
+        let began = Instant::now();
+        while self.waiting().await > 0 {
+            assert!(began.elapsed() < PATIENCE, "mail still waits");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mails = self.everything_to(address).await;
+        mails.into_iter().filter(Mail::is_news).collect()
     }
 
     /// The only mail to this address so far, or the newest of several; waits until there is one.
@@ -181,7 +219,13 @@ impl House {
         self.sent_to(address).await
     }
 
+    /// What somebody asked for; news of the account come by themselves.
     async fn sent_to(&self, address: &str) -> Vec<Mail> {
+        let mails = self.everything_to(address).await;
+        mails.into_iter().filter(|mail| !mail.is_news()).collect()
+    }
+
+    async fn everything_to(&self, address: &str) -> Vec<Mail> {
         let app = self.app.clone();
         let address = address.to_owned();
         let read = self.app.read(move |tx| {
@@ -345,6 +389,11 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// Whether it tells an owner what happened, without having been asked for.
+    pub fn is_news(&self) -> bool {
+        self.link.is_empty() || self.link.ends_with("/account/sessions")
+    }
+
     /// The link without its origin: for another node, or the one that came after a restart.
     pub fn path(&self) -> &str {
         let (_, path) = self.link.split_once("://").unwrap();

@@ -9,7 +9,7 @@ mod visitor;
 pub mod wire;
 
 pub use browser::{Browser, OtherSite, Scripts};
-pub use house::{Database, House, Mail, Store, secret_key};
+pub use house::{Database, House, Mail, PASSWORD, Store, secret_key};
 pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
 pub use visitor::{Page, Visitor};

@@ -7,7 +7,7 @@ use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
-use super::{House, Mail};
+use super::{House, Mail, PASSWORD};
 
 /// A visitor. Clones share the cookie jar: two tabs of one browser.
 #[derive(Clone)]
@@ -158,6 +158,14 @@ impl Visitor {
     /// Types a code where it was asked for.
     pub async fn type_code(&self, code: &str) -> Page {
         self.post("/sign-in/code", &[("code", code)]).await
+    }
+
+    /// Enters the password, so that this session may do what is sensitive.
+    pub async fn reauthenticate(&self) {
+        let fields = [("password", PASSWORD), ("next", "/account")];
+        self.post("/reauthenticate", &fields)
+            .await
+            .goes_on_to("/account");
     }
 
     /// The address this browser is signed in as, by what `/account` shows.
@@ -328,6 +336,13 @@ impl Page {
             self.body
         );
         assert_eq!(self.set_cookies(), [""; 0], "and hands out nothing");
+    }
+
+    /// The password is wanted first, and then this page.
+    #[track_caller]
+    pub fn is_sent_to_the_gate(&self, next: &str) {
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        self.goes_on_to(&format!("/reauthenticate?next={next}"));
     }
 
     /// The form again, with this mistake beside its field.

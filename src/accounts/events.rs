@@ -1,0 +1,219 @@
+//! What happened to an account: its own audit trail, for its owner to read.
+//!
+//! An event is written in the transaction of what happened, so that neither is there without the other. It
+//! says what, when, from where and by which request, in words of ours alone. The newest thousand are kept,
+//! for a year: whoever makes events on purpose only pushes out their own.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::accounts::links::Purpose;
+use crate::accounts::sessions::{AuthMethod, Whereabouts};
+use crate::clock::{Timestamp, millis};
+use crate::db::{Tx, on_either};
+use crate::error::Result;
+use crate::random;
+use crate::schema::events;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The address was confirmed: the account exists.
+    Registered,
+    /// Somebody asked for a link to this account.
+    LinkAsked(Purpose),
+    /// A link was followed by somebody who did not know where it was sent.
+    LinkRefused(Purpose),
+    /// Somebody came in.
+    SignedIn(AuthMethod),
+    /// A wrong password was entered by somebody who wanted to sign in.
+    PasswordRefused,
+    /// The password was entered in a session.
+    Reauthenticated,
+    /// A wrong one was entered in a session.
+    ReauthenticationRefused,
+    /// A session wanted to do something sensitive, and was asked for the password.
+    ReauthenticationRequired,
+    /// Somebody signed out.
+    SignedOut,
+    /// A session was ended from the list.
+    SessionEnded,
+    /// All other sessions were.
+    OtherSessionsEnded,
+    /// A password was set by a link.
+    PasswordSet,
+    /// The password was changed in a session.
+    PasswordChanged,
+    /// A change of the address was asked for.
+    EmailChangeAsked,
+    /// The pending change was called off.
+    EmailChangeCancelled,
+    /// The address was changed.
+    EmailChanged,
+    /// The change was taken back from the old mailbox.
+    EmailChangeUndone,
+    /// Everything that is kept was taken away as a file.
+    Exported,
+}
+
+impl Event {
+    /// As the table and the log have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::LinkAsked(_) => "link_requested",
+            Self::LinkRefused(_) => "link_refused",
+            Self::SignedIn(_) => "signed_in",
+            Self::PasswordRefused => "password_refused",
+            Self::Reauthenticated => "reauthenticated",
+            Self::ReauthenticationRefused => "reauthentication_refused",
+            Self::ReauthenticationRequired => "reauthentication_required",
+            Self::SignedOut => "signed_out",
+            Self::SessionEnded => "session_ended",
+            Self::OtherSessionsEnded => "other_sessions_ended",
+            Self::PasswordSet => "password_set",
+            Self::PasswordChanged => "password_changed",
+            Self::EmailChangeAsked => "email_change_requested",
+            Self::EmailChangeCancelled => "email_change_cancelled",
+            Self::EmailChanged => "email_changed",
+            Self::EmailChangeUndone => "email_change_undone",
+            Self::Exported => "exported",
+        }
+    }
+
+    fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::LinkAsked(purpose) | Self::LinkRefused(purpose) => Some(purpose.name()),
+            Self::SignedIn(method) => Some(method.name()),
+            _ => None,
+        }
+    }
+}
+
+/// What was written down, newest first in every list.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub struct Noted {
+    pub id: String,
+    pub at: Timestamp,
+    pub name: String,
+    pub detail: Option<String>,
+    pub ip: String,
+    pub browser: String,
+    pub request_id: String,
+}
+
+/// So many an account keeps.
+const MOST: i64 = 1_000;
+
+/// And for so long.
+pub const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Writes down what has just happened to an account, here and in the log.
+pub fn note(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Result<()> {
+    let row = (
+        events::id.eq(random::id()),
+        events::user_id.eq(user_id),
+        events::at.eq(tx.now),
+        events::name.eq(event.name()),
+        events::detail.eq(event.detail()),
+        events::ip.eq(&at.ip),
+        events::browser.eq(&at.browser),
+        events::request_id.eq(&at.request_id),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(events::table)
+        .values(row)
+        .execute(conn))?;
+    tracing::info!(
+        event = event.name(),
+        detail = event.detail(),
+        user = user_id,
+        ip = at.ip,
+        request_id = at.request_id,
+        "event"
+    );
+    forget_all_but_newest(tx, user_id)
+}
+
+/// Writes it down unless the same was written within the last minute: for what anybody with a session can
+/// repeat at no cost, lest it push everything else out of the trail.
+pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Result<()> {
+    let lately: i64 = events::table
+        .filter(events::user_id.eq(user_id))
+        .filter(events::at.gt(tx.now - millis(Duration::from_secs(60))))
+        .filter(events::name.eq(event.name()))
+        .filter(events::ip.eq(&at.ip))
+        .count()
+        .get_result(tx.conn)?;
+    match lately {
+        0 => note(tx, user_id, event, at),
+        _ => Ok(()),
+    }
+}
+
+fn forget_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
+    let newest_surplus = on_either!(tx.conn, |conn| events::table
+        .filter(events::user_id.eq(user_id))
+        .order((events::at.desc(), events::id.desc()))
+        .select((events::at, events::id))
+        .offset(MOST)
+        .first::<(Timestamp, String)>(conn)
+        .optional())?;
+    if let Some((at, id)) = newest_surplus {
+        let older = events::at
+            .lt(at)
+            .or(events::at.eq(at).and(events::id.le(id)));
+        diesel::delete(
+            events::table
+                .filter(events::user_id.eq(user_id))
+                .filter(older),
+        )
+        .execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// The newest events of an account, or those before this one.
+pub fn list(
+    tx: &mut Tx,
+    user_id: &str,
+    before: Option<&Noted>,
+    at_most: i64,
+) -> Result<Vec<Noted>> {
+    let all = events::table
+        .filter(events::user_id.eq(user_id))
+        .order((events::at.desc(), events::id.desc()))
+        .select(Noted::as_select())
+        .limit(at_most);
+    Ok(match before {
+        None => all.load(tx.conn)?,
+        Some(last) => {
+            let older = events::at
+                .lt(last.at)
+                .or(events::at.eq(last.at).and(events::id.lt(&last.id)));
+            all.filter(older).load(tx.conn)?
+        }
+    })
+}
+
+/// One event of this account.
+pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Noted>> {
+    Ok(events::table
+        .find(id)
+        .filter(events::user_id.eq(user_id))
+        .select(Noted::as_select())
+        .first(tx.conn)
+        .optional()?)
+}
+
+/// Forgets a batch of what happened long ago.
+pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<String> = events::table
+        .filter(events::at.le(tx.now - millis(KEPT)))
+        .select(events::id)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let gone = events::table.filter(events::id.eq_any(over));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}

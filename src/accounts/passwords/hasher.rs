@@ -1,0 +1,367 @@
+//! The hashing slots of a node: how many passwords are hashed at once, and who waits.
+//!
+//! A hash is made to be costly, so that a table of them is of little use to a thief; that makes it a way to
+//! wear a server out. Hence a few slots, each with memory of its own that it keeps from hash to hash (which
+//! is a fifth faster than fresh memory), a short queue before them, and beyond it a refusal at once, before
+//! any work. Strangers never fill all slots, nor the whole queue: whoever holds a live link or a session
+//! gets through while somebody floods the sign-in page.
+
+use std::sync::{Arc, Mutex};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::random;
+
+use super::stored::{self, Stored};
+use super::{Cost, Password, PasswordHash, Typed};
+
+/// Those who wait for each slot. At the default cost a hash takes some 20 ms, so that the last in the queue
+/// has its answer within half a second.
+const WAITING_PER_SLOT: usize = 16;
+
+/// The hashing slots of this node. Clones are the same ones.
+#[derive(Clone)]
+pub struct Hasher(Arc<Slots>);
+
+struct Slots {
+    cost: Cost,
+    memory: Mutex<Vec<Vec<Block>>>,
+    running: Arc<Semaphore>,
+    anonymous: Lane,
+    trusted: Lane,
+}
+
+/// One kind of callers: those who may wait, and those of them who may run.
+struct Lane {
+    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn of(slots: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(slots * (WAITING_PER_SLOT + 1))),
+            running: Arc::new(Semaphore::new(slots)),
+        }
+    }
+}
+
+/// Who wants a password hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Anybody at the sign-in page.
+    Anonymous,
+    /// Somebody with a live link or a session.
+    Trusted,
+}
+
+/// A place in the queue. Whoever goes away gives it back.
+pub struct Place {
+    slots: Arc<Slots>,
+    caller: Caller,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a comparison came to.
+pub enum Verified {
+    /// It is another one, or there is none to compare it with.
+    Wrong,
+    /// It is the one; hashed anew when the stored hash is not of the present cost.
+    Right { rehashed: Option<PasswordHash> },
+}
+
+impl Hasher {
+    /// So many slots for hashes of this cost. Their memory is taken when they are first used, and kept.
+    pub fn new(cost: Cost, parallel: usize) -> Result<Self> {
+        params(cost)?;
+        let parallel = parallel.max(1);
+        Ok(Self(Arc::new(Slots {
+            cost,
+            memory: Mutex::default(),
+            running: Arc::new(Semaphore::new(parallel)),
+            // With one slot for all, they take turns: no more than one stranger waits before the others.
+            anonymous: Lane::of((parallel - 1).max(1)),
+            trusted: Lane::of(parallel),
+        })))
+    }
+
+    /// A place in the queue, or none if it is full: then nothing was done, and a moment later there is room.
+    pub fn queue(&self, caller: Caller) -> Option<Place> {
+        let place = self.0.lane(caller).places.clone().try_acquire_owned();
+        Some(Place {
+            _place: place.ok()?,
+            slots: self.0.clone(),
+            caller,
+        })
+    }
+}
+
+impl Place {
+    /// Hashes a new password.
+    pub async fn hash(self, password: Password) -> Result<PasswordHash> {
+        let cost = self.slots.cost;
+        self.run(move |memory| hash(memory, cost, password.as_bytes()))
+            .await
+    }
+
+    /// Compares a password with a stored hash. None, and one that is blank, broken or would cost more than
+    /// any of ours, costs what an ordinary hash costs and is never right.
+    pub async fn verify(self, stored: Option<PasswordHash>, typed: Typed) -> Result<Verified> {
+        let cost = self.slots.cost;
+        self.run(move |memory| verify(memory, cost, stored.as_ref(), &typed))
+            .await
+    }
+
+    /// Waits for a slot and runs there. The slot is held until the work has ended, whoever still waits for
+    /// it; the memory goes back for the next one.
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let lane = self.slots.lane(self.caller).running.clone();
+        let of_lane = lane.acquire_owned().await.map_err(Error::internal)?;
+        let of_all = self.slots.running.clone().acquire_owned().await;
+        let of_all = of_all.map_err(Error::internal)?;
+        let done = spawn_blocking(move || {
+            let mut memory = self.slots.take_memory();
+            let done = work(&mut memory);
+            self.slots.give_memory_back(memory);
+            drop((self, of_all, of_lane));
+            done
+        });
+        done.await.map_err(Error::internal)?
+    }
+}
+
+impl Slots {
+    fn lane(&self, caller: Caller) -> &Lane {
+        match caller {
+            Caller::Anonymous => &self.anonymous,
+            Caller::Trusted => &self.trusted,
+        }
+    }
+
+    fn take_memory(&self) -> Vec<Block> {
+        let kept = self.memory.lock().ok().and_then(|mut kept| kept.pop());
+        kept.unwrap_or_default()
+    }
+
+    fn give_memory_back(&self, mut memory: Vec<Block>) {
+        let usual = self.cost.memory_kib as usize;
+        if memory.len() > usual {
+            memory.truncate(usual);
+            memory.shrink_to_fit();
+        }
+        if let Ok(mut kept) = self.memory.lock() {
+            kept.push(memory);
+        }
+    }
+}
+
+fn params(cost: Cost) -> Result<Params> {
+    Params::new(cost.memory_kib, cost.passes, 1, Some(stored::OUTPUT)).map_err(Error::internal)
+}
+
+fn hash(memory: &mut Vec<Block>, cost: Cost, password: &[u8]) -> Result<PasswordHash> {
+    let salt = random::bytes::<{ stored::SALT }>();
+    let output = fill(memory, params(cost)?, password, &salt)?;
+    Ok(stored::written(cost, &salt, output.as_slice()))
+}
+
+fn verify(
+    memory: &mut Vec<Block>,
+    cost: Cost,
+    stored: Option<&PasswordHash>,
+    typed: &Typed,
+) -> Result<Verified> {
+    let Some(stored) = stored.and_then(|hash| Stored::read(hash, cost)) else {
+        // The same work for nothing: time must not tell that there is nothing to compare with.
+        hash(memory, cost, typed.as_bytes())?;
+        return Ok(Verified::Wrong);
+    };
+    let output = fill(
+        memory,
+        stored.params.clone(),
+        typed.as_bytes(),
+        &stored.salt,
+    )?;
+    if !bool::from(output.as_slice().ct_eq(&stored.output)) {
+        return Ok(Verified::Wrong);
+    }
+    let rehashed = match stored.is_of(cost) {
+        true => None,
+        false => Some(hash(memory, cost, typed.as_bytes())?),
+    };
+    Ok(Verified::Right { rehashed })
+}
+
+fn fill(
+    memory: &mut Vec<Block>,
+    params: Params,
+    password: &[u8],
+    salt: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::new());
+    }
+    let mut output = Zeroizing::new(vec![0; params.output_len().unwrap_or(stored::OUTPUT)]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(password, salt, output.as_mut(), &mut memory[..blocks])
+        .map_err(Error::internal)?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::passwords::About;
+
+    const CHEAP: Cost = Cost {
+        memory_kib: 64,
+        passes: 1,
+    };
+    const ONE: &str = "a horse that eats staples";
+
+    fn password(text: &str) -> Password {
+        let about = About {
+            email: "ada@example.org",
+            host: "example.org",
+        };
+        Password::parse(text, &about).unwrap()
+    }
+
+    async fn hashed(hasher: &Hasher, text: &str) -> PasswordHash {
+        let place = hasher.queue(Caller::Trusted).unwrap();
+        place.hash(password(text)).await.unwrap()
+    }
+
+    async fn compared(hasher: &Hasher, stored: Option<PasswordHash>, typed: &str) -> Verified {
+        let place = hasher.queue(Caller::Anonymous).unwrap();
+        let typed = Typed::new(typed).unwrap();
+        place.verify(stored, typed).await.unwrap()
+    }
+
+    fn is_right(verified: &Verified) -> bool {
+        matches!(verified, Verified::Right { .. })
+    }
+
+    #[tokio::test]
+    async fn the_right_one_is_right_and_every_other_is_wrong() {
+        let hasher = Hasher::new(CHEAP, 2).unwrap();
+        let long = "x".repeat(128);
+        for text in [
+            ONE,
+            " a horse that eats staples ",
+            "nul\0 is a character too",
+            &long,
+        ] {
+            let stored = hashed(&hasher, text).await;
+            assert!(stored.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
+            assert!(is_right(
+                &compared(&hasher, Some(stored.clone()), text).await
+            ));
+            for other in [
+                format!("{text}x"),
+                text.to_uppercase(),
+                text[1..].to_owned(),
+            ] {
+                assert!(!is_right(
+                    &compared(&hasher, Some(stored.clone()), &other).await
+                ));
+            }
+        }
+        let (one, two) = (hashed(&hasher, ONE).await, hashed(&hasher, ONE).await);
+        assert!(one != two, "each has a salt of its own");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_blank_broken_or_monstrous_is_never_right() {
+        let hasher = Hasher::new(CHEAP, 1).unwrap();
+        assert!(!is_right(&compared(&hasher, None, ONE).await));
+        let good = hashed(&hasher, ONE).await;
+        let text = good.as_str();
+        let broken = [
+            String::new(),
+            " ".to_owned(),
+            "*".to_owned(),
+            ONE.to_owned(),
+            text[..text.len() / 2].to_owned(),
+            format!("{text}$"),
+            text.replace("argon2id", "argon2i"),
+            text.replace("argon2id", "bcrypt"),
+            text.replace("v=19", "v=16"),
+            text.replace("m=64", "m=4294967295"),
+            text.replace("m=64", "m=1048576"),
+            text.replace("t=1", "t=4294967295"),
+            text.replace("t=1", "t=1000"),
+            text.replace("p=1", "p=16777215"),
+            text.replace("p=1", "p=0"),
+            text.replace("m=64", "m=-64"),
+            "$argon2id$v=19$m=64,t=1,p=1$$".to_owned(),
+        ];
+        for broken in broken {
+            let verified = compared(&hasher, Some(PasswordHash::stored(broken.clone())), ONE).await;
+            assert!(!is_right(&verified), "{broken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_cost_is_compared_as_it_is_and_hashed_anew() {
+        let before = Hasher::new(
+            Cost {
+                memory_kib: 128,
+                passes: 2,
+            },
+            1,
+        )
+        .unwrap();
+        let stored = hashed(&before, ONE).await;
+        let hasher = Hasher::new(CHEAP, 1).unwrap();
+        assert!(!is_right(
+            &compared(&hasher, Some(stored.clone()), "wrong").await
+        ));
+        let Verified::Right {
+            rehashed: Some(anew),
+        } = compared(&hasher, Some(stored), ONE).await
+        else {
+            panic!("not hashed anew");
+        };
+        assert!(anew.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
+        let again = compared(&hasher, Some(anew), ONE).await;
+        assert!(matches!(again, Verified::Right { rehashed: None }), "once");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_keeps_room_for_the_trusted() {
+        let hasher = Hasher::new(CHEAP, 2).unwrap();
+        let places: Vec<Place> = std::iter::from_fn(|| hasher.queue(Caller::Anonymous)).collect();
+        assert_eq!(places.len(), WAITING_PER_SLOT + 1);
+        assert!(hasher.queue(Caller::Anonymous).is_none());
+        hashed(&hasher, ONE).await;
+        drop(places);
+        assert!(
+            hasher.queue(Caller::Anonymous).is_some(),
+            "who goes away makes room"
+        );
+    }
+
+    #[tokio::test]
+    async fn strangers_never_have_the_last_slot_and_memory_is_kept() {
+        let hasher = Hasher::new(CHEAP, 3).unwrap();
+        let slots = &hasher.0;
+        assert_eq!(slots.anonymous.running.available_permits(), 2);
+        assert_eq!(slots.trusted.running.available_permits(), 3);
+        let many = (0..12).map(|_| hashed(&hasher, ONE));
+        futures_util::future::join_all(many).await;
+        let kept = slots.memory.lock().unwrap();
+        assert!((1..=3).contains(&kept.len()), "{}", kept.len());
+        assert!(kept.iter().all(|memory| memory.len() == 64));
+        assert_eq!(slots.running.available_permits(), 3);
+    }
+}

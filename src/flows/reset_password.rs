@@ -1,0 +1,159 @@
+//! Forgotten: a link by mail sets a new password, or the first one.
+//!
+//! It ends every session and every link of the account, and tells the mailbox. It signs nobody in: whoever
+//! reads the mail and nothing else gets no further than a session from a link gets, and the new password
+//! has to be entered before anything. Links that take a change of address back survive, for they are how
+//! an owner gets an account back whose mail somebody else reads.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit};
+use crate::accounts::links::{self, Consumed, Purpose};
+use crate::accounts::passwords::PasswordHash;
+use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::users::{self, User};
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::mail::asks::Wish;
+use crate::mail::notices::Notice;
+use crate::mail::outbox::Outbox;
+use crate::random;
+use crate::web::ask_form::{self, AskForm, AskView};
+use crate::web::form::Form;
+use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
+use crate::web::new_password;
+use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::Ask;
+use crate::web::visit::Visit;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource(FORGOT).get(show_ask).post(ask))
+        .service(
+            web::resource(Purpose::ResetPassword.route())
+                .get(open)
+                .post(reset),
+        );
+}
+
+const FORGOT: &str = "/forgot-password";
+
+async fn show_ask(visit: Visit) -> Answer {
+    let form = AskView::empty(&visit)?;
+    let frame = visit.frame();
+    Ok(page(&AskPage { frame, form })?)
+}
+
+async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
+    ask_form::submit(&visit, form, FORGOT, Wish::ResetPassword, |frame, form| {
+        AskPage { frame, form }
+    })
+    .await
+}
+
+async fn open(visit: Visit) -> Answer {
+    match link_page::look(&visit, Purpose::ResetPassword).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visit, Purpose::ResetPassword, &seen),
+        Looked::OnPage(seen) => show(&visit, StatusCode::OK, LinkView::of(&seen)),
+        Looked::Answered(answer) => Ok(answer),
+    }
+}
+
+async fn reset(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
+    let chosen = std::mem::take(&mut form.password);
+    let ready = match link_page::check(&visit, form, Purpose::ResetPassword).await? {
+        Checked::Ready(ready) => ready,
+        Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Checked::Answered(answer) => return Ok(answer),
+    };
+    let hash = match new_password::hash(&visit, &chosen, ready.sent_to()).await? {
+        Ok(hash) => hash,
+        Err(refused) => {
+            let again = ready.again(refused.to_string());
+            return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, again);
+        }
+    };
+    let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
+    let finished = link_page::finish(&visit, ready, move |tx, proof, _| {
+        set(tx, &outbox, proof, &hash, &at)
+    });
+    match finished.await? {
+        Submitted::Done { effect, asked } => to_sign_in(&visit, effect, asked),
+        Submitted::Again(view) => show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Answered(answer) => Ok(answer),
+    }
+}
+
+/// The new password counts from here on, and nothing that was open before it. `None` when the account is
+/// gone.
+fn set(
+    tx: &mut Tx,
+    outbox: &Outbox,
+    proof: &Consumed,
+    hash: &PasswordHash,
+    at: &Whereabouts,
+) -> Result<Option<User>> {
+    let Some(owner) = users::owner_by_link(tx, proof)? else {
+        return Ok(None);
+    };
+    let user = owner.user();
+    users::set_password(tx, &owner, hash)?;
+    sessions::end_all(tx, user)?;
+    links::end_all(tx, user)?;
+    for subject in [
+        limits::password_subject(&user.email, false),
+        limits::password_subject(&user.email, true),
+        limits::gate_subject(&user.id),
+    ] {
+        limits::forget(tx, Limit::PasswordPerAccount, &subject)?;
+    }
+    events::note(tx, &user.id, Event::PasswordSet, at)?;
+    outbox.tell(tx, &user.email, Notice::PasswordSet, at)?;
+    Ok(Some(user.clone()))
+}
+
+/// To sign in with the new password, and from there to where the visitor was.
+fn to_sign_in(visit: &Visit, user: User, asked: Option<Ask>) -> Result<HttpResponse, Stop> {
+    let now = visit.now();
+    let asked = asked.unwrap_or_else(|| Ask {
+        id: random::id(),
+        email: user.email,
+        route: FORGOT.to_owned(),
+        next: None,
+        shared: false,
+        at: now,
+        again_at: now,
+        done: false,
+    });
+    let done = Ask {
+        done: true,
+        ..asked
+    };
+    let cookie = visit.asked().with(done, &visit.app)?;
+    let redirect = see_other("/sign-in/password").cookie(cookie).finish();
+    Ok(confidential(redirect))
+}
+
+fn show(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visit.frame();
+    Ok(confidential(page_with(status, &LinkPage { frame, link })?))
+}
+
+#[derive(Template)]
+#[template(path = "reset_password/ask.html")]
+struct AskPage {
+    frame: Frame,
+    form: AskView,
+}
+
+#[derive(Template)]
+#[template(path = "reset_password/link.html")]
+struct LinkPage {
+    frame: Frame,
+    link: LinkView,
+}

@@ -1,0 +1,176 @@
+//! The gate before what is sensitive.
+//!
+//! A session that came from a link, however fresh, may look. To change what counts, its visitor enters the
+//! password: in this very session, and no longer ago than the window, which use does not stretch. Whoever
+//! comes to the gate too late is sent to enter it and then back to the form, with what was typed in it
+//! (never a password) kept in a sealed cookie; nothing is done until the form is sent once more.
+//!
+//! A handler asks for [`Reauthenticated`] to show such a page, and for [`Sensitive`] to take its form. Either
+//! only decides what the visitor sees. What may be done is decided again in the transaction that does it:
+//! [`Reauthenticated::act`] looks the session up there and hands over the [`Owner`], which nothing on this
+//! floor can make, and without which what is sensitive does not compile:
+//!
+//! ```no_run
+//! use doorpost::accounts::users;
+//! use doorpost::flows::Answer;
+//! use doorpost::web::gate::Reauthenticated;
+//! use doorpost::web::page::see_other;
+//!
+//! async fn delete(gate: Reauthenticated) -> Answer {
+//!     gate.act(|tx, owner| users::delete(tx, owner)).await?;
+//!     Ok(see_other("/").finish())
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! use doorpost::accounts::users;
+//! use doorpost::flows::Answer;
+//! use doorpost::web::page::see_other;
+//! use doorpost::web::visit::SignedIn;
+//!
+//! async fn delete(signed_in: SignedIn) -> Answer {
+//!     let (app, session) = (signed_in.visit.app, signed_in.session);
+//!     app.transaction(move |tx| users::delete(tx, &session)).await?;
+//!     Ok(see_other("/").finish())
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::owner::Owner;
+use crate::accounts::sessions::{self, Session};
+use crate::db::Tx;
+use crate::error::Result;
+use crate::random::TokenHash;
+use crate::web::form::Form;
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::Interrupted;
+use crate::web::visit::{SignedIn, Visit, way_back};
+
+/// Somebody is signed in and has entered the password lately enough.
+pub struct Reauthenticated {
+    pub visit: Visit,
+    pub session: Session,
+    token: TokenHash,
+}
+
+impl FromRequest for Reauthenticated {
+    type Error = Stop;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let signed_in = SignedIn::from_request(req, payload);
+        Box::pin(async move {
+            let signed_in = signed_in.await?;
+            let next = way_back(&signed_in.visit.req);
+            pass(signed_in, next, BTreeMap::new()).await
+        })
+    }
+}
+
+/// A form behind the gate. It knows its page, to which an interrupted visitor comes back.
+pub trait BehindGate: DeserializeOwned + 'static {
+    /// The page that holds the form.
+    const PAGE: &'static str;
+
+    /// What was typed and is worth keeping, by the name of its field; never a password.
+    fn typed(&self) -> BTreeMap<String, String>;
+}
+
+/// A form that somebody sent who has entered the password lately enough.
+pub struct Sensitive<T> {
+    pub gate: Reauthenticated,
+    pub form: T,
+}
+
+impl<T: BehindGate> FromRequest for Sensitive<T> {
+    type Error = Stop;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let form = Form::<T>::from_request(req, payload);
+        let signed_in = SignedIn::from_request(req, payload);
+        Box::pin(async move {
+            let signed_in = signed_in.await?;
+            let Form(form) = form.await?;
+            let gate = pass(signed_in, T::PAGE.to_owned(), form.typed()).await?;
+            Ok(Self { gate, form })
+        })
+    }
+}
+
+async fn pass(
+    SignedIn { visit, session }: SignedIn,
+    next: String,
+    typed: BTreeMap<String, String>,
+) -> Result<Reauthenticated, Stop> {
+    let is_open = session.is_reauthenticated(visit.now(), &visit.app.config);
+    if let Some(token) = visit.token_hash().filter(|_| is_open) {
+        return Ok(Reauthenticated {
+            visit,
+            session,
+            token,
+        });
+    }
+    note_refusal(&visit, &session).await?;
+    let typed = match typed.is_empty() {
+        true => None,
+        false => Interrupted::keep(&visit.app, &session, &next, typed)?,
+    };
+    Err(Stop::ReauthenticateFirst {
+        next,
+        typed: typed.map(Box::new),
+    })
+}
+
+async fn note_refusal(visit: &Visit, session: &Session) -> Result<(), Stop> {
+    let (user_id, at) = (session.user_id.clone(), visit.whereabouts());
+    let noted = visit.app.transaction(move |tx| {
+        events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
+    });
+    Ok(noted.await?)
+}
+
+impl Reauthenticated {
+    /// Does something sensitive in one transaction, which looks once more whether it may: a session that was
+    /// ended a moment ago permits nothing, and its visitor is sent back to the gate.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
+    ) -> Result<T, Stop> {
+        let (config, token) = (self.visit.app.config.clone(), self.token.clone());
+        let done = self
+            .visit
+            .app
+            .transaction(move |tx| {
+                let owner = sessions::owner(tx, &config, &token)?;
+                owner.map(|owner| work(tx, &owner)).transpose()
+            })
+            .await?;
+        done.ok_or_else(|| Stop::ReauthenticateFirst {
+            next: way_back(&self.visit.req),
+            typed: None,
+        })
+    }
+
+    /// The session's token, as its hash.
+    pub fn token(&self) -> &TokenHash {
+        &self.token
+    }
+
+    /// What was typed on this page before its visitor was sent to enter the password.
+    pub fn typed_before(&self, page: &str) -> BTreeMap<String, String> {
+        Interrupted::of(
+            &self.visit.req,
+            &self.visit.app,
+            &self.session.user_id,
+            page,
+        )
+    }
+}
