@@ -7,12 +7,17 @@ use actix_web::web::ServiceConfig;
 use crate::web::problem::Stop;
 
 pub mod account;
+pub mod activity;
+pub mod change_password;
 pub mod confirm_email;
+pub mod delete_account;
 pub mod dev_inbox;
+pub mod export;
 pub mod password_sign_in;
 pub mod reauthenticate;
 pub mod register;
 pub mod reset_password;
+pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
 
@@ -29,5 +34,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
     reset_password::configure(cfg);
     reauthenticate::configure(cfg);
     account::configure(cfg);
+    change_password::configure(cfg);
+    sessions::configure(cfg);
+    activity::configure(cfg);
+    export::configure(cfg);
+    delete_account::configure(cfg);
     dev_inbox::configure(cfg);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::clock::Timestamp;
@@ -15,6 +16,24 @@ pub fn moment(at: Timestamp) -> String {
         .ok()
         .and_then(|moment| moment.format(format).ok())
         .unwrap_or_default()
+}
+
+/// A moment as programs read it (RFC 3339, UTC): `2026-11-22T00:15:00Z`.
+pub fn rfc3339(at: Timestamp) -> String {
+    OffsetDateTime::from_unix_timestamp(at / 1000)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// How somebody came in, by the name the tables have for it.
+pub fn way_in(method: &str) -> &'static str {
+    match method {
+        "email_link" => "With the link from a message",
+        "email_code" => "With the code from a message",
+        "password" => "With the password",
+        _ => "In another way",
+    }
 }
 
 /// How long something lasts, in the largest unit that says it exactly: `10 minutes`, `24 hours`.
@@ -51,6 +70,7 @@ mod tests {
     #[test]
     fn times_read_like_words() {
         assert_eq!(moment(1_795_306_500_000), "22 November 2026, 00:15 UTC");
+        assert_eq!(rfc3339(1_795_306_500_999), "2026-11-22T00:15:00Z");
         let lasts = |seconds| lasting(Duration::from_secs(seconds));
         assert_eq!(lasts(600), "10 minutes");
         assert_eq!(lasts(86_400), "24 hours");

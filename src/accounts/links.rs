@@ -608,6 +608,29 @@ pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
     Ok(())
 }
 
+/// A link as it is kept, without what would open anything.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = links)]
+pub struct Kept {
+    pub purpose: String,
+    pub email: String,
+    pub asked_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub used_at: Option<Timestamp>,
+}
+
+/// All links of an account that are kept, the newest first.
+pub fn kept_of(tx: &mut Tx, user: &User) -> Result<Vec<Kept>> {
+    let of_account = links::user_id
+        .eq(&user.id)
+        .or(links::email.eq(&user.email).nullable());
+    Ok(links::table
+        .filter(of_account)
+        .order(links::asked_at.desc())
+        .select(Kept::as_select())
+        .load(tx.conn)?)
+}
+
 /// Forgets every link that was sent to this address: a new account there one day has nothing of this one.
 pub fn delete_sent_to(tx: &mut Tx, email: &str) -> Result<()> {
     diesel::delete(links::table.filter(links::email.eq(email))).execute(tx.conn)?;

@@ -242,6 +242,63 @@ pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
     users::forget_browsers(tx, &user.id)
 }
 
+/// A living session, as its account's owner sees it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub id: String,
+    pub auth_method: String,
+    pub shared: bool,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub ip: String,
+    pub browser: String,
+}
+
+/// The living sessions of an account, the last seen first.
+pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> {
+    let all: Vec<(Session, String, String)> = sessions::table
+        .inner_join(schema::users::table)
+        .filter(sessions::user_id.eq(user_id))
+        .order((sessions::last_seen_at.desc(), sessions::id))
+        .select((
+            (
+                sessions::id,
+                sessions::user_id,
+                sessions::auth_method,
+                sessions::shared,
+                sessions::created_at,
+                sessions::last_seen_at,
+                sessions::password_entered_at,
+                sessions::wants_new_token,
+                schema::users::email,
+            ),
+            sessions::ip,
+            sessions::browser,
+        ))
+        .load(tx.conn)?;
+    let living = all
+        .into_iter()
+        .filter(|(session, ..)| session.is_alive(tx.now, config));
+    let listed = living.map(|(session, ip, browser)| Listed {
+        id: session.id,
+        auth_method: session.auth_method,
+        shared: session.shared,
+        created_at: session.created_at,
+        last_seen_at: session.last_seen_at,
+        ip,
+        browser,
+    });
+    Ok(listed.collect())
+}
+
+/// Ends this session, if it is one of this account.
+pub fn end_by_id(tx: &mut Tx, user_id: &str, id: &str) -> Result<bool> {
+    let its_own = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::user_id.eq(user_id));
+    Ok(diesel::delete(its_own).execute(tx.conn)? > 0)
+}
+
 /// Ends the sessions of an account but this one; how many there were.
 pub fn end_others(tx: &mut Tx, user_id: &str, kept_id: &str) -> Result<usize> {
     let others = sessions::table

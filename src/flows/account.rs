@@ -1,9 +1,11 @@
-//! The account at a glance: whose it is, and how this session came in.
+//! The account at a glance: whose it is, how this session came in, and what it may do.
 
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
+use crate::accounts::links::{self, PendingChange};
 use crate::accounts::sessions::Session;
+use crate::accounts::users;
 use crate::flows::Answer;
 use crate::web::page::{Frame, page};
 use crate::web::visit::SignedIn;
@@ -14,10 +16,28 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
+    let config = visit.app.config.clone();
+    let user_id = session.user_id.clone();
+    let (user, pending) = visit
+        .app
+        .read(move |tx| {
+            let user = users::find(tx, &user_id)?;
+            Ok((user, links::pending_change(tx, &config, &user_id)?))
+        })
+        .await?;
+    let config = &visit.app.config;
+    let may_act = session.is_reauthenticated(visit.now(), config);
+    let may_act_until = session.reauthenticated_until(config).filter(|_| may_act);
     Ok(page(&AccountPage {
         frame: visit.frame(),
+        way_in: words::way_in(&session.auth_method),
         since: words::moment(session.created_at),
-        ends: words::moment(session.ends_at(&visit.app.config)),
+        ends: words::moment(session.ends_at(config)),
+        may_act_until: may_act_until.map(words::moment),
+        password_set: user
+            .filter(|user| user.has_password())
+            .map(|user| user.password_set_at.map(words::moment).unwrap_or_default()),
+        pending,
         session,
     })?)
 }
@@ -27,6 +47,12 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 struct AccountPage {
     frame: Frame,
     session: Session,
+    way_in: &'static str,
     since: String,
     ends: String,
+    /// Until when this session may do what is sensitive.
+    may_act_until: Option<String>,
+    /// When the password was set, if there is one.
+    password_set: Option<String>,
+    pending: Option<PendingChange>,
 }

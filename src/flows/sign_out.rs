@@ -2,37 +2,26 @@
 //!
 //! Only a POST from our own page does it, so that no picture on another site signs anybody out.
 
-use actix_web::http::header::HeaderName;
 use actix_web::web::{self, ServiceConfig};
-use serde::Deserialize;
 
+use crate::accounts::events::{self, Event};
 use crate::accounts::sessions;
 use crate::flows::Answer;
-use crate::web::form::Form;
-use crate::web::page::see_other;
-use crate::web::session_cookie;
+use crate::web::form::{Form, NoFields};
 use crate::web::visit::SignedIn;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-out").post(sign_out));
 }
 
-#[derive(Default, Deserialize)]
-struct NoFields {}
-
-async fn sign_out(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let visit = signed_in.visit;
-    if let Some(token) = visit.token_hash() {
-        visit
-            .app
-            .transaction(move |tx| sessions::end(tx, &token))
-            .await?;
-    }
-    session_cookie::take_back(visit.carried());
-    // Not "cookies": that would take those of sibling hosts too.
-    let clear = (
-        HeaderName::from_static("clear-site-data"),
-        r#""cache", "storage""#,
-    );
-    Ok(see_other("/").insert_header(clear).finish())
+async fn sign_out(SignedIn { visit, session }: SignedIn, _: Form<NoFields>) -> Answer {
+    let at = visit.whereabouts();
+    let ended = visit.app.transaction(move |tx| {
+        if sessions::end_by_id(tx, &session.user_id, &session.id)? {
+            events::note(tx, &session.user_id, Event::SignedOut, &at)?;
+        }
+        Ok(())
+    });
+    ended.await?;
+    visit.leave()
 }

@@ -243,6 +243,25 @@ fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()
     Ok(())
 }
 
+/// A mail as it is kept, without its words.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct KeptMail {
+    pub letter: String,
+    pub state: String,
+    pub queued_at: Timestamp,
+    pub settled_at: Option<Timestamp>,
+}
+
+/// All mail to this address that is kept, the newest first.
+pub fn kept_for(tx: &mut Tx, email: &str) -> Result<Vec<KeptMail>> {
+    Ok(outbox::table
+        .filter(outbox::email.eq(email))
+        .order(outbox::queued_at.desc())
+        .select(KeptMail::as_select())
+        .load(tx.conn)?)
+}
+
 /// In development it is shown instead of sent: the words stay, to be read at `/dev/inbox`.
 pub fn shown(tx: &mut Tx, id: &str) -> Result<()> {
     diesel::update(unsettled(id))

@@ -13,6 +13,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use percent_encoding::percent_decode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 use tokio::time::timeout;
@@ -48,6 +49,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
         })
     }
 }
+
+/// A form that is nothing but its button.
+#[derive(Default, Deserialize)]
+pub struct NoFields {}
 
 fn check_head(req: &HttpRequest) -> Result<(), Stop> {
     let content_type = req

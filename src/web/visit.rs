@@ -8,9 +8,9 @@ use std::pin::Pin;
 use actix_session::{Session as Carried, SessionExt};
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
 use crate::accounts::limits::Network;
 use crate::accounts::sessions::{self, Session, Whereabouts};
@@ -20,9 +20,9 @@ use crate::random::{Token, TokenHash};
 use crate::web::client;
 use crate::web::front_desk::{AskedByHead, RequestId};
 use crate::web::next::Next;
-use crate::web::page::Frame;
+use crate::web::page::{Frame, see_other};
 use crate::web::problem::Stop;
-use crate::web::sealed_cookies::{Asked, Known};
+use crate::web::sealed_cookies::{Asked, Interrupted, Known};
 use crate::web::session_cookie::{self, EndsWithBrowser};
 
 /// One visitor's request, as far as handlers care.
@@ -136,6 +136,19 @@ impl Visit {
             self.req.extensions_mut().insert(EndsWithBrowser);
         }
         Ok(())
+    }
+
+    /// Goes home without a session, and without what the browser keeps of the pages it saw.
+    pub fn leave(&self) -> Result<HttpResponse, Stop> {
+        session_cookie::take_back(&self.carried);
+        let mut home = see_other("/");
+        // Not "cookies": that would take those of sibling hosts too.
+        let clear = HeaderName::from_static("clear-site-data");
+        home.insert_header((clear, r#""cache", "storage""#));
+        if let Some(forgotten) = Interrupted::forget(&self.req, &self.app)? {
+            home.cookie(forgotten);
+        }
+        Ok(home.finish())
     }
 
     /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once

@@ -1,0 +1,110 @@
+//! Change the password, behind the gate.
+//!
+//! Every other session ends, and so does every link; this session goes on under a new token. Choosing the
+//! same password again is harmless.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::links;
+use crate::accounts::owner::Owner;
+use crate::accounts::passwords::PasswordHash;
+use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::users;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::mail::notices::Notice;
+use crate::mail::outbox::Outbox;
+use crate::random::{Token, TokenHash};
+use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::new_password;
+use crate::web::next::Next;
+use crate::web::page::{Frame, page, page_with, see_other};
+use crate::web::problem::Stop;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/password").get(show).post(change));
+}
+
+async fn show(gate: Reauthenticated) -> Answer {
+    Ok(page(&ChangePage::of(&gate, None))?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ChangeForm {
+    password: Zeroizing<String>,
+}
+
+impl BehindGate for ChangeForm {
+    const PAGE: &'static str = "/account/password";
+
+    fn typed(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
+    let visit = &gate.visit;
+    let hash = match new_password::hash(visit, &form.password, &gate.session.email).await? {
+        Ok(hash) => hash,
+        Err(refused) => {
+            let again = ChangePage::of(&gate, Some(refused.to_string()));
+            return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
+        }
+    };
+    let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
+    let (kept, token) = (gate.session.id.clone(), gate.token().clone());
+    let renewed = gate
+        .act(move |tx, owner| change_it(tx, &outbox, owner, &hash, &kept, &token, &at))
+        .await?;
+    let Some(token) = renewed else {
+        let next = Next::DEFAULT.to_owned();
+        return Err(Stop::SignInFirst { next });
+    };
+    visit.hand_over(&token, gate.session.shared)?;
+    Ok(see_other(Next::DEFAULT).finish())
+}
+
+fn change_it(
+    tx: &mut Tx,
+    outbox: &Outbox,
+    owner: &Owner,
+    hash: &PasswordHash,
+    kept_session: &str,
+    token: &TokenHash,
+    at: &Whereabouts,
+) -> Result<Option<Token>> {
+    let user = owner.user();
+    users::set_password(tx, owner, hash)?;
+    sessions::end_others(tx, &user.id, kept_session)?;
+    links::end_all(tx, user)?;
+    events::note(tx, &user.id, Event::PasswordChanged, at)?;
+    outbox.tell(tx, &user.email, Notice::PasswordChanged, at)?;
+    sessions::renew(tx, token)
+}
+
+#[derive(Template)]
+#[template(path = "account/password.html")]
+struct ChangePage {
+    frame: Frame,
+    email: String,
+    error: Option<String>,
+}
+
+impl ChangePage {
+    fn of(gate: &Reauthenticated, error: Option<String>) -> Self {
+        Self {
+            frame: gate.visit.frame(),
+            email: gate.session.email.clone(),
+            error,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Delete the account, behind the gate and with its address typed once more.
+//!
+//! It goes with everything that hangs on it: sessions, links, activity, mail that left and mail still
+//! queued. One letter says that it is done, and leaves no trace either. What was counted against a limit
+//! stays until its window has passed, a day at the most: else deleting would be a way around the limits.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::owner::Owner;
+use crate::accounts::sessions::Whereabouts;
+use crate::accounts::users;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::mail::notices::Notice;
+use crate::mail::outbox::{self, Outbox};
+use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::page::{Frame, page, page_with};
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/delete").get(show).post(delete));
+}
+
+async fn show(gate: Reauthenticated) -> Answer {
+    let mut typed = gate.typed_before(DeleteForm::PAGE);
+    let email = typed.remove("email").unwrap_or_default();
+    Ok(page(&DeletePage::of(&gate, email, None))?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DeleteForm {
+    email: String,
+}
+
+impl BehindGate for DeleteForm {
+    const PAGE: &'static str = "/account/delete";
+
+    fn typed(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("email".to_owned(), self.email.clone())])
+    }
+}
+
+const ANOTHER_ADDRESS: &str = "This is not the address of your account. Type that to delete it.";
+
+async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
+    let is_its_own =
+        EmailAddress::parse(&form.email).is_ok_and(|typed| typed.as_str() == gate.session.email);
+    if !is_its_own {
+        let again = DeletePage::of(&gate, form.email, Some(ANOTHER_ADDRESS));
+        return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
+    }
+    let (outbox, at) = (gate.visit.app.outbox.clone(), gate.visit.whereabouts());
+    gate.act(move |tx, owner| delete_it(tx, &outbox, owner, &at))
+        .await?;
+    gate.visit.leave()
+}
+
+fn delete_it(tx: &mut Tx, outbox: &Outbox, owner: &Owner, at: &Whereabouts) -> Result<()> {
+    let user = owner.user();
+    outbox::forget_account(tx, &user.id, &user.email)?;
+    users::delete(tx, owner)?;
+    outbox.tell(tx, &user.email, Notice::AccountDeleted, at)
+}
+
+#[derive(Template)]
+#[template(path = "account/delete.html")]
+struct DeletePage {
+    frame: Frame,
+    own_email: String,
+    email: String,
+    error: Option<&'static str>,
+}
+
+impl DeletePage {
+    fn of(gate: &Reauthenticated, email: String, error: Option<&'static str>) -> Self {
+        Self {
+            frame: gate.visit.frame(),
+            own_email: gate.session.email.clone(),
+            email,
+            error,
+        }
+    }
+}

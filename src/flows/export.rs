@@ -1,0 +1,100 @@
+//! Download everything that is kept on the account, as one JSON file. No secret is in it: no hash, no token.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_DISPOSITION, ContentType};
+use actix_web::web::{self, ServiceConfig};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::links;
+use crate::accounts::owner::Owner;
+use crate::accounts::sessions::{self, Whereabouts};
+use crate::config::Config;
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::flows::Answer;
+use crate::mail::outbox;
+use crate::web::gate::{BehindGate, Sensitive};
+use crate::words::rfc3339;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/export").post(export));
+}
+
+#[derive(Default, Deserialize)]
+struct ExportForm {}
+
+impl BehindGate for ExportForm {
+    const PAGE: &'static str = "/account";
+
+    fn typed(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+async fn export(Sensitive { gate, .. }: Sensitive<ExportForm>) -> Answer {
+    let (config, at) = (gate.visit.app.config.clone(), gate.visit.whereabouts());
+    let everything = gate
+        .act(move |tx, owner| gather(tx, &config, owner, &at))
+        .await?;
+    let file = serde_json::to_vec_pretty(&everything).map_err(Error::internal)?;
+    Ok(HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .insert_header((
+            CONTENT_DISPOSITION,
+            r#"attachment; filename="doorpost-account.json""#,
+        ))
+        .body(file))
+}
+
+/// What is kept, this download included.
+fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Result<Value> {
+    let user = owner.user();
+    events::note(tx, &user.id, Event::Exported, at)?;
+    let sessions = sessions::list(tx, config, &user.id)?;
+    let links = links::kept_of(tx, user)?;
+    let events = events::list(tx, &user.id, None, i64::MAX)?;
+    let mail = outbox::kept_for(tx, &user.email)?;
+    Ok(json!({
+        "account": {
+            "id": user.id,
+            "email": user.email,
+            "created_at": rfc3339(user.created_at),
+            "has_password": user.has_password(),
+            "password_set_at": user.password_set_at.map(rfc3339),
+        },
+        "sessions": sessions.iter().map(|session| json!({
+            "id": session.id,
+            "auth_method": session.auth_method,
+            "created_at": rfc3339(session.created_at),
+            "last_seen_at": rfc3339(session.last_seen_at),
+            "ip": session.ip,
+            "browser": session.browser,
+            "shared": session.shared,
+        })).collect::<Vec<_>>(),
+        "links": links.iter().map(|link| json!({
+            "purpose": link.purpose,
+            "sent_to": link.email,
+            "asked_at": rfc3339(link.asked_at),
+            "expires_at": rfc3339(link.expires_at),
+            "used_at": link.used_at.map(rfc3339),
+        })).collect::<Vec<_>>(),
+        "events": events.iter().map(|event| json!({
+            "at": rfc3339(event.at),
+            "name": event.name,
+            "detail": event.detail,
+            "ip": event.ip,
+            "browser": event.browser,
+            "request_id": event.request_id,
+        })).collect::<Vec<_>>(),
+        "mail": mail.iter().map(|mail| json!({
+            "letter": mail.letter,
+            "state": mail.state,
+            "queued_at": rfc3339(mail.queued_at),
+            "settled_at": mail.settled_at.map(rfc3339),
+        })).collect::<Vec<_>>(),
+    }))
+}

@@ -1,0 +1,102 @@
+//! The account's sessions: where somebody is signed in to it, since when and how; and their end.
+//!
+//! A session is named by an id that opens nothing. One that belongs to somebody else is not there.
+
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::sessions::{self, Listed};
+use crate::flows::Answer;
+use crate::web::form::{Form, NoFields};
+use crate::web::page::{Frame, page, see_other};
+use crate::web::problem::Stop;
+use crate::web::visit::SignedIn;
+use crate::words;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/sessions").get(show))
+        .service(web::resource("/account/sessions/end-others").post(end_others))
+        .service(web::resource("/account/sessions/{id}/end").post(end));
+}
+
+async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
+    let (config, user_id) = (visit.app.config.clone(), session.user_id.clone());
+    let list = visit
+        .app
+        .read(move |tx| sessions::list(tx, &config, &user_id))
+        .await?;
+    Ok(page(&SessionsPage {
+        frame: visit.frame(),
+        sessions: list
+            .into_iter()
+            .map(|listed| Shown::of(listed, &session.id))
+            .collect(),
+    })?)
+}
+
+async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
+    let SignedIn { visit, session } = signed_in;
+    let is_this = *id == session.id;
+    let (user_id, id, at) = (session.user_id, id.into_inner(), visit.whereabouts());
+    let ended = visit.app.transaction(move |tx| {
+        let ended = sessions::end_by_id(tx, &user_id, &id)?;
+        if ended {
+            events::note(tx, &user_id, Event::SessionEnded, &at)?;
+        }
+        Ok(ended)
+    });
+    if !ended.await? {
+        return Err(Stop::NotFound);
+    }
+    if is_this {
+        return visit.leave();
+    }
+    Ok(see_other("/account/sessions").finish())
+}
+
+async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
+    let SignedIn { visit, session } = signed_in;
+    let at = visit.whereabouts();
+    let ended = visit.app.transaction(move |tx| {
+        if sessions::end_others(tx, &session.user_id, &session.id)? > 0 {
+            events::note(tx, &session.user_id, Event::OtherSessionsEnded, &at)?;
+        }
+        Ok(())
+    });
+    ended.await?;
+    Ok(see_other("/account/sessions").finish())
+}
+
+struct Shown {
+    id: String,
+    method: &'static str,
+    browser: String,
+    ip: String,
+    since: String,
+    last_seen: String,
+    shared: bool,
+    is_this: bool,
+}
+
+impl Shown {
+    fn of(listed: Listed, this: &str) -> Self {
+        Self {
+            is_this: listed.id == this,
+            method: words::way_in(&listed.auth_method),
+            since: words::moment(listed.created_at),
+            last_seen: words::moment(listed.last_seen_at),
+            id: listed.id,
+            browser: listed.browser,
+            ip: listed.ip,
+            shared: listed.shared,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account/sessions.html")]
+struct SessionsPage {
+    frame: Frame,
+    sessions: Vec<Shown>,
+}
