@@ -8,6 +8,7 @@ use crate::web::problem::Stop;
 
 pub mod account;
 pub mod activity;
+pub mod change_email;
 pub mod change_password;
 pub mod confirm_email;
 pub mod delete_account;
@@ -34,6 +35,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     reset_password::configure(cfg);
     reauthenticate::configure(cfg);
     account::configure(cfg);
+    change_email::configure(cfg);
     change_password::configure(cfg);
     sessions::configure(cfg);
     activity::configure(cfg);

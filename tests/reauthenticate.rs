@@ -12,8 +12,10 @@ const GAP: Duration = Duration::from_secs(61);
 
 const WRONG: &str = "This is not the password of this account.";
 
+type Fields = &'static [(&'static str, &'static str)];
+
 /// Every page and form behind the gate, with what a form sends; and where its visitor comes back to.
-const SENSITIVE: &[(&str, &str, &[(&str, &str)], &str)] = &[
+const SENSITIVE: &[(&str, &str, Fields, &str)] = &[
     ("GET", "/account/email", &[], "/account/email"),
     (
         "POST",

@@ -10,32 +10,158 @@ use reqwest::{Method, StatusCode};
 use crate::headers;
 use crate::support::{Database, House, Page, Visitor};
 
-/// Method and path; then status and `Location` for a stranger, and for somebody who came in by a link. A
-/// POST sends a form without fields.
-const ROUTES: &[(&str, &str, &str, &str)] = &[
-    ("GET", "/", "200", "200"),
-    ("GET", "/members", "303 /sign-in?next=%2Fmembers", "200"),
-    ("GET", "/register", "200", "200"),
-    ("POST", "/register", "422", "422"),
-    ("GET", "/sign-in", "200", "200"),
-    ("POST", "/sign-in", "422", "422"),
-    ("GET", "/sign-in/sent", "200", "200"),
-    ("POST", "/sign-in/code", "422", "422"),
-    ("GET", "/sign-in/link", "410", "410"),
-    ("POST", "/sign-in/link", "410", "410"),
-    ("POST", "/sign-out", "303 /sign-in?next=%2Faccount", "303 /"),
-    ("POST", "/confirm-email/send", "422", "422"),
-    ("GET", "/confirm-email", "410", "410"),
-    ("POST", "/confirm-email", "410", "410"),
-    ("GET", "/account", "303 /sign-in?next=%2Faccount", "200"),
-    ("GET", "/dev/inbox", "200", "200"),
-    ("GET", "/dev/inbox/{id}", "200", "200"),
-    ("GET", "/dev/inbox/{id}/html", "200", "200"),
-    ("GET", "/healthz", "200", "200"),
-    ("GET", "/readyz", "200", "200"),
-    ("GET", "/static/doorpost.css", "200", "200"),
-    ("GET", "/static/doorpost.js", "200", "200"),
-    ("GET", "/static/icon.svg", "200", "200"),
+/// Method and path; then status and `Location` for a stranger, for somebody who came in by a link, and for
+/// somebody who has entered the password since. A POST sends a form without fields.
+const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
+    ("GET", "/", "200", "200", "200"),
+    (
+        "GET",
+        "/members",
+        "303 /sign-in?next=%2Fmembers",
+        "200",
+        "200",
+    ),
+    ("GET", "/register", "200", "200", "200"),
+    ("POST", "/register", "422", "422", "422"),
+    ("GET", "/sign-in", "200", "200", "200"),
+    ("POST", "/sign-in", "422", "422", "422"),
+    ("GET", "/sign-in/sent", "200", "200", "200"),
+    ("POST", "/sign-in/code", "422", "422", "422"),
+    ("GET", "/sign-in/link", "410", "410", "410"),
+    ("POST", "/sign-in/link", "410", "410", "410"),
+    (
+        "POST",
+        "/sign-out",
+        "303 /sign-in?next=%2Faccount",
+        "303 /",
+        "303 /",
+    ),
+    ("POST", "/confirm-email/send", "422", "422", "422"),
+    ("GET", "/confirm-email", "410", "410", "410"),
+    ("POST", "/confirm-email", "410", "410", "410"),
+    (
+        "GET",
+        "/account",
+        "303 /sign-in?next=%2Faccount",
+        "200",
+        "200",
+    ),
+    ("GET", "/sign-in/password", "200", "200", "200"),
+    ("POST", "/sign-in/password", "422", "422", "422"),
+    ("GET", "/forgot-password", "200", "200", "200"),
+    ("POST", "/forgot-password", "422", "422", "422"),
+    ("GET", "/reset-password", "410", "410", "410"),
+    ("POST", "/reset-password", "410", "410", "410"),
+    (
+        "GET",
+        "/reauthenticate",
+        "303 /sign-in?next=%2Freauthenticate",
+        "200",
+        "200",
+    ),
+    (
+        "POST",
+        "/reauthenticate",
+        "303 /sign-in?next=%2Faccount",
+        "422",
+        "422",
+    ),
+    (
+        "GET",
+        "/account/email",
+        "303 /sign-in?next=%2Faccount%2Femail",
+        "303 /reauthenticate?next=%2Faccount%2Femail",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/email",
+        "303 /sign-in?next=%2Faccount",
+        "303 /reauthenticate?next=%2Faccount%2Femail",
+        "422",
+    ),
+    (
+        "POST",
+        "/account/email/cancel",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account",
+        "303 /account",
+    ),
+    ("GET", "/account/email/confirm", "410", "410", "410"),
+    ("POST", "/account/email/confirm", "410", "410", "410"),
+    ("GET", "/account/email/undo", "410", "410", "410"),
+    ("POST", "/account/email/undo", "410", "410", "410"),
+    (
+        "GET",
+        "/account/password",
+        "303 /sign-in?next=%2Faccount%2Fpassword",
+        "303 /reauthenticate?next=%2Faccount%2Fpassword",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/password",
+        "303 /sign-in?next=%2Faccount",
+        "303 /reauthenticate?next=%2Faccount%2Fpassword",
+        "422",
+    ),
+    (
+        "GET",
+        "/account/sessions",
+        "303 /sign-in?next=%2Faccount%2Fsessions",
+        "200",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/sessions/{session}/end",
+        "303 /sign-in?next=%2Faccount",
+        "404",
+        "404",
+    ),
+    (
+        "POST",
+        "/account/sessions/end-others",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account/sessions",
+        "303 /account/sessions",
+    ),
+    (
+        "GET",
+        "/account/activity",
+        "303 /sign-in?next=%2Faccount%2Factivity",
+        "200",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/export",
+        "303 /sign-in?next=%2Faccount",
+        "303 /reauthenticate?next=%2Faccount",
+        "200",
+    ),
+    (
+        "GET",
+        "/account/delete",
+        "303 /sign-in?next=%2Faccount%2Fdelete",
+        "303 /reauthenticate?next=%2Faccount%2Fdelete",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/delete",
+        "303 /sign-in?next=%2Faccount",
+        "303 /reauthenticate?next=%2Faccount%2Fdelete",
+        "422",
+    ),
+    ("GET", "/dev/inbox", "200", "200", "200"),
+    ("GET", "/dev/inbox/{id}", "200", "200", "200"),
+    ("GET", "/dev/inbox/{id}/html", "200", "200", "200"),
+    ("GET", "/healthz", "200", "200", "200"),
+    ("GET", "/readyz", "200", "200", "200"),
+    ("GET", "/static/doorpost.css", "200", "200", "200"),
+    ("GET", "/static/doorpost.js", "200", "200", "200"),
+    ("GET", "/static/icon.svg", "200", "200", "200"),
 ];
 
 /// Each path with the methods it takes; mail is that with this id.
@@ -60,6 +186,7 @@ fn real(path: &str, mail_id: &str) -> String {
         return file.unwrap().url().to_owned();
     }
     path.replace("{id}", mail_id)
+        .replace("{session}", "nobodys")
 }
 
 /// The id of the newest mail in the development inbox.
@@ -82,6 +209,20 @@ async fn ask(visitor: &Visitor, method: &str, path: &str) -> Page {
         "GET" => visitor.get(path).await,
         _ => visitor.post(path, &[]).await,
     }
+}
+
+/// With a jar of its own each time, for what one route sets is no business of the next.
+async fn answers_to(member: &Visitor, method: &str, path: &str, expected: &str, mail_id: &str) {
+    if path == "/sign-out" {
+        return; // last, for the copies share one session
+    }
+    let what = format!("a member's {method} {path}, in hope of {expected}");
+    let member = member.with_copied_jar();
+    answers(
+        &ask(&member, method, &real(path, mail_id)).await,
+        expected,
+        &what,
+    );
 }
 
 #[track_caller]
@@ -112,30 +253,24 @@ on_both! {
         let house = House::new(db).await;
         let member = link_session(&house).await;
         let mail_id = newest_mail_id(&member).await;
-        for (method, path, to_stranger, _) in ROUTES {
+        for (method, path, to_stranger, ..) in ROUTES {
             let what = format!("a stranger's {method} {path}");
             let stranger = house.visitor();
             let page = ask(&stranger, method, &real(path, &mail_id)).await;
             answers(&page, to_stranger, &what);
             assert!(page.set_cookies().is_empty(), "{what}");
         }
-        for (method, path, _, to_member) in ROUTES {
-            let what = format!("a member's {method} {path}");
-            let member = member.with_copied_jar();
-            if *path == "/sign-out" {
-                continue; // last, for the copies share one session
-            }
-            answers(
-                &ask(&member, method, &real(path, &mail_id)).await,
-                to_member,
-                &what,
-            );
+        for (method, path, _, to_member, _) in ROUTES {
+            answers_to(&member, method, path, to_member, &mail_id).await;
         }
-        answers(
-            &ask(&member, "POST", "/sign-out").await,
-            "303 /",
-            "a member's POST /sign-out",
-        );
+        let owner = house.owner("bob@example.org").await;
+        for (method, path, .., to_owner) in ROUTES {
+            answers_to(&owner, method, path, to_owner, &mail_id).await;
+        }
+        for visitor in [member, owner] {
+            let page = visitor.post("/sign-out", &[]).await;
+            answers(&page, "303 /", "a member's POST /sign-out");
+        }
     }
 
     /// HTTP-07
@@ -167,7 +302,7 @@ fn the_table_names_every_route_of_the_program() {
         .iter()
         .map(|(_, path, ..)| match path.split_once("/static/") {
             Some(_) => "/static/".to_owned(),
-            None => (*path).to_owned(),
+            None => path.replace("{session}", "{id}"),
         })
         .collect();
     assert_eq!(in_source, in_table);
@@ -209,6 +344,9 @@ fn named(argument: &str) -> String {
     match argument {
         "Purpose::SignIn.route" => Purpose::SignIn.route().to_owned(),
         "Purpose::ConfirmEmail.route" => Purpose::ConfirmEmail.route().to_owned(),
+        "Purpose::ResetPassword.route" => Purpose::ResetPassword.route().to_owned(),
+        "Purpose::ChangeEmail.route" => Purpose::ChangeEmail.route().to_owned(),
+        "Purpose::UndoChangeEmail.route" => Purpose::UndoChangeEmail.route().to_owned(),
         "asset.url" => "/static/".to_owned(),
         other => panic!("a route that this test cannot read: {other}"),
     }

@@ -33,7 +33,7 @@ use crate::web::sealed_cookies::Ask;
 use crate::web::visit::Visit;
 
 pub fn configure(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource(FORGOT).get(show_ask).post(ask))
+    cfg.service(web::resource("/forgot-password").get(show_ask).post(ask))
         .service(
             web::resource(Purpose::ResetPassword.route())
                 .get(open)

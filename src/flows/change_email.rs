@@ -1,0 +1,471 @@
+//! Change the account's address, behind the gate.
+//!
+//! A link goes to the new address, and a notice to the old one; nothing changes before the link is used.
+//! Whoever asks for an address that somebody has sees what others see: its owner is told, without a link.
+//! When the change happens, every other session and every link ends, and the old mailbox gets a link that takes
+//! it back: that restores the address, takes the password away (a thief may know it), ends everything and
+//! mails a link to set a new one. Of several such links the oldest wins, and while one lives its address is
+//! kept for its owner.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
+use crate::accounts::links::{self, Consumed, PendingChange, Purpose, Wanted};
+use crate::accounts::owner::Owner;
+use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::users::{self, User};
+use crate::clock::Timestamp;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::mail::letters::{self, AskedFrom};
+use crate::mail::notices::Notice;
+use crate::mail::outbox::Outbox;
+use crate::random::{self, Token, TokenHash};
+use crate::web::form::{Form, NoFields};
+use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
+use crate::web::next::Next;
+use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::problem::Stop;
+use crate::web::sealed_cookies::{Ask, Interrupted};
+use crate::web::visit::{SignedIn, Visit};
+use crate::words;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/email").get(show).post(ask))
+        .service(web::resource("/account/email/cancel").post(cancel))
+        .service(
+            web::resource(Purpose::ChangeEmail.route())
+                .get(open_confirm)
+                .post(confirm),
+        )
+        .service(
+            web::resource(Purpose::UndoChangeEmail.route())
+                .get(open_undo)
+                .post(undo),
+        );
+}
+
+async fn show(gate: Reauthenticated) -> Answer {
+    let mut typed = gate.typed_before(ChangeForm::PAGE);
+    let email = typed.remove("email").unwrap_or_default();
+    Ok(page(&ChangePage::of(&gate, email, None).await?)?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ChangeForm {
+    email: String,
+}
+
+impl BehindGate for ChangeForm {
+    const PAGE: &'static str = "/account/email";
+
+    fn typed(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("email".to_owned(), self.email.clone())])
+    }
+}
+
+const NO_CHANGE: &str = "This is the address of your account already.";
+
+async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
+    let new = match EmailAddress::parse(&form.email) {
+        Ok(new) if new.as_str() == gate.session.email => {
+            return again(&gate, form.email, NO_CHANGE.to_owned()).await;
+        }
+        Ok(new) => new,
+        Err(why) => return again(&gate, form.email, why.to_string()).await,
+    };
+    let visit = &gate.visit;
+    visit.app.outbox.check_room()?;
+    let asking = Asking {
+        new,
+        session_id: gate.session.id.clone(),
+        network: visit.network(),
+        at: visit.whereabouts(),
+        outbox: visit.app.outbox.clone(),
+    };
+    match gate
+        .act(move |tx, owner| ask_to_change(tx, owner, &asking))
+        .await?
+    {
+        Asked::Sent => {
+            let mut back = see_other(ChangeForm::PAGE);
+            if let Some(forgotten) = Interrupted::forget(&visit.req, &visit.app)? {
+                back.cookie(forgotten);
+            }
+            Ok(back.finish())
+        }
+        Asked::TooSoon { until } => {
+            let wait = u64::try_from(until - visit.now()).unwrap_or(0);
+            let wait = words::waiting(Duration::from_millis(wait));
+            let too_soon =
+                format!("A message went to this address a moment ago. Ask again in {wait}.");
+            again(&gate, form.email, too_soon).await
+        }
+        Asked::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+    }
+}
+
+async fn again(gate: &Reauthenticated, email: String, mistake: String) -> Answer {
+    let again = ChangePage::of(gate, email, Some(mistake)).await?;
+    Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
+}
+
+/// An owner wants another address.
+struct Asking {
+    new: EmailAddress,
+    session_id: String,
+    network: Network,
+    at: Whereabouts,
+    outbox: Outbox,
+}
+
+enum Asked {
+    Sent,
+    /// A mail went there a moment ago, and the change it was for is off.
+    TooSoon {
+        until: Timestamp,
+    },
+    TooMany {
+        until: Timestamp,
+    },
+}
+
+/// Counts the ask, against the network, the new address and the account; then mails the new address what is
+/// its own, and tells the old one. Only the newest change is pending.
+fn ask_to_change(tx: &mut Tx, owner: &Owner, asking: &Asking) -> Result<Asked> {
+    let (config, user) = (&asking.outbox.config, owner.user());
+    if let Verdict::Refused { until } =
+        limits::count_all(tx, config, &asking.network.asking_for_mail())?
+    {
+        return Ok(Asked::TooMany { until });
+    }
+    let target = MailKind::ChangeEmail.subject(&asking.new, false);
+    if let Verdict::Refused { until } = limits::count(tx, config, Limit::MailGap, &target)? {
+        let pending = links::pending_change(tx, config, &user.id)?;
+        let is_pending = pending.is_some_and(|pending| pending.email == asking.new.as_str());
+        return Ok(match is_pending {
+            true => Asked::Sent,
+            false => Asked::TooSoon { until },
+        });
+    }
+    let account = format!("change_email from {}", user.id);
+    let budget = [
+        (Limit::MailPerAddress, target.as_str()),
+        (Limit::MailPerAddressDaily, target.as_str()),
+        (Limit::MailPerAddress, account.as_str()),
+    ];
+    if let Verdict::Refused { until } = limits::count_all(tx, config, &budget)? {
+        limits::give_back(tx, Limit::MailGap, &target)?;
+        return Ok(Asked::TooMany { until });
+    }
+    links::end_of(tx, &user.id, Purpose::ChangeEmail)?;
+    mail_new_address(tx, user, asking)?;
+    events::note(tx, &user.id, Event::EmailChangeAsked, &asking.at)?;
+    let news = Notice::EmailChangeAsked;
+    asking.outbox.tell(tx, &user.email, news, &asking.at)?;
+    Ok(Asked::Sent)
+}
+
+/// Whatever is known of the new address, a change is pending from here on, and looks the same.
+fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
+    let Outbox { config, keys, .. } = &asking.outbox;
+    let wanted = Wanted {
+        purpose: Purpose::ChangeEmail,
+        email: asking.new.as_str(),
+        user_id: Some(&user.id),
+        ask_id: None,
+        session_id: Some(&asking.session_id),
+    };
+    if !users::may_have(tx, user, &asking.new)? {
+        links::issue_decoy(tx, config, keys, &wanted)?;
+        let news = Notice::EmailTaken;
+        return asking.outbox.tell(tx, wanted.email, news, &asking.at);
+    }
+    if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
+        return links::issue_decoy(tx, config, keys, &wanted);
+    }
+    let issued = links::issue(tx, config, keys, &wanted)?;
+    let asked = AskedFrom {
+        at: tx.now,
+        browser: Some(&asking.at.browser),
+    };
+    let letter = letters::link(config, wanted.email, &issued, &asked)?;
+    asking.outbox.post(tx, &letter)
+}
+
+async fn cancel(SignedIn { visit, session }: SignedIn, _: Form<NoFields>) -> Answer {
+    let (config, at) = (visit.app.config.clone(), visit.whereabouts());
+    let cancelled = visit.app.transaction(move |tx| {
+        if links::pending_change(tx, &config, &session.user_id)?.is_some() {
+            links::end_of(tx, &session.user_id, Purpose::ChangeEmail)?;
+            events::note(tx, &session.user_id, Event::EmailChangeCancelled, &at)?;
+        }
+        Ok(())
+    });
+    cancelled.await?;
+    Ok(see_other(Next::DEFAULT).finish())
+}
+
+async fn open_confirm(visit: Visit) -> Answer {
+    match link_page::look(&visit, Purpose::ChangeEmail).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visit, Purpose::ChangeEmail, &seen),
+        Looked::OnPage(seen) => show_confirm(&visit, StatusCode::OK, LinkView::of(&seen)),
+        Looked::Answered(answer) => Ok(answer),
+    }
+}
+
+async fn confirm(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
+    let changing = Changing::of(&visit);
+    let submitted = link_page::submit(&visit, form, Purpose::ChangeEmail, move |tx, proof, _| {
+        change(tx, proof, &changing)
+    });
+    match submitted.await? {
+        Submitted::Done { effect, .. } => {
+            if let (Some(token), Some(session)) = (effect.renewed_here, &visit.session) {
+                visit.hand_over(&token, session.shared)?;
+            }
+            Ok(confidential(see_other(Next::DEFAULT).finish()))
+        }
+        Submitted::Again(view) => show_confirm(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Answered(answer) => Ok(answer),
+    }
+}
+
+/// Whoever uses one of the two links, as far as the change cares.
+struct Changing {
+    outbox: Outbox,
+    at: Whereabouts,
+    /// The session of this browser: its id, and its token's hash.
+    here: Option<(String, TokenHash)>,
+}
+
+impl Changing {
+    fn of(visit: &Visit) -> Self {
+        let here = visit.session.as_ref().map(|session| session.id.clone());
+        Self {
+            outbox: visit.app.outbox.clone(),
+            at: visit.whereabouts(),
+            here: here.zip(visit.token_hash()),
+        }
+    }
+}
+
+struct Changed {
+    /// The new token of the session that asked, if that is this browser's.
+    renewed_here: Option<Token>,
+}
+
+/// The address changes. `None` when the account is gone, or somebody else has the address by now: then nothing
+/// is changed.
+fn change(tx: &mut Tx, proof: &Consumed, changing: &Changing) -> Result<Option<Changed>> {
+    let Some(before) = proof
+        .user_id()
+        .map(|id| users::find(tx, id))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(None);
+    };
+    let Some(after) = users::change_email(tx, proof)? else {
+        return Ok(None);
+    };
+    links::end_all(tx, &before)?;
+    links::end_all(tx, &after)?;
+    let renewed_here = end_sessions_but_the_asking(tx, &after, proof, changing)?;
+    mail_undo(tx, &before, changing)?;
+    events::note(tx, &after.id, Event::EmailChanged, &changing.at)?;
+    let news = Notice::EmailChanged;
+    changing.outbox.tell(tx, &after.email, news, &changing.at)?;
+    Ok(Some(Changed { renewed_here }))
+}
+
+/// The session that asked goes on under a new token: at once if it is here, else when it is next seen.
+fn end_sessions_but_the_asking(
+    tx: &mut Tx,
+    user: &User,
+    proof: &Consumed,
+    changing: &Changing,
+) -> Result<Option<Token>> {
+    let Some(asking) = proof.session_id() else {
+        sessions::end_all(tx, user)?;
+        return Ok(None);
+    };
+    sessions::end_others(tx, &user.id, asking)?;
+    match &changing.here {
+        Some((id, token)) if id == asking => sessions::renew(tx, token),
+        _ => sessions::renew_when_seen(tx, asking).map(|()| None),
+    }
+}
+
+fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
+    let Outbox { config, keys, .. } = &changing.outbox;
+    let wanted = Wanted {
+        purpose: Purpose::UndoChangeEmail,
+        email: &before.email,
+        user_id: Some(&before.id),
+        ask_id: None,
+        session_id: None,
+    };
+    let issued = links::issue(tx, config, keys, &wanted)?;
+    let asked = AskedFrom {
+        at: tx.now,
+        browser: None,
+    };
+    let letter = letters::link(config, wanted.email, &issued, &asked)?;
+    changing.outbox.post(tx, &letter)
+}
+
+async fn open_undo(visit: Visit) -> Answer {
+    let purpose = Purpose::UndoChangeEmail;
+    match link_page::look(&visit, purpose).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visit, purpose, &seen),
+        Looked::OnPage(seen) => show_undo(&visit, StatusCode::OK, LinkView::of(&seen)),
+        Looked::Answered(answer) => Ok(answer),
+    }
+}
+
+async fn undo(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
+    let (changing, ask_id) = (Changing::of(&visit), random::id());
+    let asking = ask_id.clone();
+    let purpose = Purpose::UndoChangeEmail;
+    let submitted = link_page::submit(&visit, form, purpose, move |tx, proof, _| {
+        take_back(tx, proof, &changing, &asking)
+    });
+    match submitted.await? {
+        Submitted::Done { effect, .. } => to_inbox(&visit, ask_id, effect),
+        Submitted::Again(view) => show_undo(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Answered(answer) => Ok(answer),
+    }
+}
+
+/// The old address is back, and nothing that somebody may have prepared is left: no password, session or link.
+fn take_back(
+    tx: &mut Tx,
+    proof: &Consumed,
+    changing: &Changing,
+    ask_id: &str,
+) -> Result<Option<User>> {
+    let Some(before) = proof
+        .user_id()
+        .map(|id| users::find(tx, id))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(None);
+    };
+    let Some(after) = users::change_email(tx, proof)? else {
+        return Ok(None);
+    };
+    users::remove_password(tx, proof)?;
+    sessions::end_all(tx, &after)?;
+    links::end_all(tx, &before)?;
+    links::end_all(tx, &after)?;
+    links::end_later_undos(tx, proof)?;
+    events::note(tx, &after.id, Event::EmailChangeUndone, &changing.at)?;
+    mail_reset(tx, &after, changing, ask_id)?;
+    Ok(Some(after))
+}
+
+fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Result<()> {
+    let Outbox { config, keys, .. } = &changing.outbox;
+    let wanted = Wanted {
+        purpose: Purpose::ResetPassword,
+        email: &user.email,
+        user_id: Some(&user.id),
+        ask_id: Some(ask_id),
+        session_id: None,
+    };
+    let issued = links::issue(tx, config, keys, &wanted)?;
+    let asked = AskedFrom {
+        at: tx.now,
+        browser: Some(&changing.at.browser),
+    };
+    let letter = letters::link(config, wanted.email, &issued, &asked)?;
+    changing.outbox.post(tx, &letter)
+}
+
+/// This browser is the one that asked for the mail which is on its way.
+fn to_inbox(visit: &Visit, ask_id: String, user: User) -> Result<HttpResponse, Stop> {
+    let now = visit.now();
+    let ask = Ask {
+        id: ask_id,
+        email: user.email,
+        route: "/forgot-password".to_owned(),
+        next: None,
+        shared: false,
+        at: now,
+        again_at: now,
+        done: false,
+    };
+    let cookie = visit.asked().with(ask, &visit.app)?;
+    let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
+    Ok(confidential(redirect))
+}
+
+fn show_confirm(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visit.frame();
+    Ok(confidential(page_with(
+        status,
+        &ConfirmPage { frame, link },
+    )?))
+}
+
+fn show_undo(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visit.frame();
+    Ok(confidential(page_with(status, &UndoPage { frame, link })?))
+}
+
+#[derive(Template)]
+#[template(path = "change_email/form.html")]
+struct ChangePage {
+    frame: Frame,
+    own_email: String,
+    pending: Option<PendingChange>,
+    email: String,
+    error: Option<String>,
+}
+
+impl ChangePage {
+    async fn of(
+        gate: &Reauthenticated,
+        email: String,
+        error: Option<String>,
+    ) -> Result<Self, Stop> {
+        let app = &gate.visit.app;
+        let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());
+        let pending = app.read(move |tx| links::pending_change(tx, &config, &user_id));
+        Ok(Self {
+            frame: gate.visit.frame(),
+            own_email: gate.session.email.clone(),
+            pending: pending.await?,
+            email,
+            error,
+        })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "change_email/confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    link: LinkView,
+}
+
+#[derive(Template)]
+#[template(path = "change_email/undo.html")]
+struct UndoPage {
+    frame: Frame,
+    link: LinkView,
+}
