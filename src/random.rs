@@ -30,6 +30,13 @@ pub fn id() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<16>())
 }
 
+/// Whether this may be such an id. What is not is nobody's: PostgreSQL takes no NUL in a text, for one.
+pub fn is_id(text: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == 16)
+}
+
 /// What opens something for whoever holds it: 32 random bytes, base64url without padding.
 ///
 /// It exists in the letter or cookie that carries it and in the request that brings it back.

@@ -12,8 +12,10 @@
 #[macro_use]
 mod support;
 
+mod account;
 mod addresses;
 mod browser;
+mod change_email;
 mod codes;
 mod confirm_email;
 mod delivery;
@@ -25,11 +27,13 @@ mod limits;
 mod links;
 mod methods;
 mod pages;
+mod password_sign_in;
 mod program;
 mod purge;
 mod reauthenticate;
 mod redirects;
 mod register;
+mod reset_password;
 mod routes;
 mod same_origin;
 mod sessions;

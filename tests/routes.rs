@@ -8,6 +8,7 @@ use doorpost::web::assets;
 use reqwest::{Method, StatusCode};
 
 use crate::headers;
+use crate::support::wire::{self, Heard};
 use crate::support::{Database, House, Page, Visitor};
 
 /// Method and path; then status and `Location` for a stranger, for somebody who came in by a link, and for
@@ -198,10 +199,14 @@ pub async fn newest_mail_id(visitor: &Visitor) -> String {
 /// Somebody who came in by a link, with the session's cookie and none beside it.
 async fn link_session(house: &House) -> Visitor {
     let member = house.member("ada@example.org").await;
+    keep_the_session_alone(&member);
+    member
+}
+
+fn keep_the_session_alone(member: &Visitor) {
     for beside in ["doorpost_asked", "doorpost_known", "doorpost_link"] {
         member.forget_cookie(beside);
     }
-    member
 }
 
 async fn ask(visitor: &Visitor, method: &str, path: &str) -> Page {
@@ -264,6 +269,7 @@ on_both! {
             answers_to(&member, method, path, to_member, &mail_id).await;
         }
         let owner = house.owner("bob@example.org").await;
+        keep_the_session_alone(&owner);
         for (method, path, .., to_owner) in ROUTES {
             answers_to(&owner, method, path, to_owner, &mail_id).await;
         }
@@ -288,6 +294,50 @@ on_both! {
                 .collect();
             assert_eq!(allowed, methods, "{path}");
         }
+    }
+}
+
+/// A form sent to a path that no client would leave as it is.
+async fn post_as_it_is(who: &Visitor, url: &str, path: &str, fields: &[(&str, &str)]) -> Heard {
+    let body: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let body = body.join("&");
+    let cookie = who.cookie("doorpost").unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncookie: doorpost={cookie}\r\n\
+         sec-fetch-site: same-origin\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    wire::say(url, request).await
+}
+
+on_both! {
+    /// Promise 7: no spelling of a route avoids the gate, or reaches an action another way.
+    async fn a_route_spelled_otherwise_reaches_no_action(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.owner("ada@example.org").await;
+        let bob = house.member_with_password("bob@example.org").await;
+        let fields = [("email", "ada@example.org"), ("_method", "POST"), ("method", "DELETE")];
+        for path in [
+            "//account/delete", "/account//delete", "/account/delete/", "/account/./delete",
+            "/account/%2e/delete", "/%2e/account/delete", "/account%2fdelete", "/Account/Delete",
+            "/ACCOUNT/DELETE", "/account/delete;a=b", "/account/delete%00", "/account/delete%20",
+            "/account/x/../delete", "/account/x/%2e%2e/delete", "/account\\delete", "/account/delete.json",
+        ] {
+            for (who, fields) in [(&ada, &fields[1..]), (&bob, &fields[..])] {
+                let answer = post_as_it_is(who, &house.url, path, fields).await;
+                assert!(matches!(answer.statuses[..], [400 | 404 | 405]), "{path}: {answer:?}");
+            }
+        }
+        for header in ["x-http-method-override", "x-http-method", "x-method-override"] {
+            let request = ada.request(Method::GET, "/account/delete").header(header, "POST");
+            assert_eq!(ada.send(request).await.status, StatusCode::OK, "only the page");
+        }
+        assert_eq!(house.count("SELECT count(*) AS n FROM users").await, 2);
+        assert!(ada.signed_in_as().await.is_some() && bob.signed_in_as().await.is_some());
     }
 }
 

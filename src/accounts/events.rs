@@ -199,6 +199,9 @@ pub fn list(
 
 /// One event of this account.
 pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Noted>> {
+    if !random::is_id(id) {
+        return Ok(None);
+    }
     Ok(events::table
         .find(id)
         .filter(events::user_id.eq(user_id))

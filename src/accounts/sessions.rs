@@ -293,6 +293,9 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
 
 /// Ends this session, if it is one of this account.
 pub fn end_by_id(tx: &mut Tx, user_id: &str, id: &str) -> Result<bool> {
+    if !random::is_id(id) {
+        return Ok(false);
+    }
     let its_own = sessions::table
         .filter(sessions::id.eq(id))
         .filter(sessions::user_id.eq(user_id));

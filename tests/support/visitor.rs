@@ -162,10 +162,14 @@ impl Visitor {
 
     /// Enters the password, so that this session may do what is sensitive.
     pub async fn reauthenticate(&self) {
-        let fields = [("password", PASSWORD), ("next", "/account")];
-        self.post("/reauthenticate", &fields)
-            .await
-            .goes_on_to("/account");
+        self.reauthenticate_with(PASSWORD).await;
+    }
+
+    /// The same with a password of the story's own.
+    pub async fn reauthenticate_with(&self, password: &str) {
+        let fields = [("password", password), ("next", "/account")];
+        let entered = self.post("/reauthenticate", &fields).await;
+        entered.goes_on_to("/account");
     }
 
     /// The address this browser is signed in as, by what `/account` shows.
