@@ -1,11 +1,12 @@
 //! What Doorpost costs the machine it runs on: processor time of the server process, as the kernel counts it.
 //!
 //! * a signed-in page, as a multiple of what a plain-text actix route costs in the same run;
-//! * a link that is asked for and its mail delivered.
+//! * a link that is asked for and its mail delivered;
+//! * a sign-in with the password, as a multiple of one bare hash of the same cost in fresh memory.
 //!
-//! `cargo bench --bench cost`, or with `-- page` or `-- ask` one of them. The server is the real program in a process of its own, on SQLite with 10,000
-//! accounts; the load comes from this process over 32 kept connections on loopback. Ratios hold from
-//! machine to machine; microseconds do not.
+//! `cargo bench --bench cost`, or with `-- page`, `-- ask` or `-- password` one of them. The server is the
+//! real program in a process of its own, on SQLite with 10,000 accounts; the load comes from this process
+//! over 32 kept connections on loopback. Ratios hold from machine to machine; microseconds do not.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
@@ -22,6 +23,7 @@ const CONNECTIONS: usize = 32;
 const ACCOUNTS: usize = 10_000;
 const PAGES: usize = 60_000;
 const ASKS: usize = 5_000;
+const SIGN_INS: usize = 100;
 const ROUNDS: usize = 5;
 
 fn main() {
@@ -36,6 +38,9 @@ fn main() {
     }
     if wants("ask") {
         asking_for_a_link();
+    }
+    if wants("password") {
+        signing_in_with_the_password();
     }
 }
 
@@ -55,7 +60,7 @@ fn signed_in_page() {
     let plain = vec![get("/", ""); CONNECTIONS];
     let pages: Vec<String> = cookies
         .iter()
-        .map(|cookie| get("/account", cookie))
+        .map(|cookie| get("/members", cookie))
         .collect();
     // Once unmeasured: caches, connections, statements.
     load(floor_port, &plain, PAGES / 4);
@@ -101,6 +106,60 @@ fn asking_for_a_link() {
     }
     costs.sort_by(f64::total_cmp);
     println!("asking for a link: median {:.0} µs", costs[ROUNDS / 2]);
+}
+
+/// The bare hash and the sign-in in turn. The sign-in looks up, counts, hashes, begins a session and mails a
+/// notice; the hashing slots make up for all of it by keeping their memory.
+fn signing_in_with_the_password() {
+    let house = House::open(&[
+        ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
+        ("LIMIT_PASSWORD_PER_NETWORK", "off"),
+    ]);
+    house.fill();
+    house.register("member@example.org", "&password=a+horse+that+eats+staples");
+    let fields = "email=member%40example.org&password=a+horse+that+eats+staples";
+    let sign_in = post("/sign-in/password", fields);
+    let mut browser = Connection::open(house.port);
+    let mut sign_in_often = || {
+        for _ in 0..SIGN_INS {
+            let answer = browser.send(&sign_in);
+            assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+        }
+    };
+    sign_in_often();
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let bare = bare_hash();
+        let cost = house.server.cpu_of(&mut sign_in_often) / SIGN_INS as f64;
+        println!(
+            "sign-in with the password {cost:.0} µs, bare hash {bare:.0} µs, ratio {:.3}",
+            cost / bare
+        );
+        ratios.push(cost / bare);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "sign-in with the password: median ratio {:.3}",
+        ratios[ROUNDS / 2]
+    );
+}
+
+/// What one Argon2id hash of the default cost takes, in processor time of this process.
+fn bare_hash() -> f64 {
+    let params = argon2::Params::new(19_456, 2, 1, Some(32)).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let mut output = [0; 32];
+    let before = cpu(std::process::id());
+    for _ in 0..SIGN_INS {
+        argon2
+            .hash_password_into(
+                b"a horse that eats staples",
+                b"sixteen of salt!",
+                &mut output,
+            )
+            .unwrap();
+    }
+    (cpu(std::process::id()) - before) / SIGN_INS as f64
 }
 
 /// Sends so many requests over the kept connections, each taking the next of the list.
@@ -223,23 +282,25 @@ impl House {
 
     /// Signs a fresh account in through the development inbox, and gives back its cookie.
     fn sign_in(&self, n: usize) -> String {
+        self.register(&format!("member{n}@example.org"), "")
+    }
+
+    /// The same with more fields, such as a password, when the address is confirmed.
+    fn register(&self, address: &str, more: &str) -> String {
         let mut browser = Connection::open(self.port);
-        browser.send(&post(
-            "/register",
-            &format!("email=member{n}%40example.org"),
-        ));
-        let address = format!("member{n}@example.org");
+        let field = format!("email={}", address.replace('@', "%40"));
+        browser.send(&post("/register", &field));
         let mail = wait_for(|| {
             let inbox = browser.send(&get("/dev/inbox", ""));
             let entry = inbox
                 .split("<li>")
-                .find(|entry| entry.contains(&address))?
+                .find(|entry| entry.contains(address))?
                 .to_owned();
             Some(between(&entry, "/dev/inbox/", "\"").to_owned())
         });
         let mail = browser.send(&get(&format!("/dev/inbox/{mail}"), ""));
         let token = between(&mail, "token=", "\"");
-        let form = format!("token={token}&email={address}");
+        let form = format!("token={token}&email={address}{more}");
         let answer = browser.send(&post("/confirm-email", &form));
         let cookie = answer
             .lines()
@@ -253,8 +314,9 @@ impl House {
 const NUMBERS: &str = "\
     CREATE TEMP TABLE numbers AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
     SELECT i FROM n; \
-    INSERT INTO users SELECT 'id' || i, 'reader' || i || '@example.org', 0, 0 FROM numbers; \
-    INSERT INTO sessions SELECT randomblob(32), 'session' || i, 'id' || i, 'email_link', 0, \
+    INSERT INTO users (id, email, created_at, known_since) SELECT 'id' || i, 'reader' || i || '@example.org', 0, 0 FROM numbers; \
+    INSERT INTO sessions (token_hash, id, user_id, auth_method, shared, created_at, last_seen_at, ip, browser) \
+        SELECT randomblob(32), 'session' || i, 'id' || i, 'email_link', 0, \
         unixepoch() * 1000, unixepoch() * 1000, '127.0.0.1', 'a browser' FROM numbers";
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
@@ -285,22 +347,21 @@ impl Server {
 
     /// Processor time that the server spends meanwhile, in microseconds.
     fn cpu_of(&self, work: impl FnOnce()) -> f64 {
-        let before = self.cpu();
+        let before = cpu(self.0.id());
         work();
-        self.cpu() - before
+        cpu(self.0.id()) - before
     }
+}
 
-    /// User and system time of all threads (proc(5)); in ticks of 10 ms, which the rounds are long for.
-    fn cpu(&self) -> f64 {
-        let stat = Path::new("/proc")
-            .join(self.0.id().to_string())
-            .join("stat");
-        let stat = std::fs::read_to_string(stat).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-        (ticks(11) + ticks(12)) * 10_000.0
-    }
+/// User and system time of all threads of a process, in microseconds (proc(5)); in ticks of 10 ms, which the
+/// rounds are long for.
+fn cpu(process: u32) -> f64 {
+    let stat = Path::new("/proc").join(process.to_string()).join("stat");
+    let stat = std::fs::read_to_string(stat).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) * 10_000.0
 }
 
 impl Drop for Server {

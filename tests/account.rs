@@ -231,6 +231,6 @@ on_both! {
         ada.post("/account/delete", &[("email", ADA)]).await.goes_on_to("/");
         let letters = server.letters_for(ADA, 2).await;
         assert!(letters.iter().any(|letter| letter.mail().subject.ends_with("is deleted")));
-        house.seen("SELECT count(*) AS n FROM (SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)) AS nothing").await;
+        house.seen("SELECT count(*) AS n FROM (SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)) AS emptiness").await;
     }
 }

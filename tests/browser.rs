@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Browser, Database, House, OtherSite, Scripts};
+use crate::support::{Browser, Database, House, OtherSite, PASSWORD, Scripts};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -30,6 +30,80 @@ macro_rules! with_and_without_scripts {
 }
 
 with_and_without_scripts! {
+    /// The heart of it: a session from a link may look, and must show the password before it changes anything.
+    async fn an_address_is_changed_behind_the_gate_and_taken_back(house: House, scripts: Scripts) {
+        let (old, new) = ("ada@example.org", "countess@example.net");
+        let at = |path: &str| format!("{}{path}", house.url);
+        let browser = Browser::open(scripts).await;
+        ask(&browser, &house, "/register", old).await;
+        browser.goto(&house.mail_to(old).await.link).await;
+        browser.click("Confirm my email address and sign in").await;
+        browser.comes_to("/account").await;
+        house.advance(MINUTE);
+
+        // The gate, without a password.
+        browser.click("Change your email address").await;
+        browser.comes_to("/reauthenticate?next=%2Faccount%2Femail").await;
+        browser.sees("Set a password first").await;
+        browser.photograph("gate-without-password").await;
+        browser.click("Send me a link to set a password").await;
+        browser.comes_to("/sign-in/sent").await;
+        browser.photograph("sent-reset").await;
+        browser.goto(&house.mails_to(old, 2).await.remove(0).link).await;
+        browser.comes_to("/reset-password").await;
+        browser.fill("New password", "short").await;
+        browser.click("Set the password").await;
+        browser.sees("This is too short.").await;
+        browser.photograph("reset-password-too-short").await;
+        browser.fill("New password", PASSWORD).await;
+        browser.click("Set the password").await;
+        browser.comes_to("/sign-in/password").await;
+        browser.sees("Your password is set.").await;
+        browser.photograph("password-is-set").await;
+        browser.fill("Password", PASSWORD).await;
+        browser.click("Sign in").await;
+
+        // Back at the form.
+        browser.comes_to("/account/email").await;
+        browser.fill("Email address", new).await;
+        browser.click("Send me a link").await;
+        browser.comes_to("/account/email").await;
+        browser.sees(new).await;
+        browser.photograph("email-change-pending").await;
+        browser.goto(&house.mail_to(new).await.link).await;
+        browser.comes_to("/account/email/confirm").await;
+        browser.photograph("email-change-confirm").await;
+        browser.click("Change the address").await;
+        browser.comes_to("/account").await;
+        browser.sees(new).await;
+        for (name, path) in [
+            ("account-with-password", "/account"),
+            ("sessions", "/account/sessions"),
+            ("activity", "/account/activity"),
+            ("change-password", "/account/password"),
+            ("delete-account", "/account/delete"),
+            ("gate", "/reauthenticate?next=/account/password"),
+            ("forgot-password", "/forgot-password"),
+        ] {
+            browser.goto(&at(path)).await;
+            browser.photograph(name).await;
+        }
+
+        // Taken back from the old mailbox.
+        let mails = house.mails_to(old, 3).await;
+        let undo = mails.into_iter().find(|mail| mail.route() == "/account/email/undo").unwrap();
+        browser.goto(&undo.link).await;
+        browser.comes_to("/account/email/undo").await;
+        browser.photograph("email-change-undo").await;
+        browser.fill("Email address", old).await;
+        browser.click("Take the change back").await;
+        browser.comes_to("/sign-in/sent").await;
+        browser.goto(&at("/account")).await;
+        browser.comes_to("/sign-in").await;
+        let back = "SELECT count(*) AS n FROM users WHERE email = 'ada@example.org' AND password_hash IS NULL";
+        assert_eq!(house.count(back).await, 1);
+    }
+
     /// HDR-02
     async fn a_visitor_registers_and_signs_in_by_the_mail_in_the_inbox(house: House, scripts: Scripts) {
         let browser = Browser::open(scripts).await;

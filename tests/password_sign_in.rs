@@ -210,6 +210,16 @@ on_both! {
         sign_in(&from(&house, 2), "nobody21@example.org", OTHER).await.says_mistake(WRONG);
     }
 
+    async fn a_try_that_the_account_refuses_does_not_count_against_the_network(db: Database) {
+        let house = House::new(db).await;
+        let office = from(&house, 1);
+        for n in 0..30 {
+            let expected = if n < 5 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::TOO_MANY_REQUESTS };
+            assert_eq!(sign_in(&office, "nobody@example.org", OTHER).await.status, expected);
+        }
+        sign_in(&office, "somebody@example.org", OTHER).await.says_mistake(WRONG);
+    }
+
     /// NIST SP 800-63B: a hundred in a row, over however long, and the password opens nothing until its owner
     /// was here.
     async fn after_a_hundred_in_a_row_the_right_one_is_wrong_until_the_owner_was_here(db: Database) {

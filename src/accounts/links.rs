@@ -14,10 +14,10 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::users::User;
+use crate::accounts::users::{self, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, on_either};
+use crate::db::{Connection, Tx, on_either};
 use crate::error::Result;
 use crate::keys::{Keys, Use};
 use crate::random::{Code, Token, TokenHash};
@@ -227,6 +227,7 @@ pub fn consume(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Option<Co
 }
 
 fn use_up(tx: &mut Tx, token_hash: TokenHash, purpose: Purpose) -> Result<Option<Consumed>> {
+    hold_account(tx, &token_hash)?;
     let used = diesel::update(
         links::table
             .find(token_hash.as_bytes())
@@ -256,6 +257,23 @@ fn use_up(tx: &mut Tx, token_hash: TokenHash, purpose: Purpose) -> Result<Option
             asked_at,
         }),
     )
+}
+
+/// Two links of one account that are used at once would each end the other: whoever has the account first goes
+/// first.
+fn hold_account(tx: &mut Tx, token_hash: &TokenHash) -> Result<()> {
+    if let Connection::Sqlite(_) = tx.conn {
+        return Ok(());
+    }
+    let user_id: Option<Option<String>> = links::table
+        .find(token_hash.as_bytes())
+        .select(links::user_id)
+        .first(tx.conn)
+        .optional()?;
+    match user_id.flatten() {
+        Some(user_id) => users::hold(tx, &user_id),
+        None => Ok(()),
+    }
 }
 
 /// Writes down whose account a used link led to, so that its second click in a browser signed in there
@@ -394,12 +412,17 @@ pub struct Wanted<'a> {
     pub session_id: Option<&'a str>,
 }
 
-/// Makes a link for this address and ends its older ones of the same purpose.
+/// Makes a link for this address and ends its older ones of the same purpose; those that change an address
+/// are ended by account ([`end_of`]).
 ///
 /// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
 /// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
 pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
-    if wanted.purpose != Purpose::UndoChangeEmail {
+    // Whoever asks for somebody's next or former address must not end what is on its way to it.
+    if !matches!(
+        wanted.purpose,
+        Purpose::ChangeEmail | Purpose::UndoChangeEmail
+    ) {
         end(tx, wanted.email, wanted.purpose)?;
     }
     insert(
@@ -490,9 +513,9 @@ pub struct Undo {
 
 /// The oldest undo link that still works for an account which had this address once. While there is one,
 /// the address is kept for its owner.
-pub fn oldest_undo(tx: &mut Tx, email: &EmailAddress) -> Result<Option<Undo>> {
+pub fn oldest_undo(tx: &mut Tx, email: &str) -> Result<Option<Undo>> {
     let found = links::table
-        .filter(links::email.eq(email.as_str()))
+        .filter(links::email.eq(email))
         .filter(links::purpose.eq(Purpose::UndoChangeEmail.name()))
         .filter(links::used_at.is_null())
         .filter(links::expires_at.gt(tx.now))
@@ -593,9 +616,8 @@ pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
 /// Ends every unused link of this account, whatever it is for, except undo links: those are how an owner
 /// gets back what a thief has changed, so that no later change may end them.
 pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
-    let of_account = links::user_id
-        .eq(&user.id)
-        .or(links::email.eq(&user.email).nullable());
+    let sent_to_it = links::email.eq(&user.email).and(links::user_id.is_null());
+    let of_account = links::user_id.eq(&user.id).or(sent_to_it.nullable());
     diesel::update(
         links::table
             .filter(of_account)
@@ -615,15 +637,14 @@ pub struct Kept {
     pub purpose: String,
     pub email: String,
     pub asked_at: Timestamp,
-    pub expires_at: Timestamp,
     pub used_at: Option<Timestamp>,
 }
 
-/// All links of an account that are kept, the newest first.
+/// All links of an account that are kept, the newest first. Not when they end: that would tell one that was
+/// mailed from one that only looks like it.
 pub fn kept_of(tx: &mut Tx, user: &User) -> Result<Vec<Kept>> {
-    let of_account = links::user_id
-        .eq(&user.id)
-        .or(links::email.eq(&user.email).nullable());
+    let sent_to_it = links::email.eq(&user.email).and(links::user_id.is_null());
+    let of_account = links::user_id.eq(&user.id).or(sent_to_it.nullable());
     Ok(links::table
         .filter(of_account)
         .order(links::asked_at.desc())

@@ -6,7 +6,7 @@
 //! What is kept is an Argon2id hash and nothing else.
 //!
 //! `common.txt` holds the common ones, one a line, in lower case, sorted: those of that length in the lists
-//! that ship with Django (`common-passwords.txt`) and zxcvbn (MIT), the first few thousand of both repeated
+//! that ship with Django (`common-passwords.txt`, BSD) and zxcvbn (MIT), the first few thousand of both repeated
 //! until they are long enough, and walks over the keyboard and the digits.
 
 mod hasher;

@@ -129,12 +129,15 @@ impl Session {
 /// The owner of the account, if this session lives and its password was entered in it within the window:
 /// not by any other event, in no other session, and as this transaction sees it.
 pub fn owner(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Owner>> {
-    let Some(session) = find(tx, config, token)? else {
+    let Some(found) = find(tx, config, token)? else {
         return Ok(None);
     };
-    if !session.is_reauthenticated(tx.now, config) {
+    // Whatever is just being done to the account comes first; it may have ended the session.
+    users::hold(tx, &found.user_id)?;
+    let lives = find(tx, config, token)?;
+    let Some(session) = lives.filter(|session| session.is_reauthenticated(tx.now, config)) else {
         return Ok(None);
-    }
+    };
     Ok(users::find(tx, &session.user_id)?.map(Owner::proven))
 }
 

@@ -15,7 +15,7 @@ use crate::accounts::owner::Owner;
 use crate::accounts::passwords::PasswordHash;
 use crate::clock::Timestamp;
 use crate::config::SignUp;
-use crate::db::{Tx, on_either};
+use crate::db::{Connection, Tx, on_either};
 use crate::error::Result;
 use crate::random;
 use crate::schema::{invitations, users};
@@ -82,6 +82,20 @@ pub fn find_by_email(tx: &mut Tx, email: &EmailAddress) -> Result<Option<User>> 
     find_stored(tx, email.as_str())
 }
 
+/// Keeps others from changing this account until the transaction has ended: whoever changes an account and
+/// what hangs on it takes the account first, so that of two at once one waits and none is a deadlock's victim.
+/// On SQLite there is one writer anyhow.
+pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
+    if let Connection::Postgres(conn) = tx.conn {
+        users::table
+            .find(id)
+            .select(users::id)
+            .for_no_key_update()
+            .load::<String>(conn)?;
+    }
+    Ok(())
+}
+
 /// Where a used link leads.
 pub struct LedTo {
     pub user: User,
@@ -127,7 +141,8 @@ pub fn owner_by_link(tx: &mut Tx, proof: &Consumed) -> Result<Option<Owner>> {
     let (Purpose::ResetPassword, Some(id)) = (proof.purpose(), proof.user_id()) else {
         return Ok(None);
     };
-    Ok(find(tx, id)?.map(Owner::proven))
+    let user = find(tx, id)?.filter(|user| user.email == proof.email());
+    Ok(user.map(Owner::proven))
 }
 
 /// Gives the account this password, in place of any it had.
@@ -181,18 +196,22 @@ pub fn forget_browsers(tx: &mut Tx, id: &str) -> Result<()> {
 pub fn may_have(tx: &mut Tx, user: &User, email: &EmailAddress) -> Result<bool> {
     let is_others = |id: &str| id != user.id;
     let holder = find_by_email(tx, email)?.map(|holder| holder.id);
-    let keeper = links::oldest_undo(tx, email)?.map(|undo| undo.user_id);
+    let keeper = links::oldest_undo(tx, email.as_str())?.map(|undo| undo.user_id);
     Ok(!holder.iter().chain(&keeper).any(|id| is_others(id)))
 }
 
 /// Gives the account the address that a used link proves: a new one, or the one it had before. `None`: the
-/// account is gone, or somebody else has the address by now, and nothing is changed.
+/// account is gone, or somebody else has the address by now, or it is kept for somebody else, and nothing is changed.
 pub fn change_email(tx: &mut Tx, proof: &Consumed) -> Result<Option<User>> {
     let (Purpose::ChangeEmail | Purpose::UndoChangeEmail, Some(id)) =
         (proof.purpose(), proof.user_id())
     else {
         return Ok(None);
     };
+    let keeper = links::oldest_undo(tx, proof.email())?.map(|undo| undo.user_id);
+    if keeper.is_some_and(|keeper| keeper != id) {
+        return Ok(None);
+    }
     let changed = tx.attempt(|tx| {
         diesel::update(users::table.find(id))
             .set(users::email.eq(proof.email()))

@@ -205,9 +205,10 @@ fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
     asking.outbox.post(tx, &letter)
 }
 
-async fn cancel(SignedIn { visit, session }: SignedIn, _: Form<NoFields>) -> Answer {
+async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
+    let visit = &signed_in.visit;
     let (config, at) = (visit.app.config.clone(), visit.whereabouts());
-    let cancelled = visit.app.transaction(move |tx| {
+    let cancelled = signed_in.act(move |tx, session| {
         if links::pending_change(tx, &config, &session.user_id)?.is_some() {
             links::end_of(tx, &session.user_id, Purpose::ChangeEmail)?;
             events::note(tx, &session.user_id, Event::EmailChangeCancelled, &at)?;

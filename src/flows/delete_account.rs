@@ -50,23 +50,32 @@ impl BehindGate for DeleteForm {
 const ANOTHER_ADDRESS: &str = "This is not the address of your account. Type that to delete it.";
 
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
-    let is_its_own =
-        EmailAddress::parse(&form.email).is_ok_and(|typed| typed.as_str() == gate.session.email);
-    if !is_its_own {
-        let again = DeletePage::of(&gate, form.email, Some(ANOTHER_ADDRESS));
-        return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
-    }
+    let typed = EmailAddress::parse(&form.email).ok();
     let (outbox, at) = (gate.visit.app.outbox.clone(), gate.visit.whereabouts());
-    gate.act(move |tx, owner| delete_it(tx, &outbox, owner, &at))
-        .await?;
-    gate.visit.leave()
+    let deleted = gate.act(move |tx, owner| delete_it(tx, &outbox, owner, typed.as_ref(), &at));
+    if deleted.await? {
+        return gate.visit.leave();
+    }
+    let again = DeletePage::of(&gate, form.email, Some(ANOTHER_ADDRESS));
+    Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
 
-fn delete_it(tx: &mut Tx, outbox: &Outbox, owner: &Owner, at: &Whereabouts) -> Result<()> {
+/// Nothing is deleted unless the address that was typed is the account's, as it is at this moment.
+fn delete_it(
+    tx: &mut Tx,
+    outbox: &Outbox,
+    owner: &Owner,
+    typed: Option<&EmailAddress>,
+    at: &Whereabouts,
+) -> Result<bool> {
     let user = owner.user();
+    if typed.is_none_or(|typed| typed.as_str() != user.email) {
+        return Ok(false);
+    }
     outbox::forget_account(tx, &user.id, &user.email)?;
     users::delete(tx, owner)?;
-    outbox.tell(tx, &user.email, Notice::AccountDeleted, at)
+    outbox.tell(tx, &user.email, Notice::AccountDeleted, at)?;
+    Ok(true)
 }
 
 #[derive(Template)]

@@ -79,7 +79,6 @@ fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Resu
             "purpose": link.purpose,
             "sent_to": link.email,
             "asked_at": rfc3339(link.asked_at),
-            "expires_at": rfc3339(link.expires_at),
             "used_at": link.used_at.map(rfc3339),
         })).collect::<Vec<_>>(),
         "events": events.iter().map(|event| json!({

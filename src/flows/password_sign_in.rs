@@ -6,6 +6,8 @@
 //! account knows has a budget of its own, so that a stranger's guessing shuts no owner out. The link by mail
 //! always works.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
@@ -18,7 +20,7 @@ use crate::accounts::limits::{self, Limit, Network, Verdict};
 use crate::accounts::passwords::{Caller, PasswordHash, Typed, Verified};
 use crate::accounts::users::{self, KnownAccount, User};
 use crate::app::App;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
@@ -35,12 +37,16 @@ pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-in/password").get(show).post(sign_in));
 }
 
+/// A reset that was asked for longer ago leads nowhere any more.
+const LATELY: Duration = Duration::from_secs(60 * 60);
+
 /// Whoever has just set a password in this browser finds the address filled in, and goes on to where the
 /// way led before.
 async fn show(visit: Visit) -> Answer {
     let query = form::pairs(visit.req.query_string().as_bytes())?;
     let asked = visit.asked();
-    let reset = asked.newest().filter(|ask| ask.done);
+    let lately = visit.now() - millis(LATELY);
+    let reset = asked.newest().filter(|ask| ask.done && ask.at > lately);
     let next = query.get("next").and_then(|next| ask_form::path(next));
     Ok(page(&SignInPage {
         frame: visit.frame(),
@@ -156,16 +162,20 @@ fn count(tx: &mut Tx, app: &App, attempt: &Attempt) -> Result<Counted> {
     if let Verdict::Refused { until } = limits::count_all(tx, &app.config, &network)? {
         return Ok(Counted::TooMany { until });
     }
-    Ok(
-        match limits::count(tx, &app.config, Limit::PasswordPerAccount, &subject)? {
-            Verdict::Refused { until } => Counted::TooMany { until },
-            Verdict::Allowed { again_at } => Counted::Compare(Compare {
-                user,
-                subject,
-                is_last: again_at > tx.now,
-            }),
-        },
-    )
+    let counted = limits::count(tx, &app.config, Limit::PasswordPerAccount, &subject)?;
+    Ok(match counted {
+        Verdict::Allowed { again_at } => Counted::Compare(Compare {
+            user,
+            subject,
+            is_last: again_at > tx.now,
+        }),
+        Verdict::Refused { until } => {
+            for (limit, subject) in network {
+                limits::give_back(tx, limit, subject)?;
+            }
+            Counted::TooMany { until }
+        }
+    })
 }
 
 /// The right password. It opens nothing if it is another by now, or if so many wrong ones came before it that
@@ -193,10 +203,12 @@ fn let_in(
     entrance::enter_by_password(tx, &user, arrival, shared).map(Some)
 }
 
-/// A wrong one. The owner finds it in the account's activity, and hears of the last one in a window.
+/// A wrong one. The owner finds it in the account's activity, and hears of the last one in a window. For an
+/// address without an account as much is written, and nothing changed.
 fn refuse(tx: &mut Tx, app: &App, compare: &Compare, arrival: &Arrival) -> Result<()> {
-    let Some(user) = &compare.user else {
-        return Ok(());
+    let id = compare.user.as_ref().map(|user| user.id.as_str());
+    let Some(user) = id.map(|id| users::find(tx, id)).transpose()?.flatten() else {
+        return limits::feign(tx, Limit::PasswordPerAccount, &compare.subject);
     };
     users::count_wrong_password(tx, &user.id)?;
     events::note(tx, &user.id, Event::PasswordRefused, &arrival.at)?;

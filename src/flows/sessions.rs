@@ -36,13 +36,12 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 }
 
 async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
-    let SignedIn { visit, session } = signed_in;
-    let is_this = *id == session.id;
-    let (user_id, id, at) = (session.user_id, id.into_inner(), visit.whereabouts());
-    let ended = visit.app.transaction(move |tx| {
-        let ended = sessions::end_by_id(tx, &user_id, &id)?;
+    let is_this = *id == signed_in.session.id;
+    let (id, at) = (id.into_inner(), signed_in.visit.whereabouts());
+    let ended = signed_in.act(move |tx, session| {
+        let ended = sessions::end_by_id(tx, &session.user_id, &id)?;
         if ended {
-            events::note(tx, &user_id, Event::SessionEnded, &at)?;
+            events::note(tx, &session.user_id, Event::SessionEnded, &at)?;
         }
         Ok(ended)
     });
@@ -50,15 +49,14 @@ async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> A
         return Err(Stop::NotFound);
     }
     if is_this {
-        return visit.leave();
+        return signed_in.visit.leave();
     }
     Ok(see_other("/account/sessions").finish())
 }
 
 async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let SignedIn { visit, session } = signed_in;
-    let at = visit.whereabouts();
-    let ended = visit.app.transaction(move |tx| {
+    let at = signed_in.visit.whereabouts();
+    let ended = signed_in.act(move |tx, session| {
         if sessions::end_others(tx, &session.user_id, &session.id)? > 0 {
             events::note(tx, &session.user_id, Event::OtherSessionsEnded, &at)?;
         }

@@ -97,7 +97,7 @@ fn answer(tx: &mut Tx, outbox: &Outbox, ask: &Ask, user: Option<&User>) -> Resul
         events::note(tx, &user.id, Event::LinkAsked(purpose), &ask.at)?;
         return mail_link(tx, outbox, ask, purpose, Some(&user.id));
     }
-    if let Some(undo) = links::oldest_undo(tx, &ask.email)? {
+    if let Some(undo) = links::oldest_undo(tx, ask.email.as_str())? {
         mail_undo(tx, outbox, ask, &undo)?;
     } else if ask.wish == Wish::ComeIn
         && users::may_sign_up(tx, &outbox.config.sign_up, &ask.email)?

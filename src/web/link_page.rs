@@ -230,9 +230,12 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// The address the link was sent to. Not for the eyes of a visitor who has yet to name it.
-    pub fn sent_to(&self) -> &str {
-        &self.seen.email
+    /// The address the link was sent to, as this visitor knows it: where it has to be named, the one that was
+    /// named, right or wrong. What is said of a password that is too much like it then tells nothing of the
+    /// other.
+    pub fn address(&self) -> &str {
+        let named = self.typed.as_ref().map(EmailAddress::as_str);
+        named.unwrap_or(&self.seen.email)
     }
 
     /// The form again, with a mistake in the password.

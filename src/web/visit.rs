@@ -16,6 +16,8 @@ use crate::accounts::limits::Network;
 use crate::accounts::sessions::{self, Session, Whereabouts};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::db::Tx;
+use crate::error::Error;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
 use crate::web::front_desk::{AskedByHead, RequestId};
@@ -66,7 +68,7 @@ impl FromRequest for Visit {
 fn app_of(req: &HttpRequest) -> Result<Data<App>, Stop> {
     req.app_data::<Data<App>>()
         .cloned()
-        .ok_or_else(|| Stop::Trouble(crate::error::Error::internal("no app is configured")))
+        .ok_or_else(|| Stop::Trouble(Error::internal("no app is configured")))
 }
 
 async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Stop> {
@@ -227,6 +229,26 @@ impl FromRequest for SignedIn {
                 }),
             }
         })
+    }
+}
+
+impl SignedIn {
+    /// Does something in one transaction, which looks once more whether the session lives: one that was ended
+    /// a moment ago permits nothing.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Stop> {
+        let next = way_back(&self.visit.req);
+        let Some(token) = self.visit.token_hash() else {
+            return Err(Stop::SignInFirst { next });
+        };
+        let config = self.visit.app.config.clone();
+        let done = self.visit.app.transaction(move |tx| {
+            let session = sessions::find(tx, &config, &token)?;
+            session.map(|session| work(tx, &session)).transpose()
+        });
+        done.await?.ok_or(Stop::SignInFirst { next })
     }
 }
 
