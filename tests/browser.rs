@@ -99,7 +99,7 @@ with_and_without_scripts! {
         browser.click("Take the change back").await;
         browser.comes_to("/sign-in/sent").await;
         browser.goto(&at("/account")).await;
-        browser.comes_to("/sign-in").await;
+        browser.comes_to("/sign-in?next=%2Faccount").await;
         let back = "SELECT count(*) AS n FROM users WHERE email = 'ada@example.org' AND password_hash IS NULL";
         assert_eq!(house.count(back).await, 1);
     }
