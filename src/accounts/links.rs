@@ -90,14 +90,9 @@ impl Purpose {
         }
     }
 
-    /// Whether whoever uses it is signed in.
-    pub fn signs_in(self) -> bool {
-        matches!(self, Self::SignIn | Self::ConfirmEmail)
-    }
-
     /// Whether a code goes with it, for the browser that asked.
     fn has_code(self) -> bool {
-        self.signs_in()
+        matches!(self, Self::SignIn | Self::ConfirmEmail)
     }
 
     /// How long its row is kept after the asking. An ask for an address that may or may not be known writes

@@ -271,12 +271,22 @@ struct Changed {
 /// The address changes. `None` when the account is gone, or somebody else has the address by now: then nothing
 /// is changed.
 fn change(tx: &mut Tx, proof: &Consumed, changing: &Changing) -> Result<Option<Changed>> {
-    let Some(before) = proof
-        .user_id()
-        .map(|id| users::find(tx, id))
-        .transpose()?
-        .flatten()
-    else {
+    let Some((before, after)) = take_address(tx, proof)? else {
+        return Ok(None);
+    };
+    let renewed_here = end_sessions_but_the_asking(tx, &after, proof, changing)?;
+    mail_undo(tx, &before, changing)?;
+    events::note(tx, &after.id, Event::EmailChanged, &changing.at)?;
+    let news = Notice::EmailChanged;
+    changing.outbox.tell(tx, &after.email, news, &changing.at)?;
+    Ok(Some(Changed { renewed_here }))
+}
+
+/// Gives the account the address that the link proves, and ends all links of both; the account as it was and as
+/// it is. `None` as in [`users::change_email`].
+fn take_address(tx: &mut Tx, proof: &Consumed) -> Result<Option<(User, User)>> {
+    let id = proof.user_id();
+    let Some(before) = id.map(|id| users::find(tx, id)).transpose()?.flatten() else {
         return Ok(None);
     };
     let Some(after) = users::change_email(tx, proof)? else {
@@ -284,12 +294,7 @@ fn change(tx: &mut Tx, proof: &Consumed, changing: &Changing) -> Result<Option<C
     };
     links::end_all(tx, &before)?;
     links::end_all(tx, &after)?;
-    let renewed_here = end_sessions_but_the_asking(tx, &after, proof, changing)?;
-    mail_undo(tx, &before, changing)?;
-    events::note(tx, &after.id, Event::EmailChanged, &changing.at)?;
-    let news = Notice::EmailChanged;
-    changing.outbox.tell(tx, &after.email, news, &changing.at)?;
-    Ok(Some(Changed { renewed_here }))
+    Ok(Some((before, after)))
 }
 
 /// The session that asked goes on under a new token: at once if it is here, else when it is next seen.
@@ -358,21 +363,11 @@ fn take_back(
     changing: &Changing,
     ask_id: &str,
 ) -> Result<Option<User>> {
-    let Some(before) = proof
-        .user_id()
-        .map(|id| users::find(tx, id))
-        .transpose()?
-        .flatten()
-    else {
-        return Ok(None);
-    };
-    let Some(after) = users::change_email(tx, proof)? else {
+    let Some((_, after)) = take_address(tx, proof)? else {
         return Ok(None);
     };
     users::remove_password(tx, proof)?;
     sessions::end_all(tx, &after)?;
-    links::end_all(tx, &before)?;
-    links::end_all(tx, &after)?;
     links::end_later_undos(tx, proof)?;
     events::note(tx, &after.id, Event::EmailChangeUndone, &changing.at)?;
     mail_reset(tx, &after, changing, ask_id)?;
