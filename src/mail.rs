@@ -4,12 +4,14 @@
 //! * [`letters`]: the words of what somebody asked for.
 //! * [`notices`]: news of an account, which its owner did not ask for.
 //! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
+//! * [`message`]: a letter as it is handed over.
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
 //! * [`smtp`]: one kept connection.
 
 pub mod asks;
 pub mod delivery;
 pub mod letters;
+pub mod message;
 pub mod notices;
 pub mod outbox;
 pub mod smtp;

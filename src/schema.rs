@@ -77,6 +77,7 @@ diesel::table! {
         settled_at -> Nullable<BigInt>,
         reason -> Nullable<Text>,
         leaves_no_trace -> Bool,
+        urgency -> Integer,
     }
 }
 

@@ -1,14 +1,16 @@
 //! How Doorpost is served: which desk a request passes, on which sockets, until when.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::{self, net::TcpStream};
 use actix_web::web::{self, Data};
 use actix_web::{App as Actix, HttpServer};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -25,11 +27,14 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two requests on one connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// What is under way at SIGTERM may take this long to finish; with what mail may take after it, 30 s.
-const FINISH: Duration = Duration::from_secs(25);
+/// What is under way at SIGTERM, requests and letters, may take this long to finish: all has ended after 30 s.
+const FINISH: Duration = Duration::from_secs(28);
 
 /// Connections one worker holds at once; more wait in the listen queue.
 const CONNECTIONS: usize = 4_096;
+
+/// How many may wait there, as far as the kernel lets them (`net.core.somaxconn`).
+const WAITING: i32 = 4_096;
 
 /// Everything a request may reach, around one [`App`].
 ///
@@ -64,6 +69,7 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
             }
         })
         .shutdown_timeout(FINISH.as_secs())
+        .disable_signals()
         .listen(listener)
         .map_err(Error::internal)?
         .run())
@@ -79,6 +85,7 @@ fn give_up_on_silent_readers(stream: &TcpStream) {
 
 /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
 pub async fn serve(app: App) -> Result<()> {
+    let mut signals = Signals::listen()?;
     let migrated = app.db.clone();
     let applied = web::block(move || migrated.migrate())
         .await
@@ -86,16 +93,62 @@ pub async fn serve(app: App) -> Result<()> {
     if !applied.is_empty() {
         tracing::info!(?applied, "migrated");
     }
-    let listener = TcpListener::bind(app.config.bind_address)
-        .map_err(|error| Error::internal(format!("{}: {error}", app.config.bind_address)))?;
+    let listener = listen(app.config.bind_address)?;
     let listening = listener.local_addr().map_err(Error::internal)?;
     let mail = delivery::start(app.clone())?;
     announce(&app, listening);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let served = build(app, listener, workers)?.await;
-    let stopped = web::block(move || mail.stop()).await;
-    served.map_err(Error::internal)?;
+    let server = build(app, listener, workers)?;
+    let handle = server.handle();
+    let mut serving = rt::spawn(server);
+    let (served, finish) = tokio::select! {
+        served = &mut serving => (served, Duration::ZERO),
+        finish = signals.told() => {
+            // Both at once, so that each has all of the time.
+            mail.tell_to_stop(finish);
+            handle.stop(!finish.is_zero()).await;
+            (serving.await, finish)
+        }
+    };
+    mail.tell_to_stop(finish);
+    let stopped = web::block(move || mail.join()).await;
+    served.map_err(Error::internal)?.map_err(Error::internal)?;
     stopped.map_err(Error::internal)
+}
+
+/// What tells the program to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(Error::internal);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// How long what is under way may take: whoever presses Ctrl-C does not wait for it.
+    async fn told(&mut self) -> Duration {
+        tokio::select! {
+            _ = self.terminate.recv() => FINISH,
+            _ = self.interrupt.recv() => Duration::ZERO,
+        }
+    }
+}
+
+/// std would let 128 callers wait; a crowd that comes at once would meet dropped packets, and try again
+/// only after a second.
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let refused = |error: io::Error| Error::internal(format!("{address}: {error}"));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(refused)?;
+    socket.set_reuse_address(true).map_err(refused)?;
+    socket.bind(&address.into()).map_err(refused)?;
+    socket.listen(WAITING).map_err(refused)?;
+    Ok(socket.into())
 }
 
 /// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use diesel::prelude::*;
+use doorpost::accounts::sessions::Whereabouts;
+use doorpost::mail::letters::Urgency;
+use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
 use doorpost::random;
 use doorpost::schema;
@@ -226,8 +229,10 @@ on_both! {
 on_both! {
     /// OBX-03
     async fn a_mail_refused_for_now_is_the_same_mail_when_it_is_taken(db: Database) {
-        const REFUSALS: [(&str, &str, Answer); 6] = [
+        const REFUSALS: [(&str, &str, Answer); 8] = [
             ("a@example.org", "RCPT", Answer::Say("450 4.2.1 come back later")),
+            ("g@example.org", "RCPT", Answer::Say("421 4.3.2 shutting down")),
+            ("h@example.org", "RCPT", Answer::HangUp),
             ("b@example.org", "RCPT", Answer::Say("451 4.7.1 greylisted")),
             ("c@example.org", "DATA", Answer::Say("451 4.3.0 not now")),
             ("d@example.org", ".", Answer::Say("452 4.3.1 no room")),
@@ -318,31 +323,137 @@ on_both! {
 
     /// OBX-02
     async fn a_server_that_will_not_have_us_costs_no_mail_its_tries(db: Database) {
-        let (server, house) = house_with_scripted_server(db).await;
         for (verb, answer) in [
             ("CONNECT", Answer::Say("554 go away")),
             ("EHLO", Answer::HangUp),
             ("MAIL", Answer::Say("550 5.7.1 not from you")),
-            ("RCPT", Answer::Say("421 4.3.2 shutting down")),
         ] {
-            let mut met = 0;
+            let (server, house) = house_with_scripted_server(db).await;
             let (tell, told) = std::sync::mpsc::channel();
             server.follow(move |step| {
                 if step.verb != verb {
                     return Answer::Agree;
                 }
-                met += 1;
-                let _ = tell.send(met);
+                let _ = tell.send(());
                 again(&answer)
             });
-            let address = format!("{verb}@example.org").to_lowercase();
-            house.visitor().ask("/register", &address).await.sees_inbox_page();
+            house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
             eventually(verb, async || told.try_recv().is_ok()).await;
             server.agree();
-            server.letter_for(&address).await;
+            server.letter_for("ada@example.org").await;
             everything_is_settled(&house).await;
-            assert_eq!(row_for(&house, &address, "sent").await.tries, 0, "{verb}");
+            assert_eq!(row_for(&house, "ada@example.org", "sent").await.tries, 0, "{verb}");
         }
+    }
+
+    /// OBX-02, OBX-03
+    async fn while_no_mail_can_leave_one_slot_knocks_and_the_operator_is_told(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step.verb {
+            "MAIL" => Answer::Say("550 5.7.1 this sender may not"),
+            _ => Answer::Agree,
+        });
+        ask_at_once(&house, 30).await;
+        eventually("the trouble to be told", async || {
+            ready(&house).await.contains(r#""smtp":"sender: 550 5.7.1 this sender may not""#)
+        })
+        .await;
+        let knocks = || server.commands().iter().filter(|line| line.starts_with("MAIL")).count();
+        eventually("a few knocks", async || knocks() >= 3).await;
+        tokio::time::sleep(3 * SECOND).await;
+        // At first each slot finds out by itself; then it is one for all, ever more seldom.
+        assert!(knocks() <= 8 + 4, "{} tries in a few seconds", knocks());
+        let waiting = rows(&house).await;
+        assert!(waiting.iter().all(|row| (row.state.as_str(), row.tries) == ("queued", 0)), "{waiting:?}");
+
+        server.agree();
+        server.takes(30).await;
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), 30, "each once");
+        eventually("the trouble to be over", async || ready(&house).await.contains(r#""smtp":"ok""#)).await;
+    }
+
+    /// OBX-03, OBX-04
+    async fn a_recipient_for_whom_we_may_not_relay_is_kept_and_holds_up_no_other(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step {
+            Step { verb: "RCPT", to: "ada@abroad.example" } => {
+                Answer::Say("554 5.7.1 <ada@abroad.example>: Relay access denied")
+            }
+            _ => Answer::Agree,
+        });
+        let ada = house.visitor();
+        ada.ask("/register", "ada@abroad.example").await.sees_inbox_page();
+        eventually("the trouble to be told", async || ready(&house).await.contains("Relay access denied")).await;
+        let kept = row_for(&house, "ada@abroad.example", "queued").await;
+        assert_eq!(kept.reason.as_deref(), Some("recipient: 554 5.7.1 <*@abroad.example>: Relay access denied"));
+        for n in 0..10 {
+            let address = format!("v{n}@example.org");
+            house.visitor().ask("/register", &address).await.sees_inbox_page();
+            server.letter_for(&address).await;
+        }
+        assert_eq!(server.times_named("ada@abroad.example"), 1, "not before its time");
+
+        server.agree();
+        house.advance(Duration::from_secs(5));
+        ada.confirm(&server.letter_for("ada@abroad.example").await.mail().link).await;
+    }
+
+    /// OBX-05
+    async fn a_server_that_allows_few_connections_is_used_over_those(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        let mut connected = 0;
+        server.follow(move |step| {
+            connected += i32::from(step.verb == "CONNECT");
+            match step.verb {
+                "CONNECT" if connected > 2 => Answer::Say("421 4.7.0 too many connections from you"),
+                _ => Answer::Agree,
+            }
+        });
+        let began = Instant::now();
+        ask_at_once(&house, 60).await;
+        server.takes(60).await;
+        assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), 60, "each once");
+        assert!(ready(&house).await.contains(r#""smtp":"ok""#), "mail leaves");
+    }
+}
+
+// --- what goes first ---
+
+on_both! {
+    /// OBX-05
+    async fn a_fresh_link_does_not_wait_behind_news_that_a_slow_server_chews_on(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step {
+            Step { verb: ".", to } if to.starts_with("reader") => Answer::Stall,
+            _ => Answer::Agree,
+        });
+        post_news(&house, 40).await;
+        eventually("the server to chew", async || server.handed().len() >= 4).await;
+        let began = Instant::now();
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        server.letter_for("ada@example.org").await;
+        assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+        assert!(server.taken().len() == 1, "the news are still chewed on");
+        server.go_away(); // nor do we wait for it
+    }
+
+    /// OBX-05
+    async fn what_somebody_waits_for_is_claimed_before_older_news(db: Database) {
+        let (_server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        post_news(&house, 20).await;
+        house.advance(SECOND);
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        let to = |claimed: Vec<outbox::Mail>| -> Vec<String> {
+            claimed.into_iter().map(|mail| mail.email).collect()
+        };
+        assert_eq!(to(claim(&house).await), ["ada@example.org"]);
+        assert_eq!(to(claim(&house).await).len(), 8, "then the news");
+        let fast = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::Awaited));
+        assert!(fast.await.unwrap().is_empty(), "which are not for every slot");
     }
 }
 
@@ -465,7 +576,7 @@ on_both! {
         let ada = house.visitor();
         ada.ask("/register", "ada@example.org").await.sees_inbox_page();
         // A node that claims what there is, and is never heard of again.
-        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8)).await.unwrap();
+        let claimed = claim(&house).await;
         assert_eq!(claimed.len(), 1);
         house.start_worker();
 
@@ -484,17 +595,18 @@ on_both! {
         let (server, mut house) = house_with_scripted_server(db).await;
         house.stop_worker();
         house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
-        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8)).await.unwrap();
+        let mut claimed = claim(&house).await;
         house.advance(MINUTE);
         house.start_worker();
         server.letter_for("ada@example.org").await;
         everything_is_settled(&house).await;
 
-        let id = claimed[0].id.clone();
+        let mail = claimed.remove(0);
         let too_late = house.app.transaction(move |tx| {
-            outbox::later(tx, &id, Duration::ZERO, true, "given back")?;
-            outbox::refused(tx, &id, "no such user")?;
-            outbox::dropped(tx, &id, "too late")
+            outbox::give_back(tx, &mail)?;
+            outbox::later(tx, &mail, Duration::ZERO, "not now")?;
+            outbox::refused(tx, &mail, "no such user")?;
+            outbox::dropped(tx, &mail, "too late")
         });
         too_late.await.unwrap();
         let row = row_for(&house, "ada@example.org", "sent").await;
@@ -624,6 +736,23 @@ async fn ask_at_once(house: &House, how_many: usize) {
     }
 }
 
+/// So much news to readers who wait for none.
+async fn post_news(house: &House, how_many: usize) {
+    let outbox = house.app.outbox.clone();
+    let at = Whereabouts {
+        ip: "192.0.2.1".into(),
+        browser: "Firefox on Linux".into(),
+        request_id: "none".into(),
+    };
+    let posted = house.app.transaction(move |tx| {
+        (0..how_many).try_for_each(|n| {
+            let to = format!("reader{n}@example.org");
+            outbox.tell(tx, &to, Notice::NewBrowser, &at)
+        })
+    });
+    posted.await.unwrap();
+}
+
 /// The same answer once more.
 fn again(answer: &Answer) -> Answer {
     match answer {
@@ -676,6 +805,14 @@ async fn row_for(house: &House, address: &str, state: &str) -> Row {
     rows.into_iter()
         .find(|row| row.email == address && row.state == state)
         .unwrap_or_else(|| panic!("no {state} mail for {address}: {known:?}"))
+}
+
+/// What a node's worker takes at once.
+async fn claim(house: &House) -> Vec<outbox::Mail> {
+    let claimed = house
+        .app
+        .transaction(|tx| outbox::claim(tx, 8, Urgency::News));
+    claimed.await.unwrap()
 }
 
 async fn everything_is_settled(house: &House) {

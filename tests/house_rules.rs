@@ -165,6 +165,7 @@ const DOORS: &[(&str, &[&str], &[&str])] = &[
             "error.rs",
             "accounts/",
             "mail/outbox.rs",
+            "mail/outbox/",
         ],
     ),
     (

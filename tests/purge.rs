@@ -145,7 +145,7 @@ async fn purge_all(house: &House) -> usize {
     loop {
         let config = house.app.config.clone();
         let batch = house.app.transaction(move |tx| {
-            Ok(purge::batch(tx, &config)? + outbox::purge(tx, purge::BATCH)?)
+            Ok(purge::batch(tx, &config)? + outbox::kept::purge(tx, purge::BATCH)?)
         });
         match batch.await.unwrap() {
             0 => return all,

@@ -72,7 +72,7 @@ fn delete_it(
     if typed.is_none_or(|typed| typed.as_str() != user.email) {
         return Ok(false);
     }
-    outbox::forget_account(tx, &user.id, &user.email)?;
+    outbox::kept::forget_account(tx, &user.id, &user.email)?;
     users::delete(tx, owner)?;
     outbox.tell(tx, &user.email, Notice::AccountDeleted, at)?;
     Ok(true)

@@ -14,7 +14,8 @@ use askama::Template;
 use crate::config::PublicUrl;
 use crate::error::Error;
 use crate::flows::Answer;
-use crate::mail::outbox::{self, InboxMail, Words};
+use crate::mail::outbox::Words;
+use crate::mail::outbox::kept::{self, InboxMail};
 use crate::web::page::{Frame, page};
 use crate::web::problem::Stop;
 use crate::web::visit::Visit;
@@ -42,7 +43,7 @@ const LETTER_CSP: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; d
 
 async fn list(visit: Visit) -> Answer {
     only_for_developers(&visit)?;
-    let mails = visit.app.read(|tx| outbox::inbox(tx, MOST)).await?;
+    let mails = visit.app.read(|tx| kept::inbox(tx, MOST)).await?;
     let mails = mails
         .into_iter()
         .filter_map(|mail| opened(&visit, mail))
@@ -81,7 +82,7 @@ async fn find(visit: &Visit, id: String) -> Result<Opened, Stop> {
     only_for_developers(visit)?;
     let mail = visit
         .app
-        .read(move |tx| outbox::inbox_mail(tx, &id))
+        .read(move |tx| kept::inbox_mail(tx, &id))
         .await?
         .ok_or(Stop::NotFound)?;
     opened(visit, mail)

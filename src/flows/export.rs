@@ -57,7 +57,7 @@ fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Resu
     let sessions = sessions::list(tx, config, &user.id)?;
     let links = links::kept_of(tx, user)?;
     let events = events::list(tx, &user.id, None, i64::MAX)?;
-    let mail = outbox::kept_for(tx, &user.email)?;
+    let mail = outbox::kept::of_address(tx, &user.email)?;
     Ok(json!({
         "account": {
             "id": user.id,

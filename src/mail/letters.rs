@@ -23,10 +23,21 @@ pub struct Letter {
     pub words: Words,
     /// The link in it: when that is dead, the letter is of no use.
     pub link_hash: Option<TokenHash>,
+    /// What goes first when much waits.
+    pub urgency: Urgency,
     /// How long after posting it is still worth sending.
     pub useful_for: Duration,
     /// Whether nothing of it is kept once it left.
     pub leaves_no_trace: bool,
+}
+
+/// How much hurry a letter is in. Within one, mail goes in the order in which it fell due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Somebody sits before a page and waits for it.
+    Awaited = 0,
+    /// Nobody knows that it comes.
+    News = 1,
 }
 
 /// When and from what browser a letter was asked for.
@@ -79,7 +90,32 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
         text: render(&InvitationText { letter })?,
         html: render(&InvitationHtml { letter })?,
     };
-    Ok(sealed_up("invitation", to, issued, words))
+    Ok(Letter {
+        urgency: Urgency::News,
+        ..sealed_up("invitation", to, issued, words)
+    })
+}
+
+/// A message that only shows that mail arrives.
+pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
+    let letter = &TestFields {
+        site: config.public_url.host().to_owned(),
+        link: config.public_url.link("/"),
+        when: words::moment(at),
+    };
+    Ok(Letter {
+        name: "test",
+        to: to.to_owned(),
+        words: Words {
+            subject: render(&TestSubject { letter })?,
+            text: render(&TestText { letter })?,
+            html: render(&TestHtml { letter })?,
+        },
+        link_hash: None,
+        urgency: Urgency::Awaited,
+        useful_for: Duration::ZERO,
+        leaves_no_trace: true,
+    })
 }
 
 fn sealed_up(name: &'static str, to: &str, issued: &Issued, words: Words) -> Letter {
@@ -88,6 +124,7 @@ fn sealed_up(name: &'static str, to: &str, issued: &Issued, words: Words) -> Let
         to: to.to_owned(),
         words,
         link_hash: Some(issued.token.hash()),
+        urgency: Urgency::Awaited,
         useful_for: issued.lifetime,
         leaves_no_trace: false,
     }
@@ -229,4 +266,29 @@ struct InvitationText<'a> {
 #[template(path = "mail/invitation.html")]
 struct InvitationHtml<'a> {
     letter: &'a Fields,
+}
+
+/// What the test message speaks of.
+struct TestFields {
+    site: String,
+    link: String,
+    when: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/test.txt", block = "subject")]
+struct TestSubject<'a> {
+    letter: &'a TestFields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/test.txt")]
+struct TestText<'a> {
+    letter: &'a TestFields,
+}
+
+#[derive(Template)]
+#[template(path = "mail/test.html")]
+struct TestHtml<'a> {
+    letter: &'a TestFields,
 }

@@ -12,7 +12,7 @@ use crate::accounts::sessions::Whereabouts;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
-use crate::mail::letters::{Letter, render};
+use crate::mail::letters::{Letter, Urgency, render};
 use crate::mail::outbox::Words;
 use crate::words;
 
@@ -67,6 +67,7 @@ pub fn letter(
             html: render(&Html { letter })?,
         },
         link_hash: None,
+        urgency: Urgency::News,
         useful_for: NEWS,
         leaves_no_trace: notice == Notice::AccountDeleted,
     })

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -22,10 +23,12 @@ use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Use};
-use crate::mail::letters::Letter;
+use crate::mail::letters::{Letter, Urgency};
 use crate::mail::notices::{self, Notice};
 use crate::random;
-use crate::schema::{links, outbox};
+use crate::schema::outbox;
+
+pub mod kept;
 
 /// The post room of one Doorpost.
 #[derive(Clone)]
@@ -37,11 +40,25 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct Shared {
-    /// Wakes a worker of this node; those of others look by themselves.
-    bell: Notify,
-    posted: AtomicBool,
+    awaited: Bell,
+    news: Bell,
     /// How much waits: counted by the worker, raised by every post since.
     waiting: AtomicI64,
+}
+
+/// Wakes a send slot of this node; those of others look by themselves.
+#[derive(Default)]
+struct Bell {
+    posted: AtomicBool,
+    rung: Notify,
+}
+
+impl Bell {
+    fn ring_if_posted(&self) {
+        if self.posted.swap(false, Ordering::AcqRel) {
+            self.rung.notify_one();
+        }
+    }
 }
 
 /// The words of a mail, as they are sealed.
@@ -57,10 +74,14 @@ pub struct Words {
 pub const LEASE: Duration = Duration::from_secs(50);
 
 /// Where a mail stands, as the table holds it.
-mod state {
+pub mod state {
+    /// It waits, for its next try or while a worker has it.
     pub const QUEUED: &str = "queued";
+    /// The server took charge of it.
     pub const SENT: &str = "sent";
+    /// The server will never take it, or it is damaged.
     pub const REFUSED: &str = "refused";
+    /// It came to be of no use before it could be sent.
     pub const DROPPED: &str = "dropped";
 }
 
@@ -90,12 +111,17 @@ impl Outbox {
             outbox::due_at.eq(tx.now),
             outbox::tries.eq(0),
             outbox::leaves_no_trace.eq(letter.leaves_no_trace),
+            outbox::urgency.eq(letter.urgency as i32),
         );
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
             .execute(conn))?;
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        self.shared.posted.store(true, Ordering::Release);
+        let bell = match letter.urgency {
+            Urgency::Awaited => &self.shared.awaited,
+            Urgency::News => &self.shared.news,
+        };
+        bell.posted.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -114,16 +140,19 @@ impl Outbox {
         Ok(())
     }
 
-    /// Wakes the worker if something was posted since it was last woken.
+    /// Wakes a send slot if something was posted since one was last woken.
     pub fn ring(&self) {
-        if self.shared.posted.swap(false, Ordering::AcqRel) {
-            self.shared.bell.notify_one();
-        }
+        self.shared.awaited.ring_if_posted();
+        self.shared.news.ring_if_posted();
     }
 
-    /// Waits until something is posted here, or for so long.
-    pub async fn wait(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.shared.bell.notified()).await;
+    /// Waits until something so urgent is posted here, or for so long.
+    pub async fn wait(&self, slowest: Urgency, at_most: Duration) {
+        tokio::select! {
+            () = self.shared.awaited.rung.notified() => {}
+            () = self.shared.news.rung.notified(), if slowest >= Urgency::News => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
     }
 
     /// Counts what waits.
@@ -158,26 +187,42 @@ pub struct Mail {
     pub leaves_no_trace: bool,
 }
 
-/// Takes mail that is due, oldest first, and leases it to the caller. One statement a mail: its text is the
-/// same every time, so that the database has it prepared.
-pub fn claim(tx: &mut Tx, at_most: i64) -> Result<Vec<Mail>> {
-    let lease_ends = tx.now + millis(LEASE);
-    due(tx, at_most)?
-        .iter()
-        .map(|id| {
-            Ok(on_either!(tx.conn, |conn| diesel::update(
-                outbox::table.find(id)
-            )
-            .set(outbox::due_at.eq(lease_ends))
-            .returning(Mail::as_returning())
-            .get_result(conn))?)
-        })
-        .collect()
+impl Mail {
+    /// A letter that does not wait its turn.
+    pub fn unqueued(letter: &Letter, now: Timestamp) -> Self {
+        Self {
+            id: random::id(),
+            letter: letter.name.to_owned(),
+            email: letter.to.clone(),
+            body: None,
+            link_hash: None,
+            queued_at: now,
+            useful_until: now + millis(letter.useful_for),
+            tries: 0,
+            leaves_no_trace: letter.leaves_no_trace,
+        }
+    }
+}
+
+/// Takes mail that is due, the most urgent and then the oldest first, and leases it to the caller: mail of
+/// one urgency, and none that is less urgent than `slowest`. One statement a mail: its text is the same
+/// every time, so that the database has it prepared.
+pub fn claim(tx: &mut Tx, at_most: i64, slowest: Urgency) -> Result<Vec<Mail>> {
+    for urgency in [Urgency::Awaited, Urgency::News] {
+        if urgency <= slowest {
+            let due = due(tx, at_most, urgency)?;
+            if !due.is_empty() {
+                return lease(tx, due);
+            }
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
-fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
+fn due(tx: &mut Tx, at_most: i64, urgency: Urgency) -> Result<Vec<String>> {
     let due = outbox::table
+        .filter(outbox::urgency.eq(urgency as i32))
         .filter(outbox::due_at.le(tx.now))
         .order(outbox::due_at)
         .select(outbox::id)
@@ -188,83 +233,57 @@ fn due(tx: &mut Tx, at_most: i64) -> Result<Vec<String>> {
     })
 }
 
+/// A row that cannot be read is set aside: at the head of the queue it would hold up all that is behind it.
+fn lease(tx: &mut Tx, due: Vec<String>) -> Result<Vec<Mail>> {
+    let lease_ends = tx.now + millis(LEASE);
+    let mut leased = Vec::new();
+    for id in due {
+        let claimed = on_either!(tx.conn, |conn| diesel::update(outbox::table.find(&id))
+            .set(outbox::due_at.eq(lease_ends))
+            .returning(Mail::as_returning())
+            .get_result(conn));
+        match claimed {
+            Ok(mail) => leased.push(mail),
+            Err(DieselError::DeserializationError(why)) => {
+                tracing::error!(mail = id, %why, "mail set aside");
+                settle(
+                    tx,
+                    &id,
+                    state::REFUSED,
+                    Some("its row cannot be read"),
+                    None,
+                )?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(leased)
+}
+
 /// It left: the words are erased, or the whole of it.
 pub fn sent(tx: &mut Tx, mail: &Mail) -> Result<()> {
     if mail.leaves_no_trace {
         diesel::delete(unsettled(&mail.id)).execute(tx.conn)?;
         return Ok(());
     }
-    settle(tx, &mail.id, state::SENT, None)
+    settle(tx, &mail.id, state::SENT, None, None)
 }
 
-/// Takes back all mail to this address, waiting or sent, and all whose link leads to this account: what is
-/// deleted is not written to any more.
-pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
-    let its_links = links::table
-        .filter(links::user_id.eq(user_id))
-        .select(links::token_hash.nullable());
-    let mail = outbox::email
-        .eq(email)
-        .nullable()
-        .or(outbox::link_hash.eq_any(its_links));
-    diesel::delete(outbox::table.filter(mail)).execute(tx.conn)?;
-    Ok(())
-}
-
-/// It will never be taken, for this reason: kept for the operator, without its link.
-pub fn refused(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
-    settle(tx, id, state::REFUSED, Some(reason))
+/// It will never be taken, for this reason: kept for the operator. News keep their words, so that they can
+/// be tried again; a link does not outlive the refusal.
+pub fn refused(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
+    let words = mail.body.as_deref().filter(|_| mail.link_hash.is_none());
+    settle(tx, &mail.id, state::REFUSED, Some(reason), words)
 }
 
 /// It is of no use any more: too late, or its link is dead.
-pub fn dropped(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
-    settle(tx, id, state::DROPPED, Some(reason))
-}
-
-/// What is said of a mail counts until it is settled. A node so slow that its lease ended, and another
-/// took the mail up and sent it, says nothing any more: else a mail that left would fall due again.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn unsettled(id: &str) -> _ {
-    outbox::table.find(id).filter(outbox::due_at.is_not_null())
-}
-
-fn settle(tx: &mut Tx, id: &str, state: &str, reason: Option<&str>) -> Result<()> {
-    let settled = (
-        outbox::state.eq(state),
-        outbox::due_at.eq(None::<Timestamp>),
-        outbox::settled_at.eq(tx.now),
-        outbox::reason.eq(reason),
-        outbox::body.eq(None::<Vec<u8>>),
-        outbox::link_hash.eq(None::<Vec<u8>>),
-    );
-    on_either!(tx.conn, |conn| diesel::update(unsettled(id))
-        .set(settled)
-        .execute(conn))?;
-    Ok(())
-}
-
-/// A mail as it is kept, without its words.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = outbox)]
-pub struct KeptMail {
-    pub letter: String,
-    pub state: String,
-    pub queued_at: Timestamp,
-    pub settled_at: Option<Timestamp>,
-}
-
-/// All mail to this address that is kept, the newest first.
-pub fn kept_for(tx: &mut Tx, email: &str) -> Result<Vec<KeptMail>> {
-    Ok(outbox::table
-        .filter(outbox::email.eq(email))
-        .order(outbox::queued_at.desc())
-        .select(KeptMail::as_select())
-        .load(tx.conn)?)
+pub fn dropped(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
+    settle(tx, &mail.id, state::DROPPED, Some(reason), None)
 }
 
 /// In development it is shown instead of sent: the words stay, to be read at `/dev/inbox`.
-pub fn shown(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(unsettled(id))
+pub fn shown(tx: &mut Tx, mail: &Mail) -> Result<()> {
+    diesel::update(unsettled(&mail.id))
         .set((
             outbox::state.eq(state::SENT),
             outbox::due_at.eq(None::<Timestamp>),
@@ -274,66 +293,50 @@ pub fn shown(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// It did not leave now: again after a while. Trouble that is not the mail's own costs it no try.
-pub fn later(
+/// What is said of a mail counts until it is settled. A node so slow that its lease ended, and another
+/// took the mail up and sent it, says nothing any more: else a mail that left would fall due again.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn unsettled(id: &str) -> _ {
+    outbox::table.find(id).filter(outbox::due_at.is_not_null())
+}
+
+fn settle(
     tx: &mut Tx,
     id: &str,
-    after: Duration,
-    costs_a_try: bool,
-    reason: &str,
+    state: &str,
+    reason: Option<&str>,
+    words: Option<&[u8]>,
 ) -> Result<()> {
-    diesel::update(unsettled(id))
+    let settled = (
+        outbox::state.eq(state),
+        outbox::due_at.eq(None::<Timestamp>),
+        outbox::settled_at.eq(tx.now),
+        outbox::reason.eq(reason),
+        outbox::body.eq(words),
+        outbox::link_hash.eq(None::<Vec<u8>>),
+    );
+    on_either!(tx.conn, |conn| diesel::update(unsettled(id))
+        .set(settled)
+        .execute(conn))?;
+    Ok(())
+}
+
+/// It did not leave now: again after a while.
+pub fn later(tx: &mut Tx, mail: &Mail, after: Duration, reason: &str) -> Result<()> {
+    diesel::update(unsettled(&mail.id))
         .set((
             outbox::due_at.eq(tx.now + millis(after)),
-            outbox::tries.eq(outbox::tries + i32::from(costs_a_try)),
+            outbox::tries.eq(mail.tries.saturating_add(1)),
             outbox::reason.eq(Some(reason)),
         ))
         .execute(tx.conn)?;
     Ok(())
 }
 
-/// A mail as `/dev/inbox` lists it.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = outbox)]
-pub struct InboxMail {
-    pub id: String,
-    pub email: String,
-    pub body: Option<Vec<u8>>,
-    pub queued_at: Timestamp,
-}
-
-/// The newest mail that left, as far as its words are still there.
-pub fn inbox(tx: &mut Tx, at_most: i64) -> Result<Vec<InboxMail>> {
-    Ok(outbox::table
-        .filter(outbox::state.eq(state::SENT))
-        .filter(outbox::body.is_not_null())
-        .order((outbox::queued_at.desc(), outbox::id))
-        .select(InboxMail::as_select())
-        .limit(at_most)
-        .load(tx.conn)?)
-}
-
-/// One mail of the inbox.
-pub fn inbox_mail(tx: &mut Tx, id: &str) -> Result<Option<InboxMail>> {
-    Ok(outbox::table
-        .find(id)
-        .filter(outbox::state.eq(state::SENT))
-        .filter(outbox::body.is_not_null())
-        .select(InboxMail::as_select())
-        .first(tx.conn)
-        .optional()?)
-}
-
-/// How long what left, or was refused, stays on the list.
-const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// Forgets a batch of mail that was settled long ago.
-pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = outbox::table
-        .filter(outbox::settled_at.le(tx.now - millis(KEPT)))
-        .select(outbox::id)
-        .limit(at_most)
-        .load(tx.conn)?;
-    let gone = outbox::table.filter(outbox::id.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+/// It was claimed and not tried: whoever looks next may have it.
+pub fn give_back(tx: &mut Tx, mail: &Mail) -> Result<()> {
+    diesel::update(unsettled(&mail.id))
+        .set(outbox::due_at.eq(tx.now))
+        .execute(tx.conn)?;
+    Ok(())
 }

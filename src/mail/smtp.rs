@@ -12,6 +12,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lettre::Address;
@@ -30,7 +31,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::config::{SmtpSecurity, SmtpUrl};
+use crate::config::{Config, SmtpSecurity, SmtpUrl};
 use crate::error::{Error, Result};
 
 mod wire;
@@ -44,11 +45,14 @@ pub const LONGEST_SEND: Duration = Duration::from_secs(40);
 /// line of ASCII, at most 200 characters, without secrets or whole addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// No way to the server, or it will not have us: connecting, TLS, log-in, the sender, a hang-up or
-    /// a deadline before it judged the recipient. Says nothing about the mail and costs it no try.
+    /// No way to the server, or it will not have us: connecting, TLS, log-in, the sender. It would be
+    /// the same with any mail, and costs none a try.
     Unreachable(String),
-    /// Not now: a 4xx about this mail, or a hang-up or deadline after the recipient was accepted. The
-    /// latter costs a try too, lest a letter that chokes the server is sent for ever.
+    /// Not now, and the one whom the server will not have is us: it named this recipient and blamed the
+    /// sender, or would not relay for us. Other recipients may fare better.
+    Unwelcome(String),
+    /// Not now: a 4xx about this mail, or a hang-up or deadline once the recipient was named. The latter
+    /// is the mail's own failure, too, lest one that chokes the server holds up all the others.
     Later(String),
     /// Not ever: a 5xx about this recipient or letter, or one that cannot be sent safely.
     Never(String),
@@ -56,7 +60,10 @@ pub enum Failure {
 
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Unreachable(text) | Self::Later(text) | Self::Never(text)) = self;
+        let (Self::Unreachable(text)
+        | Self::Unwelcome(text)
+        | Self::Later(text)
+        | Self::Never(text)) = self;
         f.write_str(text)
     }
 }
@@ -70,6 +77,21 @@ pub struct Smtp {
 }
 
 impl Smtp {
+    /// The server that the configuration names, if it names one; we greet it by our public name.
+    ///
+    /// # Errors
+    /// As of [`Smtp::new`].
+    pub fn of(config: &Config) -> Result<Option<Self>> {
+        let server = |url| {
+            Self::new(
+                url,
+                config.smtp_ca_file.as_deref(),
+                config.public_url.host(),
+            )
+        };
+        config.smtp.as_ref().map(server).transpose()
+    }
+
     /// The server of `SMTP_URL`, trusted by the system's certificates and those in `ca_file`
     /// (`SMTP_CA_FILE`, PEM). `hello` is the public host name, or address, that we greet it with.
     /// Connects nowhere yet.
@@ -95,6 +117,7 @@ impl Smtp {
             host,
             port: url.port,
             deadlines,
+            connections: AtomicUsize::new(0),
         };
         Ok(Self {
             server: Arc::new(server),
@@ -109,15 +132,31 @@ impl Smtp {
         }
     }
 
-    /// Connects, secures, logs in and says goodbye. Sends nothing.
-    pub async fn check(&self) -> Result<(), Failure> {
+    /// Connects, secures, logs in, asks whether it may send as `from`, and says goodbye. Sends nothing.
+    pub async fn check(&self, from: &str) -> Result<(), Failure> {
         let mut slot = self.slot();
-        let connection = self.server.open(self.server.pace()).await?;
-        slot.keep(connection);
+        let welcome = slot.knock(from).await;
         slot.close().await;
-        Ok(())
+        welcome
+    }
+
+    /// Hands over one message as [`Slot::send`] does, over a connection of its own, and tells each step.
+    pub async fn send_watched(
+        &self,
+        from: &str,
+        to: &str,
+        message: &str,
+        watch: &Watch,
+    ) -> Result<(), Failure> {
+        let mut slot = self.slot();
+        let sent = slot.hand_over(from, to, message, watch).await;
+        slot.close().await;
+        sent
     }
 }
+
+/// Told what was said at each stage that went well: for the operator's eyes, without secrets.
+pub type Watch = dyn Fn(Stage, &str) + Send + Sync;
 
 /// One connection, opened when first needed and kept between letters. It is taken out while in use: a
 /// send that panics or is dropped half-way leaves an empty slot, never a connection out of step.
@@ -127,17 +166,58 @@ pub struct Slot {
 }
 
 struct Kept {
-    connection: AsyncSmtpConnection,
+    connection: Connection,
     since: Instant,
+}
+
+/// A connection to the server, counted among those that there are.
+struct Connection {
+    smtp: AsyncSmtpConnection,
+    server: Arc<Server>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.server.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Slot {
     /// Hands over one complete message (RFC 5322, lines ended by CRLF, 7 bit) from one address to one.
     /// `Ok` once the server has taken charge of it.
     pub async fn send(&mut self, from: &str, to: &str, message: &str) -> Result<(), Failure> {
+        self.hand_over(from, to, message, &nobody).await
+    }
+
+    /// Asks whether the server would have us send as `from`: over the kept connection, else a new one.
+    pub async fn knock(&mut self, from: &str) -> Result<(), Failure> {
+        let from = address(from)?;
+        let server = Arc::clone(&self.server);
+        let pace = server.pace(&nobody);
+        let mut connection = self.begin(from, pace).await?;
+        say(&mut connection, pace, Stage::Mail, Rset).await?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    /// Whether another slot holds a connection to this server, as far as we know: then a failure to
+    /// connect may be about this one alone, for many servers allow a client only so many.
+    pub fn is_not_alone(&self) -> bool {
+        let own = usize::from(self.kept.is_some());
+        self.server.connections.load(Ordering::Relaxed) > own
+    }
+
+    async fn hand_over(
+        &mut self,
+        from: &str,
+        to: &str,
+        message: &str,
+        watch: &Watch,
+    ) -> Result<(), Failure> {
         let (from, to) = (address(from)?, address(to)?);
         let message = plain(message)?;
-        let pace = self.server.pace();
+        let server = Arc::clone(&self.server);
+        let pace = server.pace(watch);
         let mut connection = self.begin(from, pace).await?;
         let sent = deliver(&mut connection, to, message, pace).await;
         if still_in_step(&mut connection, &sent, pace).await {
@@ -157,33 +237,34 @@ impl Slot {
     /// Says goodbye, if there is anybody to say it to.
     pub async fn close(&mut self) {
         if let Some(mut kept) = self.kept.take() {
-            let _ = timeout(self.server.deadlines.goodbye, kept.connection.quit()).await;
+            let goodbye = kept.connection.smtp.quit();
+            let _ = timeout(self.server.deadlines.goodbye, goodbye).await;
         }
     }
 
     /// A connection that has accepted the sender. One that was kept may have broken meanwhile, in ways
     /// that show only when it is used, or have had its share of letters: it gets one fresh successor.
     /// Nothing of the letter was sent yet, so nothing is sent twice.
-    async fn begin(&mut self, from: Address, pace: Pace) -> Result<AsyncSmtpConnection, Trouble> {
+    async fn begin(&mut self, from: Address, pace: Pace<'_>) -> Result<Connection, Trouble> {
         let mail = Mail::new(Some(from), Vec::new());
         if let Some(mut kept) = self.take_recent().await
             && say(&mut kept, pace, Stage::Mail, &mail).await.is_ok()
         {
             return Ok(kept);
         }
-        let mut fresh = self.server.open(pace).await?;
+        let mut fresh = Connection::open(&self.server, pace).await?;
         say(&mut fresh, pace, Stage::Mail, &mail).await?;
         Ok(fresh)
     }
 
-    async fn take_recent(&mut self) -> Option<AsyncSmtpConnection> {
+    async fn take_recent(&mut self) -> Option<Connection> {
         if self.kept.as_ref()?.since.elapsed() > self.server.deadlines.idle {
             self.close().await;
         }
         self.kept.take().map(|kept| kept.connection)
     }
 
-    fn keep(&mut self, connection: AsyncSmtpConnection) {
+    fn keep(&mut self, connection: Connection) {
         self.kept = Some(Kept {
             connection,
             since: Instant::now(),
@@ -193,25 +274,27 @@ impl Slot {
 
 /// The rest of a letter's transaction, after its sender (RFC 5321, 3.3).
 async fn deliver(
-    connection: &mut AsyncSmtpConnection,
+    connection: &mut Connection,
     to: Address,
     message: &str,
-    pace: Pace,
+    pace: Pace<'_>,
 ) -> Result<(), Trouble> {
     say(connection, pace, Stage::Rcpt, Rcpt::new(to, Vec::new())).await?;
     say(connection, pace, Stage::Data, Data).await?;
     let answer = pace
-        .within(Stage::Letter, connection.message(message.as_bytes()))
+        .within(Stage::Letter, connection.smtp.message(message.as_bytes()))
         .await?;
-    in_step(Stage::Letter, &answer)
+    in_step(Stage::Letter, &answer)?;
+    pace.tell(Stage::Letter, &said(&answer));
+    Ok(())
 }
 
 /// Whether the connection can carry another letter. After a refusal it can, once the transaction that
 /// was begun is forgotten (RFC 5321, 4.1.1.5).
 async fn still_in_step(
-    connection: &mut AsyncSmtpConnection,
+    connection: &mut Connection,
     sent: &Result<(), Trouble>,
-    pace: Pace,
+    pace: Pace<'_>,
 ) -> bool {
     match sent {
         Ok(()) => true,
@@ -222,13 +305,21 @@ async fn still_in_step(
 
 /// One command and its answer.
 async fn say(
-    connection: &mut AsyncSmtpConnection,
-    pace: Pace,
+    connection: &mut Connection,
+    pace: Pace<'_>,
     stage: Stage,
     command: impl Display,
 ) -> Result<(), Trouble> {
-    let answer = pace.within(stage, connection.command(command)).await?;
-    in_step(stage, &answer)
+    let answer = pace.within(stage, connection.smtp.command(command)).await?;
+    in_step(stage, &answer)?;
+    pace.tell(stage, &said(&answer));
+    Ok(())
+}
+
+/// The first line of an answer.
+fn said(answer: &Response) -> String {
+    let words = answer.first_line().unwrap_or_default();
+    for_log(&format!("{} {words}", answer.code()))
 }
 
 /// An answer must be one to our command. Were a stray line taken for the go-ahead to DATA, the letter
@@ -256,6 +347,8 @@ struct Server {
     log_in: Option<Credentials>,
     hello: ClientId,
     deadlines: Deadlines,
+    /// How many are open.
+    connections: AtomicUsize,
 }
 
 enum Security {
@@ -264,41 +357,63 @@ enum Security {
     Plaintext,
 }
 
-impl Server {
-    fn pace(&self) -> Pace {
-        Pace {
-            deadlines: self.deadlines,
-            end: Instant::now() + self.deadlines.whole,
-        }
-    }
-
-    /// A connection that is greeted, secured and logged in. With `StartTls` a server that does not
-    /// offer it is refused: whoever strips the offer on the way gets nothing to read.
-    async fn open(&self, pace: Pace) -> Result<AsyncSmtpConnection, Trouble> {
-        let stream = self.stream(pace).await?;
-        let greeting = AsyncSmtpConnection::connect_with_transport(stream, &self.hello);
-        let mut connection = pace.within(Stage::Greeting, greeting).await?;
-        if let Security::StartTls(tls) = &self.security {
-            let upgrade = connection.starttls(tls.clone(), &self.hello);
+impl Connection {
+    /// One that is greeted, secured and logged in. With `StartTls` a server that does not offer it is
+    /// refused: whoever strips the offer on the way gets nothing to read.
+    async fn open(server: &Arc<Server>, pace: Pace<'_>) -> Result<Self, Trouble> {
+        let stream = server.stream(pace).await?;
+        let greeting = AsyncSmtpConnection::connect_with_transport(stream, &server.hello);
+        let smtp = pace.within(Stage::Greeting, greeting).await?;
+        server.connections.fetch_add(1, Ordering::Relaxed);
+        let mut connection = Self {
+            smtp,
+            server: Arc::clone(server),
+        };
+        pace.tell(Stage::Greeting, &connection.offers());
+        if let Security::StartTls(tls) = &server.security {
+            let upgrade = connection.smtp.starttls(tls.clone(), &server.hello);
             pace.within(Stage::Tls, upgrade).await?;
+            pace.tell(Stage::Tls, &server.certified());
+            pace.tell(Stage::Greeting, &connection.offers());
         }
-        if let Some(credentials) = &self.log_in {
-            let log_in = connection.auth(DEFAULT_MECHANISMS, credentials);
+        if let Some(credentials) = &server.log_in {
+            let log_in = connection.smtp.auth(DEFAULT_MECHANISMS, credentials);
             let answer = pace.within(Stage::LogIn, log_in).await?;
             in_step(Stage::LogIn, &answer)?;
+            pace.tell(Stage::LogIn, "accepted");
         }
         Ok(connection)
     }
 
-    async fn stream(&self, pace: Pace) -> Result<Box<dyn AsyncTokioStream>, Trouble> {
+    fn offers(&self) -> String {
+        for_log(&self.smtp.server_info().to_string())
+    }
+}
+
+impl Server {
+    fn pace<'a>(&self, watch: &'a Watch) -> Pace<'a> {
+        Pace {
+            deadlines: self.deadlines,
+            end: Instant::now() + self.deadlines.whole,
+            watch,
+        }
+    }
+
+    fn certified(&self) -> String {
+        format!("encrypted; the certificate is good for {}", self.host)
+    }
+
+    async fn stream(&self, pace: Pace<'_>) -> Result<Box<dyn AsyncTokioStream>, Trouble> {
         let tcp = pace.within(Stage::Connect, self.connect()).await?;
         let peer = tcp
             .peer_addr()
             .map_err(|e| Trouble::new(Stage::Connect, &e))?;
+        pace.tell(Stage::Connect, &peer.to_string());
         match &self.security {
             Security::ImplicitTls(tls, name) => {
                 let handshake = tls.connect(name.clone(), tcp);
                 let tls = pace.within(Stage::Tls, handshake).await?;
+                pace.tell(Stage::Tls, &self.certified());
                 Ok(Box::new(Wire::new(tls, peer)))
             }
             // A name may come to mean another machine after the configuration was read.
@@ -359,14 +474,19 @@ const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(30),
 };
 
-/// The deadlines of one send: each stage has its own, and none outlives the whole.
+/// The deadlines of one send (each stage has its own, and none outlives the whole), and who watches it.
 #[derive(Clone, Copy)]
-struct Pace {
+struct Pace<'a> {
     deadlines: Deadlines,
     end: Instant,
+    watch: &'a Watch,
 }
 
-impl Pace {
+impl Pace<'_> {
+    fn tell(self, stage: Stage, what: &str) {
+        (self.watch)(stage, what);
+    }
+
     async fn within<T, E: StdError + 'static>(
         self,
         stage: Stage,
@@ -384,9 +504,11 @@ impl Pace {
     }
 }
 
+fn nobody(_: Stage, _: &str) {}
+
 /// Where in a send we are. Up to the sender it is about us and the server, from then on about the mail.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
     Connect,
     Greeting,
     Tls,
@@ -455,24 +577,28 @@ impl Trouble {
         }
     }
 
-    /// Whether the refusal is of the sender, whichever command it answers. Postfix holds it back until
-    /// the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6 and RFC 3463, 3.2.
-    fn blames_sender(&self) -> bool {
+    /// Whether the refusal is of us, whichever command it answers: of the sender, or of relaying for us.
+    /// Postfix holds the former back until the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6 and
+    /// RFC 3463, 3.2; relaying has none of its own, so the word decides, unless a code speaks of
+    /// something else ("5.1.1 … unknown in relay recipient table").
+    fn blames_us(&self) -> bool {
         let said = self.words.split_once(' ').map_or("", |(_, said)| said);
         let enhanced = enhanced_code(said).unwrap_or_default();
-        self.code == Some(530) || enhanced.ends_with(".1.7") || enhanced.ends_with(".1.8")
+        let is_policy = enhanced.is_empty() || enhanced.contains(".7.");
+        let relaying = is_policy && said.to_ascii_lowercase().contains("relay");
+        self.code == Some(530)
+            || enhanced.ends_with(".1.7")
+            || enhanced.ends_with(".1.8")
+            || (self.stage == Stage::Rcpt && relaying)
     }
 }
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         let text = for_log(&format!("{}: {}", trouble.stage, trouble.words));
-        let unjudged = match trouble.stage {
-            Stage::Rcpt => trouble.code.is_none(),
-            stage => stage < Stage::Rcpt,
-        };
         match trouble.code {
-            _ if unjudged || trouble.blames_sender() => Self::Unreachable(text),
+            _ if trouble.stage < Stage::Rcpt => Self::Unreachable(text),
+            Some(_) if trouble.blames_us() => Self::Unwelcome(text),
             Some(500..) => Self::Never(text),
             _ => Self::Later(text),
         }

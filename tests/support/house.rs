@@ -229,7 +229,7 @@ impl House {
         let app = self.app.clone();
         let address = address.to_owned();
         let read = self.app.read(move |tx| {
-            let mails = outbox::inbox(tx, 1000)?;
+            let mails = outbox::kept::inbox(tx, 1000)?;
             Ok(mails
                 .into_iter()
                 .filter(|mail| mail.email == address)
@@ -323,7 +323,7 @@ impl House {
     /// From here on no mail leaves, as while the mail server cannot be reached.
     pub fn hold_mail(&mut self) {
         if let Some(worker) = self.worker.take() {
-            worker.stop();
+            stop(worker);
         }
     }
 
@@ -347,7 +347,7 @@ impl House {
     /// Stops this node's mail worker as the end of the program does.
     pub fn stop_worker(&mut self) {
         if let Some(worker) = self.worker.take() {
-            worker.stop();
+            stop(worker);
         }
     }
 
@@ -362,6 +362,12 @@ impl Drop for House {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// As the end of the program does, which has less patience here.
+fn stop(worker: Worker) {
+    worker.tell_to_stop(Duration::from_secs(5));
+    worker.join();
 }
 
 fn serve(app: App, listener: TcpListener) -> ServerHandle {

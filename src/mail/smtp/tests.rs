@@ -197,6 +197,10 @@ fn is_unreachable(sent: &Result<(), Failure>) -> bool {
     matches!(sent, Err(Failure::Unreachable(_)))
 }
 
+fn is_unwelcome(sent: &Result<(), Failure>) -> bool {
+    matches!(sent, Err(Failure::Unwelcome(_)))
+}
+
 fn is_later(sent: &Result<(), Failure>) -> bool {
     matches!(sent, Err(Failure::Later(_)))
 }
@@ -305,18 +309,29 @@ async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
             ("450 busy", is_later as fn(&_) -> bool),
             ("452 4.2.2 full", is_later),
             ("550 5.1.1 unknown", is_never),
+            ("550 5.1.1 unknown in relay recipient table", is_never),
             ("554 no", is_never),
-            ("530 5.7.0 log in first", is_unreachable),
-            ("450 4.1.8 sender's domain not found", is_unreachable),
-            ("553 5.1.7 bad sender", is_unreachable),
+            ("530 5.7.0 log in first", is_unwelcome),
+            ("450 4.1.8 sender's domain not found", is_unwelcome),
+            ("553 5.1.7 bad sender", is_unwelcome),
         ] {
             let sent = sent_to(stage, Say(answer)).await;
             assert!(verdict(&sent), "{stage} {answer}: {sent:?}");
         }
     }
-    assert!(is_unreachable(&sent_to("RCPT", Say("421 closing")).await));
-    assert!(is_later(&sent_to("DATA", Say("421 closing")).await));
-    assert!(is_later(&sent_to(".", Say("421 closing")).await));
+    for stage in ["RCPT", "DATA", "."] {
+        assert!(is_later(&sent_to(stage, Say("421 closing")).await));
+    }
+    for relaying in [
+        "554 5.7.1 <ann@example.org>: Relay access denied",
+        "550 relay not permitted",
+        "550 5.7.54 SMTP; Unable to relay recipient",
+    ] {
+        assert!(
+            is_unwelcome(&sent_to("RCPT", Say(relaying)).await),
+            "{relaying}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -330,7 +345,7 @@ async fn a_server_that_hangs_up_or_hangs_is_given_up_in_time() {
     let began = Instant::now();
     for (stage, sent) in sends.join_all().await {
         match stage {
-            "DATA" | "." => assert!(is_later(&sent), "{stage}: {sent:?}"),
+            "RCPT" | "DATA" | "." => assert!(is_later(&sent), "{stage}: {sent:?}"),
             _ => assert!(is_unreachable(&sent), "{stage}: {sent:?}"),
         }
     }
@@ -518,11 +533,11 @@ async fn a_log_in_comes_before_the_first_letter_and_its_refusal_is_no_fault_of_t
     let log_in = Some(("door".to_owned(), "secret".to_owned()));
     let smtp_with = |sink: &Sink| smtp(sink.port, SmtpSecurity::Plaintext, log_in.clone());
     send(&mut smtp_with(&sink).slot()).await.unwrap();
-    smtp_with(&sink).check().await.unwrap();
+    smtp_with(&sink).check("door@post.example").await.unwrap();
     assert_eq!(
         sink.verbs(),
         [
-            "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "EHLO", "AUTH", "QUIT"
+            "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "EHLO", "AUTH", "MAIL", "RSET", "QUIT"
         ]
     );
 
@@ -536,7 +551,7 @@ async fn a_log_in_comes_before_the_first_letter_and_its_refusal_is_no_fault_of_t
     })
     .await;
     assert_eq!(
-        smtp_with(&wary).check().await,
+        smtp_with(&wary).check("door@post.example").await,
         Err(Failure::Unreachable("log-in: 535 5.7.8".into()))
     );
 }

@@ -1,0 +1,51 @@
+//! A letter as it is handed over: one MIME message (RFC 5322), 7 bit, the same each time it is made.
+//!
+//! All that could differ between two copies comes from the row: so a copy that a crash may cause is the
+//! same mail, by its Message-ID, its date and every byte.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::Message;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::mail::outbox::{Mail, Words};
+
+/// Writes the message of a mail that waits.
+///
+/// # Errors
+/// An address that is none, or words that do not go into a header.
+pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
+    let to = mail.email.parse().map_err(Error::internal)?;
+    let queued = UNIX_EPOCH + Duration::from_millis(mail.queued_at.unsigned_abs());
+    let message_id = format!("<{}@{}>", mail.id, config.public_url.host());
+    let alternatives = MultiPart::alternative()
+        .boundary(&mail.id)
+        .singlepart(part(ContentType::TEXT_PLAIN, &words.text))
+        .singlepart(part(ContentType::TEXT_HTML, &words.html));
+    let message = Message::builder()
+        .from(config.mail_from.clone())
+        .to(Mailbox::new(None, to))
+        .subject(&words.subject)
+        .message_id(Some(message_id))
+        .date(queued)
+        .raw_header(unencoded("Auto-Submitted", "auto-generated"))
+        .raw_header(unencoded("X-Auto-Response-Suppress", "All"))
+        .multipart(alternatives)
+        .map_err(Error::internal)?;
+    String::from_utf8(message.formatted()).map_err(Error::internal)
+}
+
+/// Quoted-printable whatever is in it: lettre 0.11.23 writes other bodies as they are, line ends and all.
+fn part(content_type: ContentType, body: &str) -> SinglePart {
+    SinglePart::builder()
+        .header(content_type)
+        .header(ContentTransferEncoding::QuotedPrintable)
+        .body(body.to_owned())
+}
+
+fn unencoded(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}

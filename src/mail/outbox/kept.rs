@@ -1,0 +1,191 @@
+//! What the outbox holds, for those who look after it: the operator, the owner of an account, and the inbox
+//! of development. A mail's words are never among it, for they may hold a live link.
+
+use std::time::Duration;
+
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+
+use super::{LEASE, state};
+use crate::clock::{Timestamp, millis};
+use crate::db::Tx;
+use crate::error::Result;
+use crate::schema::{links, outbox};
+
+/// A mail as the operator is shown it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct KeptMail {
+    pub id: String,
+    pub letter: String,
+    pub email: String,
+    pub state: String,
+    pub queued_at: Timestamp,
+    pub useful_until: Timestamp,
+    /// Nobody touches it before this: the next try, or the end of a worker's lease.
+    pub due_at: Option<Timestamp>,
+    pub tries: i32,
+    pub settled_at: Option<Timestamp>,
+    /// Why it waits, was refused or was dropped.
+    pub reason: Option<String>,
+}
+
+/// The newest mail, all of it or that of one state.
+pub fn list(tx: &mut Tx, state: Option<&str>, at_most: i64) -> Result<Vec<KeptMail>> {
+    let mut mails = outbox::table
+        .select(KeptMail::as_select())
+        .order((outbox::queued_at.desc(), outbox::id))
+        .limit(at_most)
+        .into_boxed();
+    if let Some(state) = state {
+        mails = mails.filter(outbox::state.eq(state.to_owned()));
+    }
+    Ok(mails.load(tx.conn)?)
+}
+
+/// How much mail there is of each state that there is any of.
+pub fn counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
+    Ok(outbox::table
+        .group_by(outbox::state)
+        .select((outbox::state, count_star()))
+        .order(outbox::state)
+        .load(tx.conn)?)
+}
+
+/// One mail.
+pub fn find(tx: &mut Tx, id: &str) -> Result<Option<KeptMail>> {
+    Ok(outbox::table
+        .find(id)
+        .select(KeptMail::as_select())
+        .first(tx.conn)
+        .optional()?)
+}
+
+/// What became of the wish to try a mail now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// A running worker takes it up at once.
+    Now,
+    /// A worker has it just now, or will within the minute.
+    Soon,
+    /// It was sent, or came to be of no use: there is nothing to try.
+    Over,
+    /// It was refused, and its words with the link in them were erased then.
+    Erased,
+    /// There is no such mail.
+    Unknown,
+}
+
+/// Tries a mail now that waits for its time, or once more that was refused.
+pub fn retry(tx: &mut Tx, id: &str) -> Result<Retried> {
+    let known = outbox::table
+        .find(id)
+        .select((
+            outbox::state,
+            outbox::body.is_not_null(),
+            outbox::useful_until,
+            outbox::due_at,
+        ))
+        .first::<(String, bool, Timestamp, Option<Timestamp>)>(tx.conn)
+        .optional()?;
+    let Some((state, has_words, useful_until, due_at)) = known else {
+        return Ok(Retried::Unknown);
+    };
+    // What falls due so soon may be under a worker's lease: to move it would send it twice.
+    let may_be_leased = due_at.is_some_and(|due| due <= tx.now + millis(LEASE));
+    match state.as_str() {
+        state::QUEUED if may_be_leased => return Ok(Retried::Soon),
+        state::QUEUED => {}
+        state::REFUSED if !has_words => return Ok(Retried::Erased),
+        state::REFUSED if tx.now < useful_until => {}
+        _ => return Ok(Retried::Over),
+    }
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::state.eq(state::QUEUED),
+            outbox::due_at.eq(tx.now),
+            outbox::tries.eq(0),
+            outbox::settled_at.eq(None::<Timestamp>),
+        ))
+        .execute(tx.conn)?;
+    Ok(Retried::Now)
+}
+
+/// A mail as its owner is shown it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct OwnMail {
+    pub letter: String,
+    pub state: String,
+    pub queued_at: Timestamp,
+    pub settled_at: Option<Timestamp>,
+}
+
+/// All mail to this address, the newest first.
+pub fn of_address(tx: &mut Tx, email: &str) -> Result<Vec<OwnMail>> {
+    Ok(outbox::table
+        .filter(outbox::email.eq(email))
+        .order(outbox::queued_at.desc())
+        .select(OwnMail::as_select())
+        .load(tx.conn)?)
+}
+
+/// Takes back all mail to this address, waiting or sent, and all whose link leads to this account: what is
+/// deleted is not written to any more.
+pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
+    let its_links = links::table
+        .filter(links::user_id.eq(user_id))
+        .select(links::token_hash.nullable());
+    let mail = outbox::email
+        .eq(email)
+        .nullable()
+        .or(outbox::link_hash.eq_any(its_links));
+    diesel::delete(outbox::table.filter(mail)).execute(tx.conn)?;
+    Ok(())
+}
+
+/// A mail as `/dev/inbox` lists it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct InboxMail {
+    pub id: String,
+    pub email: String,
+    pub body: Option<Vec<u8>>,
+    pub queued_at: Timestamp,
+}
+
+/// The newest mail that left, as far as its words are still there.
+pub fn inbox(tx: &mut Tx, at_most: i64) -> Result<Vec<InboxMail>> {
+    Ok(outbox::table
+        .filter(outbox::state.eq(state::SENT))
+        .filter(outbox::body.is_not_null())
+        .order((outbox::queued_at.desc(), outbox::id))
+        .select(InboxMail::as_select())
+        .limit(at_most)
+        .load(tx.conn)?)
+}
+
+/// One mail of the inbox.
+pub fn inbox_mail(tx: &mut Tx, id: &str) -> Result<Option<InboxMail>> {
+    Ok(outbox::table
+        .find(id)
+        .filter(outbox::state.eq(state::SENT))
+        .filter(outbox::body.is_not_null())
+        .select(InboxMail::as_select())
+        .first(tx.conn)
+        .optional()?)
+}
+
+/// How long what left, or was refused, stays on the list.
+const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Forgets a batch of mail that was settled long ago.
+pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<String> = outbox::table
+        .filter(outbox::settled_at.le(tx.now - millis(KEPT)))
+        .select(outbox::id)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let gone = outbox::table.filter(outbox::id.eq_any(over));
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}
