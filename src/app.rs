@@ -72,6 +72,21 @@ impl App {
     }
 }
 
+/// The keys of this configuration, as far as there are any: with none configured, one is made at the first
+/// start.
+pub fn keys_at_hand(config: &Config) -> Result<Option<Keys>> {
+    let found;
+    let secret_key = match &config.secret_key {
+        Some(given) => given,
+        None if !config.secret_key_file().exists() => return Ok(None),
+        None => {
+            found = keys::load(config.secret_key_file())?;
+            &found
+        }
+    };
+    Keys::new(secret_key, &config.secret_keys_old).map(Some)
+}
+
 fn hasher(config: &Config) -> Result<Hasher> {
     let cost = Cost {
         memory_kib: config.argon2_memory_kib,

@@ -28,9 +28,11 @@ mod tests;
 use std::sync::Arc;
 
 use diesel::connection::{Connection as _, TransactionManager as _};
+use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::Bool;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::clock::{Clock, Timestamp};
@@ -99,14 +101,20 @@ impl Db {
 
     /// Whether the database answers and has every migration this program knows.
     pub async fn ready(&self) -> Result<()> {
-        let known = self.known_migrations()?;
-        let applied = self.read(applied_migrations).await?;
-        match known.iter().find(|version| !applied.contains(version)) {
+        match self.pending().await?.first() {
             None => Ok(()),
             Some(missing) => Err(Error::unavailable(format!(
                 "migration {missing} is pending"
             ))),
         }
+    }
+
+    /// The migrations that this program knows and the database lacks.
+    pub async fn pending(&self) -> Result<Vec<String>> {
+        let applied = self.read(applied_migrations).await?;
+        let mut pending = self.known_migrations()?;
+        pending.retain(|version| !applied.contains(version));
+        Ok(pending)
     }
 
     /// Runs a function that only looks. On SQLite it runs where it is called, on a connection of that
@@ -154,9 +162,27 @@ diesel::table! {
     }
 }
 
+/// None in a database that is still empty.
 fn applied_migrations(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     use __diesel_schema_migrations::{table, version};
+    if !has_notes_of_migrations(tx)? {
+        return Ok(Vec::new());
+    }
     Ok(table.select(version).load(tx.conn)?)
+}
+
+fn has_notes_of_migrations(tx: &mut Tx<'_>) -> Result<bool> {
+    let has = match tx.conn {
+        Connection::Postgres(conn) => diesel::select(sql::<Bool>(
+            "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+        ))
+        .get_result(conn)?,
+        Connection::Sqlite(conn) => diesel::select(sql::<Bool>(
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
+        ))
+        .get_result(conn)?,
+    };
+    Ok(has)
 }
 
 /// Applies what is pending; the caller holds a lock and a transaction around it.

@@ -198,6 +198,11 @@ pub fn load_or_make(path: &Path) -> Result<SecretKey> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(trouble(path, &error)),
     }
+    load(path)
+}
+
+/// Reads the key that was made for this deployment.
+pub fn load(path: &Path) -> Result<SecretKey> {
     let text = fs::read_to_string(path).map_err(|error| trouble(path, &error))?;
     SecretKey::parse(text.trim())
         .ok_or_else(|| trouble(path, &"it does not hold 64 bytes in base64"))

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use doorpost::app::App;
-use doorpost::clock::Clock;
 use doorpost::config::Config;
 use doorpost::operator::{self, CommandLine};
 
@@ -23,15 +21,8 @@ fn main() -> ExitCode {
         }
     };
     log::start(&config, command_line.serves());
-    let app = match App::new(config, Clock::System) {
-        Ok(app) => app,
-        Err(error) => {
-            tracing::error!(%error, "Doorpost cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    match actix_web::rt::System::new().block_on(operator::run(command_line, app)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match actix_web::rt::System::new().block_on(operator::run(command_line, config)) {
+        Ok(ended) => ended,
         Err(error) => {
             tracing::error!(%error, "Doorpost had to stop");
             ExitCode::FAILURE

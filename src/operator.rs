@@ -1,11 +1,20 @@
 //! The command line: what an operator does without a browser.
+//!
+//! A command says what it did on standard output, and ends with 0 only if it did it. Whatever lists also
+//! speaks JSON (`--json`).
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::error::Result;
 use crate::server;
 
+pub mod check;
+pub mod mail;
 pub mod users;
 
 /// Sign in by email link. Without a command, Doorpost serves.
@@ -18,6 +27,11 @@ pub struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Whether it could serve: configuration, database, key and mail server, a line each.
+    Check,
+    /// Mail that waits, was sent or was refused; and whether any would leave.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Who has an account, and who may have one.
     #[command(subcommand)]
     Users(users::Command),
@@ -30,10 +44,17 @@ impl CommandLine {
     }
 }
 
-/// Does what the command line says.
-pub async fn run(command_line: CommandLine, app: App) -> Result<()> {
+/// Does what the command line says. An error is trouble of ours; a command that was given in vain says so
+/// by itself, and by its exit code.
+pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> {
+    let open = |config| {
+        App::new(config, Clock::System).inspect_err(|_| tracing::error!("Doorpost cannot start"))
+    };
     match command_line.command {
-        None => server::serve(app).await,
-        Some(Command::Users(command)) => users::run(command, app).await,
+        None => server::serve(open(config)?).await?,
+        Some(Command::Check) => return Ok(check::run(&config).await),
+        Some(Command::Mail(command)) => return mail::run(command, open(config)?).await,
+        Some(Command::Users(command)) => users::run(command, open(config)?).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

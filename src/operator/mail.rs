@@ -1,0 +1,250 @@
+//! `doorpost mail`: what waits, what became of it, and whether any would leave.
+//!
+//! Nothing here shows the words of a mail: they may hold a live link.
+
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::mail::letters;
+use crate::mail::message::compose;
+use crate::mail::outbox::kept::{self, KeptMail, Retried};
+use crate::mail::outbox::{Mail, state};
+use crate::mail::smtp::{Smtp, Stage};
+use crate::words;
+
+/// What can be done with mail.
+#[derive(Subcommand)]
+pub enum Command {
+    /// The newest mail, a line each, and how much there is of each state.
+    List {
+        /// Only what stands so.
+        #[arg(long, value_enum)]
+        state: Option<State>,
+        /// How many at the most.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is kept of one mail, but for its words.
+    Show {
+        /// As `list` names it.
+        id: String,
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a mail now that waits for its time, or was refused and had no link in it.
+    Retry {
+        /// As `list` names them.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Send one message to this address, now, and say each step of the conversation with the mail server.
+    Test {
+        /// The address.
+        #[arg(value_parser = EmailAddress::parse)]
+        address: EmailAddress,
+    },
+}
+
+/// Where a mail stands.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum State {
+    /// It waits for its next try, or is being tried.
+    Queued,
+    /// The mail server took charge of it.
+    Sent,
+    /// The mail server will never take it, or it is damaged.
+    Refused,
+    /// It came to be of no use before it could be sent.
+    Dropped,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => state::QUEUED,
+            Self::Sent => state::SENT,
+            Self::Refused => state::REFUSED,
+            Self::Dropped => state::DROPPED,
+        }
+    }
+}
+
+/// Does what the command says and prints what it found.
+pub async fn run(command: Command, app: App) -> Result<ExitCode> {
+    match command {
+        Command::List { state, limit, json } => list(&app, state, limit, json).await,
+        Command::Show { id, json } => show(&app, id, json).await,
+        Command::Retry { ids } => retry(&app, ids).await,
+        Command::Test { address } => test(&app, &address).await,
+    }
+}
+
+async fn list(app: &App, state: Option<State>, limit: i64, json: bool) -> Result<ExitCode> {
+    let (mails, counts) = app
+        .read(move |tx| {
+            let mails = kept::list(tx, state.map(State::name), limit)?;
+            Ok((mails, kept::counts(tx)?))
+        })
+        .await?;
+    let facts: Vec<Facts> = mails.into_iter().map(Facts::from).collect();
+    if json {
+        return print_json(&facts);
+    }
+    for mail in &facts {
+        println!("{}", mail.line());
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    match counts.as_slice() {
+        [] => println!("There is no mail."),
+        counts => println!("In all: {}.", counts.join(", ")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(app: &App, id: String, json: bool) -> Result<ExitCode> {
+    let wanted = id.clone();
+    let Some(mail) = app.read(move |tx| kept::find(tx, &wanted)).await? else {
+        eprintln!("There is no mail {id}.");
+        return Ok(ExitCode::FAILURE);
+    };
+    let facts = Facts::from(mail);
+    if json {
+        return print_json(&facts);
+    }
+    for (name, value) in facts.fields() {
+        println!("{name:<13} {value}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn retry(app: &App, ids: Vec<String>) -> Result<ExitCode> {
+    let mut ended = ExitCode::SUCCESS;
+    for id in ids {
+        let wanted = id.clone();
+        let retried = app.transaction(move |tx| kept::retry(tx, &wanted)).await?;
+        let told = match retried {
+            Retried::Now => "a running Doorpost tries it now",
+            Retried::Soon => "it is being tried, or will be within a minute",
+            Retried::Over => "it was sent, or is of no use any more",
+            Retried::Erased => "its words were erased when it was refused; ask for a new one",
+            Retried::Unknown => "there is no such mail",
+        };
+        println!("{id}  {told}");
+        if !matches!(retried, Retried::Now | Retried::Soon) {
+            ended = ExitCode::FAILURE;
+        }
+    }
+    Ok(ended)
+}
+
+/// Not by the outbox: who runs this wants to see the conversation.
+async fn test(app: &App, to: &EmailAddress) -> Result<ExitCode> {
+    let Some(smtp) = Smtp::of(&app.config)? else {
+        eprintln!("SMTP_URL is not set: mail is shown at /dev/inbox, and none leaves.");
+        return Ok(ExitCode::FAILURE);
+    };
+    let letter = letters::test(&app.config, to.as_str(), app.clock.now())?;
+    let mail = Mail::unqueued(&letter, app.clock.now());
+    let message = compose(&app.config, &mail, &letter.words)?;
+    let from = app.config.mail_from.email.to_string();
+    match smtp.send_watched(&from, to.as_str(), &message, &tell).await {
+        Ok(()) => {
+            println!("The server took charge of it. Look for it in the mailbox of {to}.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(failure) => {
+            println!("FAILED at {failure}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn tell(stage: Stage, what: &str) {
+    println!("{:<12} {what}", stage.to_string());
+}
+
+/// A mail in words and in JSON; times are RFC 3339.
+#[derive(Serialize)]
+struct Facts {
+    id: String,
+    letter: String,
+    to: String,
+    state: String,
+    queued_at: String,
+    useful_until: String,
+    tries: i32,
+    next_try_at: Option<String>,
+    settled_at: Option<String>,
+    reason: Option<String>,
+}
+
+impl From<KeptMail> for Facts {
+    fn from(mail: KeptMail) -> Self {
+        let moment = |at: Option<Timestamp>| at.map(words::rfc3339);
+        Self {
+            id: mail.id,
+            letter: mail.letter,
+            to: mail.email,
+            state: mail.state,
+            queued_at: words::rfc3339(mail.queued_at),
+            useful_until: words::rfc3339(mail.useful_until),
+            tries: mail.tries,
+            next_try_at: moment(mail.due_at),
+            settled_at: moment(mail.settled_at),
+            reason: mail.reason,
+        }
+    }
+}
+
+impl Facts {
+    fn line(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let line = format!(
+            "{}  {}  {:<7}  {}  {}  {reason}",
+            self.id, self.queued_at, self.state, self.letter, self.to
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// What there is to say, by name.
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let known = |value: &Option<String>| value.clone().unwrap_or_default();
+        let fields = [
+            ("id", self.id.clone()),
+            ("letter", self.letter.clone()),
+            ("to", self.to.clone()),
+            ("state", self.state.clone()),
+            ("queued at", self.queued_at.clone()),
+            ("useful until", self.useful_until.clone()),
+            ("tries", self.tries.to_string()),
+            ("next try at", known(&self.next_try_at)),
+            ("settled at", known(&self.settled_at)),
+            ("reason", known(&self.reason)),
+        ];
+        fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
+    }
+}
+
+fn print_json(facts: &impl Serialize) -> Result<ExitCode> {
+    println!(
+        "{}",
+        serde_json::to_string_pretty(facts).map_err(Error::internal)?
+    );
+    Ok(ExitCode::SUCCESS)
+}
