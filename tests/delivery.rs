@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::accounts::sessions::Whereabouts;
 use doorpost::mail::letters::Urgency;
@@ -529,6 +530,30 @@ on_both! {
     }
 }
 
+/// OBX-14: columns of SQLite hold whatever was put into them.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_set_aside_and_the_others_flow() {
+    const DAMAGE: [&str; 4] = [
+        "email = x'c3'",
+        "letter = x'ff'",
+        "body = x''",
+        "body = 1.5",
+    ];
+    let (server, mut house) = house_with_scripted_server(Database::Sqlite).await;
+    house.stop_worker();
+    ask_at_once(&house, 6).await;
+    for (n, damage) in DAMAGE.iter().enumerate() {
+        let statement = format!("UPDATE outbox SET {damage} WHERE email = 'v{n}@example.org'");
+        assert_eq!(house.execute(statement.leak()).await, 1);
+    }
+    house.start_worker();
+    server.takes(2).await;
+    house
+        .seen("SELECT (count(*) = 4) AS n FROM outbox WHERE state = 'refused' AND body IS NULL")
+        .await;
+    assert_eq!(server.handed().len(), 2, "and nothing of the damaged ones");
+}
+
 // --- many nodes, and nodes that die ---
 
 /// FLT-06
@@ -611,6 +636,29 @@ on_both! {
         too_late.await.unwrap();
         let row = row_for(&house, "ada@example.org", "sent").await;
         assert_eq!((row.due_at, row.tries, row.reason), (None, 0, None));
+    }
+
+    /// FLT-01, FLT-02
+    async fn a_mail_that_left_while_the_database_went_away_leaves_once(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step.verb {
+            "." => Answer::After(SECOND),
+            _ => Answer::Agree,
+        });
+        let ada = house.visitor();
+        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        eventually("the letter to be under way", async || !server.handed().is_empty()).await;
+        let away = take_database_away(&house).await;
+        let mail = server.letter_for("ada@example.org").await.mail();
+        tokio::time::sleep(6 * SECOND).await; // longer than a writer waits for its turn
+        away.comes_back(&house).await;
+
+        eventually("it to be written down", async || states(&house).await == ["sent"]).await;
+        house.advance(MINUTE);
+        house.visitor().ask("/register", "ben@example.org").await.sees_inbox_page();
+        server.letter_for("ben@example.org").await;
+        assert_eq!(server.taken_for("ada@example.org").len(), 1);
+        ada.confirm(&mail.link).await;
     }
 
     /// OBX-10
@@ -733,6 +781,33 @@ async fn ask_at_once(house: &House, how_many: usize) {
         .map(|(visitor, address)| visitor.ask("/register", address));
     for page in join_all(asks).await {
         page.sees_inbox_page();
+    }
+}
+
+/// A database that nobody can write to.
+enum Away {
+    /// Somebody else is writing, and does not come to an end.
+    Locked(SqliteConnection),
+    ShutDown,
+}
+
+#[expect(clippy::disallowed_methods, reason = "somebody else's connection")]
+async fn take_database_away(house: &House) -> Away {
+    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database_url else {
+        house.set_database_away(true).await;
+        return Away::ShutDown;
+    };
+    let mut somebody = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    somebody.batch_execute("BEGIN IMMEDIATE").unwrap();
+    Away::Locked(somebody)
+}
+
+impl Away {
+    async fn comes_back(self, house: &House) {
+        match self {
+            Self::Locked(mut somebody) => somebody.batch_execute("ROLLBACK").unwrap(),
+            Self::ShutDown => house.set_database_away(false).await,
+        }
     }
 }
 

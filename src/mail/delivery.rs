@@ -246,24 +246,21 @@ impl Sender {
     }
 
     async fn knock(&mut self) -> Round {
-        let Some(slot) = self
-            .slot
-            .as_mut()
-            .filter(|_| self.app.mail_health.line.may_knock())
-        else {
+        let line = &self.app.mail_health.line;
+        let Some(slot) = self.slot.as_mut().filter(|_| line.may_knock()) else {
             return Round::Shut;
         };
         match slot.knock(self.app.config.mail_from.email.as_ref()).await {
             Ok(()) => {
-                self.line().open();
+                line.open();
                 Round::Busy
             }
             Err(failure) if slot.is_not_alone() => {
-                self.line().open();
+                line.open();
                 crowded(&failure.to_string())
             }
             Err(failure) => {
-                self.line().stay_shut(&failure.to_string());
+                line.stay_shut(&failure.to_string());
                 Round::Shut
             }
         }
@@ -299,17 +296,37 @@ impl Sender {
             Ok(Some(reason)) => Outcome::Dropped(reason),
             Err(error) => return tired(&error),
         };
-        let (outcome, is_shown) = (Arc::new(outcome), self.slot.is_none());
-        let (id, letter) = (mail.id.clone(), mail.letter.clone());
-        let became = Arc::clone(&outcome);
-        let settled = self
-            .app
-            .transaction(move |tx| settle(tx, &mail, &became, is_shown));
-        if let Err(error) = settled.await {
+        let told = Arc::new((mail, outcome));
+        if let Err(error) = self.write_down(&told).await {
             return tired(&error);
         }
-        outcome.tell(&id, &letter);
-        self.learn(&outcome)
+        let (mail, outcome) = &*told;
+        outcome.tell(mail);
+        self.learn(outcome)
+    }
+
+    /// What left must be written down, or it leaves again: a database that is away is waited for.
+    async fn write_down(&self, told: &Arc<(Mail, Outcome)>) -> Result<()> {
+        let is_shown = self.slot.is_none();
+        let mut pauses = Pauses::default();
+        loop {
+            let written = Arc::clone(told);
+            let settled = self.app.transaction(move |tx| {
+                let (mail, outcome) = &*written;
+                settle(tx, mail, outcome, is_shown)
+            });
+            match (settled.await, &told.1) {
+                (Err(Error::Unavailable(what)), Outcome::Sent) => {
+                    tracing::warn!(
+                        what,
+                        mail = told.0.id,
+                        "a mail that left is not written down yet"
+                    );
+                    tokio::time::sleep(pauses.longer()).await;
+                }
+                (settled, _) => return settled,
+            }
+        }
     }
 
     /// What an outcome says of the way to the server.
@@ -424,7 +441,8 @@ fn judge(result: Result<(), Failure>) -> Outcome {
 
 impl Outcome {
     /// For the log, once it is written down.
-    fn tell(&self, mail: &str, letter: &str) {
+    fn tell(&self, mail: &Mail) {
+        let (mail, letter) = (&*mail.id, &*mail.letter);
         match self {
             Self::Sent => tracing::info!(mail, letter, "mail sent"),
             Self::Dropped(reason) => tracing::info!(mail, letter, reason, "mail dropped"),
