@@ -25,6 +25,7 @@ mod hosts;
 mod house_rules;
 mod limits;
 mod links;
+mod mail_command;
 mod methods;
 mod pages;
 mod password_sign_in;

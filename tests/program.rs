@@ -817,7 +817,7 @@ fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
 }
 
 /// Runs a command to its end.
-fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut child = command(folder, variables)
         .args(arguments)
         .stdin(Stdio::null())
@@ -884,12 +884,12 @@ fn mail_on(page: &str) -> Mail {
     })
 }
 
-fn empty_folder() -> TempDir {
+pub fn empty_folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// The files and folders in a folder, with their modes.
-fn everything_in(folder: &Path) -> Vec<(String, u32)> {
+pub fn everything_in(folder: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS, Mechanism};
 use lettre::transport::smtp::client::{
     AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters,
 };
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, Extension};
 use lettre::transport::smtp::response::Response;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -385,8 +385,29 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Who answers, and what of that matters to us it can do.
     fn offers(&self) -> String {
-        for_log(&self.smtp.server_info().to_string())
+        let server = self.smtp.server_info();
+        let can = |feature| server.supports_feature(feature);
+        let offers = [
+            (can(Extension::StartTls), "STARTTLS"),
+            (
+                can(Extension::Authentication(Mechanism::Plain)),
+                "AUTH PLAIN",
+            ),
+            (
+                can(Extension::Authentication(Mechanism::Login)),
+                "AUTH LOGIN",
+            ),
+        ];
+        let offered = offers.iter().filter(|(can, _)| *can).map(|(_, name)| *name);
+        for_log(
+            &[server.name()]
+                .into_iter()
+                .chain(offered)
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
     }
 }
 
