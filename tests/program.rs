@@ -15,7 +15,7 @@ use doorpost::mail::outbox::Words;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
-use crate::support::{Database, Mail, Store, Visitor, secret_key};
+use crate::support::{Answer, Database, Mail, ScriptedServer, Store, Visitor, secret_key};
 
 const DOORPOST: &str = env!("CARGO_BIN_EXE_doorpost");
 
@@ -420,6 +420,53 @@ async fn sigterm_finishes_the_request_under_way_and_loses_no_mail() {
     assert!(
         mail.link.contains("/confirm-email?token="),
         "what was acknowledged is mailed"
+    );
+}
+
+/// OBX-10
+#[tokio::test]
+async fn sigterm_lets_a_slow_mail_server_finish_and_ctrl_c_does_not_wait() {
+    let (folder, server) = (empty_folder(), ScriptedServer::start());
+    let smtp = server.url();
+    let variables = [ANY_PORT, ("SMTP_URL", &*smtp)];
+    let chewing = || match server.handed().len() {
+        0 => false,
+        handed => handed > server.taken().len(),
+    };
+    server.follow(|step| match step.verb {
+        "." => Answer::After(Duration::from_secs(8)),
+        _ => Answer::Agree,
+    });
+    let mut doorpost = Doorpost::serving(folder.path(), &variables);
+    doorpost
+        .visitor()
+        .ask("/register", ADA)
+        .await
+        .sees_inbox_page();
+    eventually("the letter is under way", chewing);
+    doorpost.signal("TERM");
+    assert_eq!(doorpost.ends(), Some(0), "{}", doorpost.log());
+    assert_eq!(server.taken_for(ADA).len(), 1, "{}", doorpost.log());
+
+    let mut doorpost = Doorpost::serving(folder.path(), &variables);
+    doorpost
+        .visitor()
+        .ask("/register", BOB)
+        .await
+        .sees_inbox_page();
+    eventually("the letter is under way", chewing);
+    assert_eq!(
+        server.handed().len(),
+        2,
+        "the first was written down: it is not sent again"
+    );
+    let began = Instant::now();
+    doorpost.signal("INT");
+    assert_eq!(doorpost.ends(), Some(0), "{}", doorpost.log());
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
     );
 }
 
