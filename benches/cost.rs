@@ -2,9 +2,10 @@
 //!
 //! * a signed-in page, as a multiple of what a plain-text actix route costs in the same run;
 //! * a link that is asked for and its mail delivered;
-//! * a sign-in with the password, as a multiple of one bare hash of the same cost in fresh memory.
+//! * a sign-in with the password, as a multiple of one bare hash of the same cost in fresh memory;
+//! * letters over one kept connection, against bare round trips on loopback: time that passes, not work.
 //!
-//! `cargo bench --bench cost`, or with `-- page`, `-- ask` or `-- password` one of them. The server is the
+//! `cargo bench --bench cost`, or with `-- page`, `-- ask`, `-- password` or `-- send` one of them. The server is the
 //! real program in a process of its own, on SQLite with 10,000 accounts; the load comes from this process
 //! over 32 kept connections on loopback. Ratios hold from machine to machine; microseconds do not.
 
@@ -19,11 +20,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use doorpost::config::SmtpUrl;
+use doorpost::mail::smtp::Smtp;
+use socket2::SockRef;
+
 const CONNECTIONS: usize = 32;
 const ACCOUNTS: usize = 10_000;
 const PAGES: usize = 60_000;
 const ASKS: usize = 5_000;
 const SIGN_INS: usize = 100;
+const LETTERS: usize = 5_000;
 const BARE_HASHES: usize = 50;
 const ROUNDS: usize = 5;
 
@@ -42,6 +48,9 @@ fn main() {
     }
     if wants("password") {
         signing_in_with_the_password();
+    }
+    if wants("send") {
+        sending_letters();
     }
 }
 
@@ -143,6 +152,64 @@ fn signing_in_with_the_password() {
         "sign-in with the password: median ratio {:.3}",
         ratios[ROUNDS / 2]
     );
+}
+
+/// Letters one after another over one connection. Each is four commands, and so four round trips: a delay
+/// of 40 ms in any of them (Nagle's algorithm against delayed acknowledgements) would show at once.
+fn sending_letters() {
+    let letter = format!(
+        "Subject: Hello\r\n\r\n{}",
+        "A line of a letter.\r\n".repeat(200)
+    );
+    for acknowledges in [Acknowledges::AsUsual, Acknowledges::Late] {
+        let sink = Sink::that(acknowledges);
+        let url = SmtpUrl::parse(&format!("smtp://127.0.0.1:{}", sink.port)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut slot = Smtp::new(&url, None, "localhost").unwrap().slot();
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let trips = round_trips(acknowledges, 4 * LETTERS);
+            let began = Instant::now();
+            runtime.block_on(async {
+                for _ in 0..LETTERS {
+                    let sent = slot.send("door@example.org", "ann@example.org", &letter);
+                    sent.await.unwrap();
+                }
+            });
+            let took = began.elapsed();
+            let rate = LETTERS as f64 / took.as_secs_f64();
+            println!(
+                "letters over one connection, acknowledged {acknowledges:?}: {rate:.0} a second, \
+                 {:.2} times four bare round trips",
+                took.as_secs_f64() / trips.as_secs_f64()
+            );
+            rates.push(rate);
+        }
+        rates.sort_by(f64::total_cmp);
+        println!(
+            "letters, acknowledged {acknowledges:?}: median {:.0} a second",
+            rates[ROUNDS / 2]
+        );
+    }
+}
+
+/// How long so many lines take to another thread and back.
+fn round_trips(acknowledges: Acknowledges, how_many: usize) -> Duration {
+    let sink = Sink::that(acknowledges);
+    let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", sink.port)).unwrap());
+    stream.get_ref().set_nodelay(true).unwrap();
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let began = Instant::now();
+    for _ in 0..how_many {
+        stream.get_mut().write_all(b"NOOP\r\n").unwrap();
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+    }
+    began.elapsed()
 }
 
 /// What one Argon2id hash of the default cost takes in fresh memory, in processor time of this process. An
@@ -401,8 +468,20 @@ struct Sink {
     taken: Arc<AtomicUsize>,
 }
 
+/// How a mail server's kernel acknowledges what it gets: Linux soon learns that answers follow at once,
+/// and would else wait up to 40 ms for one to ride on.
+#[derive(Clone, Copy, Debug)]
+enum Acknowledges {
+    AsUsual,
+    Late,
+}
+
 impl Sink {
     fn open() -> Self {
+        Self::that(Acknowledges::AsUsual)
+    }
+
+    fn that(acknowledges: Acknowledges) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let taken = Arc::new(AtomicUsize::new(0));
@@ -410,7 +489,7 @@ impl Sink {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let counted = counted.clone();
-                thread::spawn(move || converse(stream.unwrap(), &counted));
+                thread::spawn(move || converse(stream.unwrap(), &counted, acknowledges));
             }
         });
         Self { port, taken }
@@ -425,12 +504,15 @@ impl Sink {
     }
 }
 
-fn converse(mut stream: TcpStream, taken: &AtomicUsize) {
+fn converse(mut stream: TcpStream, taken: &AtomicUsize, acknowledges: Acknowledges) {
     stream.set_nodelay(true).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     stream.write_all(b"220 sink\r\n").unwrap();
     let mut in_mail = false;
     while let Some(Ok(line)) = lines.next() {
+        if matches!(acknowledges, Acknowledges::Late) {
+            SockRef::from(&stream).set_tcp_quickack(false).unwrap(); // forgotten by the kernel each time
+        }
         let answer = match (in_mail, line.as_str()) {
             (true, ".") => {
                 in_mail = false;

@@ -421,6 +421,28 @@ on_both! {
     }
 }
 
+on_both! {
+    /// OBX-14, SUP-02
+    async fn a_send_that_panics_is_a_failed_try_and_stops_no_other(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        let mut greeted = 0;
+        server.follow(move |step| {
+            greeted += i32::from(step.verb == "EHLO");
+            match step.verb {
+                // lettre 0.11.23 panics at a line of nothing but blanks.
+                "EHLO" if greeted <= 10 => Answer::Say("250-scripted\r\n250   "),
+                _ => Answer::Agree,
+            }
+        });
+        ask_at_once(&house, 20).await;
+        house.seen("SELECT count(*) AS n FROM outbox WHERE reason LIKE '%panicked%' AND tries = 1").await;
+        server.takes(10).await;
+        house.advance(Duration::from_secs(5));
+        server.takes(20).await;
+        everything_is_settled(&house).await;
+    }
+}
+
 // --- what goes first ---
 
 on_both! {
@@ -432,7 +454,8 @@ on_both! {
             _ => Answer::Agree,
         });
         post_news(&house, 40).await;
-        eventually("the server to chew", async || server.handed().len() >= 4).await;
+        eventually("the server to chew", async || server.handed().len() >= 6).await;
+        tokio::time::sleep(3 * SECOND).await; // until every slot chews that may
         let began = Instant::now();
         house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
         server.letter_for("ada@example.org").await;

@@ -527,3 +527,41 @@ async fn forget(app: &App) -> Result<()> {
         tokio::task::yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_panics_begins_anew_until_it_ends() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&begun);
+        keep_running(move || {
+            let times = count.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(times == 2, "not yet") }
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn pauses_grow_with_tries_and_age_and_have_bounds() {
+        let longest = |tries, seconds| {
+            let tries: Vec<Duration> = (0..200)
+                .map(|_| next_try(tries, Duration::from_secs(seconds)))
+                .collect();
+            assert!(
+                tries.iter().any(|pause| *pause != tries[0]),
+                "they are spread"
+            );
+            tries.into_iter().max().unwrap().as_secs_f64().ceil()
+        };
+        assert!(longest(0, 0) <= 5.0);
+        assert!(longest(1, 10) <= 10.0);
+        assert!(longest(i32::MAX, 299) <= 30.0);
+        assert!((60.0..=120.0).contains(&longest(9, 600)));
+        assert!((300.0..=600.0).contains(&longest(i32::MAX, u64::MAX / 1_000)));
+    }
+}
