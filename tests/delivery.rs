@@ -140,6 +140,24 @@ on_both! {
         assert!(began.elapsed() < Duration::from_secs(15), "stopping took {:?}", began.elapsed());
     }
 
+    /// OBX-02, OBX-10
+    async fn nobody_waits_for_a_knock_at_the_end(db: Database) {
+        let (server, mut house) = house_with_scripted_server(db).await;
+        server.go_away();
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        eventually("the trouble to be told", async || ready(&house).await.contains("refused")).await;
+        server.follow(|step| match step.verb {
+            "CONNECT" => Answer::Stall,
+            _ => Answer::Agree,
+        });
+        let heard = server.commands().len();
+        server.come_back();
+        eventually("a knock", async || server.commands().len() > heard).await;
+        let began = Instant::now();
+        house.stop_worker();
+        assert!(began.elapsed() < 3 * SECOND, "{:?}", began.elapsed());
+    }
+
     /// OBX-02, OBX-05
     async fn a_letter_that_the_server_chews_on_holds_up_no_other(db: Database) {
         let (server, mut house) = house_with_scripted_server(db).await;

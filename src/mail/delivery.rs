@@ -232,7 +232,6 @@ impl Sender {
         let slowest = self.slowest;
         let claimed = self
             .app
-            .db
             .transaction(move |tx| outbox::claim(tx, CLAIM, slowest));
         match claimed.await {
             Ok(claimed) if claimed.is_empty() => Round::Idle,
@@ -250,7 +249,11 @@ impl Sender {
         let Some(slot) = self.slot.as_mut().filter(|_| line.may_knock()) else {
             return Round::Shut;
         };
-        match slot.knock(self.app.config.mail_from.email.as_ref()).await {
+        let knocked = tokio::select! {
+            knocked = slot.knock(self.app.config.mail_from.email.as_ref()) => knocked,
+            _ = self.stopping.told() => return Round::Shut,
+        };
+        match knocked {
             Ok(()) => {
                 line.open();
                 Round::Busy
