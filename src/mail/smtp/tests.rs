@@ -3,11 +3,12 @@
 use std::sync::Mutex;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::*;
+use crate::config::SmtpSecurity;
 
 const LETTER: &str = "Subject: Hello\r\n\r\nA link.\r\n";
 

@@ -1,0 +1,115 @@
+//! What went wrong, and what is to be done about it.
+
+use std::error::Error as StdError;
+
+use lettre::transport::smtp::Error as SmtpError;
+
+use super::Failure;
+use super::pace::Stage;
+
+/// A stage that did not go well, not yet judged.
+pub(super) struct Trouble {
+    stage: Stage,
+    /// The code of a refusal; none where there was no usable answer, and the connection is lost.
+    pub(super) code: Option<u16>,
+    words: String,
+}
+
+impl Trouble {
+    pub(super) fn lost(stage: Stage, words: impl Into<String>) -> Self {
+        Self {
+            stage,
+            code: None,
+            words: words.into(),
+        }
+    }
+
+    pub(super) fn new(stage: Stage, error: &(dyn StdError + 'static)) -> Self {
+        let Some(smtp) = error.downcast_ref::<SmtpError>() else {
+            return Self::lost(stage, root(error).to_string());
+        };
+        match smtp.status() {
+            Some(code) => Self::refused(stage, code.into(), &root(error).to_string()),
+            None if smtp.is_response() => Self::lost(stage, "hung up, or did not speak SMTP"),
+            None => Self::lost(stage, root(error).to_string()),
+        }
+    }
+
+    fn refused(stage: Stage, code: u16, said: &str) -> Self {
+        let said = match stage {
+            // Once the server has seen a secret (a filter names the link that it dislikes), its
+            // words may repeat it. Its codes do not.
+            Stage::LogIn | Stage::Letter => enhanced_code(said).unwrap_or_default(),
+            _ => said,
+        };
+        Self {
+            stage,
+            // 421 is hanging up, with manners: a server may say it to any command (RFC 5321, 3.8).
+            code: (code != 421).then_some(code),
+            words: format!("{code} {said}"),
+        }
+    }
+
+    /// Whether the refusal is of us, whichever command it answers: of the sender, or of relaying for us.
+    /// Postfix holds the former back until the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6 and
+    /// RFC 3463, 3.2; relaying has none of its own, so the word decides, unless a code speaks of
+    /// something else ("5.1.1 … unknown in relay recipient table").
+    fn blames_us(&self) -> bool {
+        let said = self.words.split_once(' ').map_or("", |(_, said)| said);
+        let enhanced = enhanced_code(said).unwrap_or_default();
+        let is_policy = enhanced.is_empty() || enhanced.contains(".7.");
+        let relaying = is_policy && said.to_ascii_lowercase().contains("relay");
+        self.code == Some(530)
+            || enhanced.ends_with(".1.7")
+            || enhanced.ends_with(".1.8")
+            || (self.stage == Stage::Rcpt && relaying)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let text = for_log(&format!("{}: {}", trouble.stage, trouble.words));
+        match trouble.code {
+            _ if trouble.stage < Stage::Rcpt => Self::Unreachable(text),
+            Some(_) if trouble.blames_us() => Self::Unwelcome(text),
+            Some(500..) => Self::Never(text),
+            _ => Self::Later(text),
+        }
+    }
+}
+
+/// The innermost cause: the outer ones only say "connection error".
+fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
+}
+
+/// The code that an answer may begin with, as in `5.1.1 no such user` (RFC 2034).
+fn enhanced_code(said: &str) -> Option<&str> {
+    let word = said.split(' ').next()?;
+    let of_digits = |part: &str| matches!(part.len(), 1..=3) && part.parse::<u16>().is_ok();
+    (word.split('.').count() == 3 && word.split('.').all(of_digits)).then_some(word)
+}
+
+/// Makes a text fit for the log: one line of ASCII (no forged lines, no colours), of bounded length, in
+/// which an address keeps only its domain.
+pub(super) fn for_log(text: &str) -> String {
+    const MAX: usize = 200;
+    let mut fit = String::new();
+    for character in text.chars() {
+        match character {
+            '@' => {
+                let local = fit.rfind([' ', '<', '(', '[', ',', ';', ':', '"']);
+                fit.truncate(local.map_or(0, |before| before + 1));
+                fit.push_str("*@");
+            }
+            ' '..='~' => fit.push(character),
+            _ => fit.push('?'),
+        }
+    }
+    fit.truncate(MAX);
+    fit.trim_end().to_owned()
+}
