@@ -27,7 +27,6 @@ use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
-use crate::mail::letters::{self, AskedFrom};
 use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{self, Token, TokenHash};
@@ -196,13 +195,8 @@ fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
     if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
         return links::issue_decoy(tx, config, keys, &wanted);
     }
-    let issued = links::issue(tx, config, keys, &wanted)?;
-    let asked = AskedFrom {
-        at: tx.now,
-        browser: Some(&asking.at.browser),
-    };
-    let letter = letters::link(config, wanted.email, &issued, &asked)?;
-    asking.outbox.post(tx, &letter)
+    let browser = Some(&*asking.at.browser);
+    asking.outbox.send_link(tx, &wanted, browser)
 }
 
 async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
@@ -316,7 +310,6 @@ fn end_sessions_but_the_asking(
 }
 
 fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
-    let Outbox { config, keys, .. } = &changing.outbox;
     let wanted = Wanted {
         purpose: Purpose::UndoChangeEmail,
         email: &before.email,
@@ -324,13 +317,7 @@ fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
         ask_id: None,
         session_id: None,
     };
-    let issued = links::issue(tx, config, keys, &wanted)?;
-    let asked = AskedFrom {
-        at: tx.now,
-        browser: None,
-    };
-    let letter = letters::link(config, wanted.email, &issued, &asked)?;
-    changing.outbox.post(tx, &letter)
+    changing.outbox.send_link(tx, &wanted, None)
 }
 
 async fn open_undo(visit: Visit) -> Answer {
@@ -375,7 +362,6 @@ fn take_back(
 }
 
 fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Result<()> {
-    let Outbox { config, keys, .. } = &changing.outbox;
     let wanted = Wanted {
         purpose: Purpose::ResetPassword,
         email: &user.email,
@@ -383,13 +369,8 @@ fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Re
         ask_id: Some(ask_id),
         session_id: None,
     };
-    let issued = links::issue(tx, config, keys, &wanted)?;
-    let asked = AskedFrom {
-        at: tx.now,
-        browser: Some(&changing.at.browser),
-    };
-    let letter = letters::link(config, wanted.email, &issued, &asked)?;
-    changing.outbox.post(tx, &letter)
+    let browser = Some(&*changing.at.browser);
+    changing.outbox.send_link(tx, &wanted, browser)
 }
 
 /// This browser is the one that asked for the mail which is on its way.

@@ -9,13 +9,12 @@
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
-use crate::accounts::links::{self, Issued, Purpose, Undo, Wanted};
+use crate::accounts::links::{self, Purpose, Undo, Wanted};
 use crate::accounts::sessions::Whereabouts;
 use crate::accounts::users::{self, KnownAccount, User};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::letters::{self, AskedFrom};
 use crate::mail::outbox::Outbox;
 
 /// Who asks for what, for which address, and where they stand.
@@ -116,8 +115,7 @@ fn mail_link(
     user_id: Option<&str>,
 ) -> Result<()> {
     let wanted = wanted(ask, purpose, user_id);
-    let issued = links::issue(tx, &outbox.config, &outbox.keys, &wanted)?;
-    post(tx, outbox, ask, &issued)
+    outbox.send_link(tx, &wanted, Some(&ask.at.browser))
 }
 
 fn wanted<'a>(ask: &'a Ask, purpose: Purpose, user_id: Option<&'a str>) -> Wanted<'a> {
@@ -132,14 +130,5 @@ fn wanted<'a>(ask: &'a Ask, purpose: Purpose, user_id: Option<&'a str>) -> Wante
 
 fn mail_undo(tx: &mut Tx, outbox: &Outbox, ask: &Ask, undo: &Undo) -> Result<()> {
     let issued = links::issue_undo_again(tx, &outbox.config, &outbox.keys, &ask.email, undo)?;
-    post(tx, outbox, ask, &issued)
-}
-
-fn post(tx: &mut Tx, outbox: &Outbox, ask: &Ask, issued: &Issued) -> Result<()> {
-    let asked = AskedFrom {
-        at: tx.now,
-        browser: Some(&ask.at.browser),
-    };
-    let letter = letters::link(&outbox.config, ask.email.as_str(), issued, &asked)?;
-    outbox.post(tx, &letter)
+    outbox.post_link(tx, ask.email.as_str(), &issued, Some(&ask.at.browser))
 }

@@ -17,13 +17,14 @@ use diesel::result::Error as DieselError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::accounts::links::{self, Issued, Wanted};
 use crate::accounts::sessions::Whereabouts;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Use};
-use crate::mail::letters::{Letter, Urgency};
+use crate::mail::letters::{self, AskedFrom, Letter, Urgency};
 use crate::mail::notices::{self, Notice};
 use crate::random;
 use crate::schema::outbox;
@@ -128,6 +129,28 @@ impl Outbox {
     /// Posts news of an account to its owner, about what somebody does just now.
     pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, at: &Whereabouts) -> Result<()> {
         let letter = notices::letter(&self.config, to, notice, tx.now, at)?;
+        self.post(tx, &letter)
+    }
+
+    /// Issues a link and posts its letter.
+    pub fn send_link(&self, tx: &mut Tx, wanted: &Wanted<'_>, browser: Option<&str>) -> Result<()> {
+        let issued = links::issue(tx, &self.config, &self.keys, wanted)?;
+        self.post_link(tx, wanted.email, &issued, browser)
+    }
+
+    /// Posts the letter of a link that was issued, with the browser that asked for it, if one did.
+    pub fn post_link(
+        &self,
+        tx: &mut Tx,
+        to: &str,
+        issued: &Issued,
+        browser: Option<&str>,
+    ) -> Result<()> {
+        let asked = AskedFrom {
+            at: tx.now,
+            browser,
+        };
+        let letter = letters::link(&self.config, to, issued, &asked)?;
         self.post(tx, &letter)
     }
 
