@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
 #
-# One Postfix for the tests, run by root: tests/support/postfix.sh FOLDER PORT OWNER
+# One Postfix for the tests, run by root:
 #
-# Takes mail for any address on 127.0.0.1:PORT and puts all of it into FOLDER/maildir, as files of
-# OWNER's. Sends nothing on: it has no SMTP client, and bounces land in the same Maildir. Shows that it
-# is ready by FOLDER/ready; at the end of its standard input it stops and removes FOLDER.
+#   tests/support/postfix.sh FOLDER OWNER USER:PASSWORD PORT SUBMISSION_PORT SUBMISSIONS_PORT
+#
+# Takes mail for any address on 127.0.0.1 and puts all of it into FOLDER/maildir, as files of OWNER's:
+#
+#   PORT               from anybody, in plain text
+#   SUBMISSION_PORT    after STARTTLS, from USER alone, who may send as doorpost@localhost and as nobody else
+#   SUBMISSIONS_PORT   the same in TLS from the first byte
+#
+# The certificate is for localhost and 127.0.0.1; FOLDER/ca.pem vouches for it. Sends nothing on: it has no
+# SMTP client, and bounces land in the same Maildir. Shows that it is ready by FOLDER/ready; at the end of
+# its standard input it stops and removes FOLDER.
 
 set -euo pipefail
 umask 022
 
-folder=$1 port=$2 owner=$3
+folder=$1 owner=$2 user=${3%%:*} password=${3#*:} port=$4 submission_port=$5 submissions_port=$6
 
 main() {
     trap finish EXIT
     trap 'exit 1' HUP INT TERM
     make_folders
+    make_certificate
+    make_log_in
     main_cf >"$folder/etc/main.cf"
     master_cf >"$folder/etc/master.cf"
     timeout 60 postfix -c "$folder/etc" start
@@ -23,9 +33,32 @@ main() {
 }
 
 make_folders() {
-    mkdir -p "$folder"/{etc,queue}
+    mkdir -p "$folder"/{etc/sasl,queue}
     install --directory --owner=postfix "$folder/data"
     install --directory --owner="$owner" --mode=700 "$folder"/maildir{,/new,/cur,/tmp}
+}
+
+# By an authority that no system knows, as private relays have one.
+make_certificate() {
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    openssl req -x509 "${key[@]}" -days 2 -subj '/CN=Authority of the tests' \
+        -keyout "$folder/etc/ca.key" -out "$folder/ca.pem"
+    openssl req "${key[@]}" -subj '/CN=localhost' -keyout "$folder/etc/server.key" |
+        openssl x509 -req -CA "$folder/ca.pem" -CAkey "$folder/etc/ca.key" -CAcreateserial -days 2 \
+            -extfile <(echo 'subjectAltName = DNS:localhost, IP:127.0.0.1') -out "$folder/etc/server.pem"
+}
+
+# In files of our own, so that nobody can log in who is known to the machine. (Debian's Postfix looks for
+# smtpd.conf in sasl/ beside main.cf, whatever cyrus_sasl_config_path says.)
+make_log_in() {
+    saslpasswd2 -p -c -f "$folder/sasldb" -u localhost "$user" <<<"$password"
+    chown postfix: "$folder/sasldb"
+    cat >"$folder/etc/sasl/smtpd.conf" <<CONF
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: $folder/sasldb
+mech_list: PLAIN LOGIN
+CONF
 }
 
 main_cf() {
@@ -42,6 +75,11 @@ myhostname = mail.doorpost.test
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
+
+smtpd_tls_chain_files = $folder/etc/server.key, $folder/etc/server.pem
+cyrus_sasl_config_path = $folder/etc/sasl
+smtpd_sasl_local_domain = localhost
+smtpd_sender_login_maps = inline:{ doorpost@localhost=$user@localhost }
 
 # Wherever a mail is to go, the virtual(8) agent delivers it, and that knows one mailbox for all.
 mydestination =
@@ -65,6 +103,12 @@ master_cf() {
     cat <<CONF
 # service       type  private unpriv chroot wakeup maxproc command
 127.0.0.1:$port inet  n       -      n      -      -       smtpd
+127.0.0.1:$submission_port inet n - n - - smtpd
+$(for_those_who_log_in)
+127.0.0.1:$submissions_port inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+$(for_those_who_log_in)
+tlsmgr          unix  -       -      n      1000?  1       tlsmgr
 cleanup         unix  n       -      n      -      0       cleanup
 qmgr            unix  n       -      n      300    1       qmgr
 rewrite         unix  -       -      n      -      -       trivial-rewrite
@@ -76,6 +120,15 @@ retry           unix  -       -      n      -      -       error
 virtual         unix  -       n      n      -      -       virtual
 anvil           unix  -       -      n      -      1       anvil
 postlog         unix-dgram n  -      n      -      1       postlogd
+CONF
+}
+
+for_those_who_log_in() {
+    cat <<'CONF'
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_sender_restrictions=reject_sender_login_mismatch
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
 CONF
 }
 
