@@ -3,6 +3,7 @@
 mod browser;
 mod house;
 mod letter;
+pub mod maildir;
 mod race;
 mod scripted;
 mod visitor;
