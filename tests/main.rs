@@ -34,6 +34,7 @@ mod purge;
 mod reauthenticate;
 mod redirects;
 mod register;
+mod relay;
 mod reset_password;
 mod routes;
 mod same_origin;

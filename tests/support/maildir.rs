@@ -21,7 +21,11 @@ pub fn real_server() -> String {
 
 /// All mail lands in one Maildir: each story writes to an address of its own.
 pub fn unused_address() -> String {
-    format!("ada+{}@example.org", random::id().to_ascii_lowercase())
+    unused_address_at("example.org")
+}
+
+pub fn unused_address_at(domain: &str) -> String {
+    format!("ada+{}@{domain}", random::id().to_ascii_lowercase())
 }
 
 /// Takes the one mail for this address out of the Maildir, as soon as it is there.

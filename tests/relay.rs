@@ -1,0 +1,177 @@
+//! Mail through a relay as there are in earnest: TLS by an authority of its own, a log-in, and a sender that
+//! belongs to the log-in.
+//!
+//! Promised: nothing is handed over but in TLS that holds; while the relay will not have us, mail waits,
+//! loses no try, and `/readyz` says what it is without a secret; once it is put right, the same mail arrives.
+
+use diesel::prelude::*;
+use doorpost::schema::outbox;
+use url::Url;
+
+use crate::support::maildir::{
+    arrives_for, read_strictly, started, the_one_url, unused_address, unused_address_at,
+};
+use crate::support::{Database, House, Visitor, eventually};
+
+// --- a relay that takes our mail ---
+
+/// OBX-06
+#[tokio::test]
+async fn a_letter_goes_through_starttls_with_a_log_in_and_its_link_signs_in() {
+    let house = house_behind(&submission()).await;
+    a_letter_arrives_and_its_link_signs_in(&house).await;
+}
+
+/// OBX-06
+#[tokio::test]
+async fn a_letter_goes_through_tls_from_the_first_byte_with_a_log_in_and_its_link_signs_in() {
+    let house = house_behind(&submissions()).await;
+    a_letter_arrives_and_its_link_signs_in(&house).await;
+}
+
+async fn a_letter_arrives_and_its_link_signs_in(house: &House) {
+    let address = unused_address();
+    let ada = asks(house, &address).await;
+    let mail = read_strictly(&arrives_for(&address).await);
+    let received = mail["headers"]["Received"].as_str().unwrap();
+    // RFC 3848: S is for TLS, A for the log-in.
+    assert!(received.contains(" with ESMTPSA "), "{received}");
+    ada.confirm(&the_one_url(&mail)).await;
+    assert_eq!(ada.signed_in_as().await, Some(address));
+}
+
+/// ADR-08
+#[tokio::test]
+async fn a_domain_with_an_umlaut_is_written_to_by_its_ascii_name() {
+    let house = house_behind(&submission()).await;
+    let typed = unused_address_at("bücher.example");
+    let address = typed.replace("bücher", "xn--bcher-kva");
+    let ada = asks(&house, &typed).await;
+    let mail = read_strictly(&arrives_for(&address).await);
+    let headers = &mail["headers"];
+    assert_eq!(headers["X-Original-To"], *address, "in the envelope");
+    assert_eq!(headers["To"], *address);
+    ada.confirm(&the_one_url(&mail)).await;
+    assert_eq!(ada.signed_in_as().await, Some(address));
+}
+
+// --- a relay that will not have us, or that we will not have ---
+
+on_both! {
+    /// OBX-06
+    async fn to_a_relay_that_nobody_vouches_for_nothing_is_sent(db: Database) {
+        for relay in [submission(), submissions()] {
+            let wrong = [("SMTP_URL", &*relay)];
+            let right = [("SMTP_URL", &*relay), ("SMTP_CA_FILE", &*authority())];
+            mail_waits_until_it_is_put_right(db, &wrong, "TLS: ", &right).await;
+        }
+    }
+
+    async fn mail_waits_while_the_relay_refuses_our_password(db: Database) {
+        let outdated = relay("smtp", "DOORPOST_TEST_SUBMISSION", Some(PASSWORD_OF_LAST_YEAR));
+        let wrong = [("SMTP_URL", &*outdated), ("SMTP_CA_FILE", &*authority())];
+        let right = [("SMTP_URL", &*submission()), ("SMTP_CA_FILE", &*authority())];
+        mail_waits_until_it_is_put_right(db, &wrong, "log-in: 535", &right).await;
+    }
+}
+
+/// With the wrong settings nothing is handed over, and `/readyz` says why not; after a restart with the right
+/// ones the very mail that waited arrives.
+async fn mail_waits_until_it_is_put_right(
+    db: Database,
+    wrong: &[Setting<'_>],
+    why: &str,
+    right: &[Setting<'_>],
+) {
+    let house = House::with(db, wrong).await;
+    let (before, meanwhile) = (unused_address(), unused_address());
+    asks(&house, &before).await;
+    eventually(why, async || ready(&house).await.contains(why)).await;
+    asks(&house, &meanwhile).await;
+    let told = ready(&house).await;
+    let (_, password) = log_in();
+    for secret in [&*password, PASSWORD_OF_LAST_YEAR, &before, &meanwhile] {
+        assert!(!told.contains(secret), "{secret} is told: {told}");
+    }
+    let waiting = untried(&house).await;
+    assert_eq!(waiting.len(), 2, "both wait as if never tried: {told}");
+
+    let house = house.restart(right).await;
+    for (id, address) in waiting {
+        let mail = read_strictly(&arrives_for(&address).await);
+        assert_eq!(mail["headers"]["Message-ID"], format!("<{id}@localhost>"));
+    }
+    eventually("the trouble to be over", async || {
+        ready(&house).await.contains(r#""smtp":"ok""#)
+    })
+    .await;
+}
+
+// --- the relay, and the house ---
+
+type Setting<'a> = (&'a str, &'a str);
+
+const PASSWORD_OF_LAST_YEAR: &str = "last-year";
+
+/// `SMTP_URL` for STARTTLS and the log-in that the relay knows.
+fn submission() -> String {
+    relay("smtp", "DOORPOST_TEST_SUBMISSION", None)
+}
+
+/// The same for TLS from the first byte.
+fn submissions() -> String {
+    relay("smtps", "DOORPOST_TEST_SUBMISSIONS", None)
+}
+
+fn relay(scheme: &str, place: &str, other_password: Option<&str>) -> String {
+    let (user, password) = log_in();
+    let password = other_password.unwrap_or(&password);
+    let mut url = Url::parse(&format!("{scheme}://{}", started(place))).unwrap();
+    url.set_username(&user).unwrap();
+    url.set_password(Some(password)).unwrap();
+    if scheme == "smtp" {
+        url.set_query(Some("tls=required"));
+    }
+    url.into()
+}
+
+/// User and password.
+fn log_in() -> (String, String) {
+    let log_in = started("DOORPOST_TEST_LOGIN");
+    let (user, password) = log_in.split_once(':').unwrap();
+    (user.to_owned(), password.to_owned())
+}
+
+/// The file with the authority that vouches for the relay.
+fn authority() -> String {
+    started("DOORPOST_TEST_CA")
+}
+
+async fn house_behind(relay: &str) -> House {
+    let settings = [("SMTP_URL", relay), ("SMTP_CA_FILE", &authority())];
+    House::with(Database::Sqlite, &settings).await
+}
+
+/// Somebody with a browser of their own who asks for the first mail to this address.
+async fn asks(house: &House, address: &str) -> Visitor {
+    let visitor = house.visitor();
+    visitor.ask("/register", address).await.sees_inbox_page();
+    visitor
+}
+
+/// Id and address of what waits with its words and all its tries.
+async fn untried(house: &House) -> Vec<(String, String)> {
+    use outbox::{body, email, id, state, table, tries};
+    let waiting = house.app.read(|tx| {
+        let untried = table
+            .filter(state.eq("queued"))
+            .filter(tries.eq(0))
+            .filter(body.is_not_null());
+        Ok(untried.select((id, email)).load(tx.conn)?)
+    });
+    waiting.await.unwrap()
+}
+
+async fn ready(house: &House) -> String {
+    house.visitor().get("/readyz").await.body
+}
