@@ -73,6 +73,20 @@ on_both! {
         let right = [("SMTP_URL", &*submission()), ("SMTP_CA_FILE", &*authority())];
         mail_waits_until_it_is_put_right(db, &wrong, "log-in: 535", &right).await;
     }
+
+    async fn mail_waits_while_the_relay_refuses_our_sender(db: Database) {
+        let right = [("SMTP_URL", &*submission()), ("SMTP_CA_FILE", &*authority())];
+        let [url, authority] = right;
+        let wrong = [url, authority, ("MAIL_FROM", "Somebody else <else@localhost>")];
+        mail_waits_until_it_is_put_right(db, &wrong, "Sender address rejected", &right).await;
+    }
+
+    async fn mail_waits_while_the_relay_wants_a_log_in_that_we_do_not_have(db: Database) {
+        let without = format!("smtp://{}?tls=required", started("DOORPOST_TEST_SUBMISSION"));
+        let wrong = [("SMTP_URL", &*without), ("SMTP_CA_FILE", &*authority())];
+        let right = [("SMTP_URL", &*submission()), ("SMTP_CA_FILE", &*authority())];
+        mail_waits_until_it_is_put_right(db, &wrong, "not logged in", &right).await;
+    }
 }
 
 /// With the wrong settings nothing is handed over, and `/readyz` says why not; after a restart with the right
