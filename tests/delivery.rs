@@ -405,7 +405,10 @@ on_both! {
         });
         let ada = house.visitor();
         ada.ask("/register", "ada@abroad.example").await.sees_inbox_page();
-        eventually("the trouble to be told", async || ready(&house).await.contains("Relay access denied")).await;
+        eventually("the trouble to be told, to anybody", async || {
+            ready(&house).await.contains(r#""smtp":"recipient: 554 5.7.1 Relay access denied""#)
+        })
+        .await;
         let kept = row_for(&house, "ada@abroad.example", "queued").await;
         assert_eq!(kept.reason.as_deref(), Some("recipient: 554 5.7.1 <*@abroad.example>: Relay access denied"));
         for n in 0..10 {

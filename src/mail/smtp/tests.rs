@@ -327,6 +327,7 @@ async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
         "554 5.7.1 <ann@example.org>: Relay access denied",
         "550 relay not permitted",
         "550 5.7.54 SMTP; Unable to relay recipient",
+        "553 5.7.1 <door@post.example>: Sender address rejected: not logged in",
     ] {
         assert!(
             is_unwelcome(&sent_to("RCPT", Say(relaying)).await),

@@ -50,19 +50,19 @@ impl Trouble {
         }
     }
 
-    /// Whether the refusal is of us, whichever command it answers: of the sender, or of relaying for us.
-    /// Postfix holds the former back until the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6 and
-    /// RFC 3463, 3.2; relaying has none of its own, so the word decides, unless a code speaks of
-    /// something else ("5.1.1 … unknown in relay recipient table").
+    /// Whether the refusal is of us: of the sender, or of relaying for us. Postfix holds the former back
+    /// until the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6, and RFC 3463, 3.2 and 3.8: who may
+    /// not send to whom is said by `X.7`, when a recipient was named (later on, that is what spam is
+    /// refused by). Without a code the word decides.
     fn blames_us(&self) -> bool {
         let said = self.words.split_once(' ').map_or("", |(_, said)| said);
-        let enhanced = enhanced_code(said).unwrap_or_default();
-        let is_policy = enhanced.is_empty() || enhanced.contains(".7.");
-        let relaying = is_policy && said.to_ascii_lowercase().contains("relay");
-        self.code == Some(530)
-            || enhanced.ends_with(".1.7")
-            || enhanced.ends_with(".1.8")
-            || (self.stage == Stage::Rcpt && relaying)
+        let at_recipient = self.stage == Stage::Rcpt;
+        match enhanced_code(said) {
+            _ if self.code == Some(530) => true,
+            Some(code) if code.ends_with(".1.7") || code.ends_with(".1.8") => true,
+            Some(code) => at_recipient && code.contains(".7."),
+            None => at_recipient && said.to_ascii_lowercase().contains("relay"),
+        }
     }
 }
 
