@@ -142,8 +142,8 @@ struct Fields {
     link: String,
     code: Option<String>,
     lifetime: String,
-    when: String,
-    browser: Option<String>,
+    /// When and from what browser it was asked for.
+    asked: String,
 }
 
 impl Fields {
@@ -154,8 +154,17 @@ impl Fields {
             link: config.public_url.link(&issued.path()),
             code: issued.code.as_ref().map(|code| code.shown()),
             lifetime: words::lasting(issued.lifetime),
-            when: words::moment(asked.at),
-            browser: asked.browser.map(str::to_owned),
+            asked: asked.in_words(),
+        }
+    }
+}
+
+impl AskedFrom<'_> {
+    fn in_words(&self) -> String {
+        let when = words::moment(self.at);
+        match self.browser {
+            Some(browser) => format!("Asked for on {when}, from {browser}."),
+            None => format!("Asked for on {when}."),
         }
     }
 }

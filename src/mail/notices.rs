@@ -92,16 +92,16 @@ impl Notice {
     }
 
     fn words(self, site: &str, to: &str) -> NoticeWords {
-        let (subject, what, advice) = match self {
+        let (subject, what, if_you, if_not_you) = match self {
             Self::PasswordSet => (
                 format!("Your password for {site} was set"),
                 format!(
                     "A link that was mailed to {to} was used to set the password of your account at \
                      {site}. Everybody who was signed in to it has been signed out."
                 ),
-                "Was it you? Then there is nothing to do. Was it not you? Then somebody else reads your \
-                 mail: change the password of your mailbox first, then ask for a new link here. Afterwards \
-                 see who is signed in:",
+                "Was it you? Then there is nothing to do.",
+                "Was it not you? Then somebody else reads your mail: change the password of your mailbox \
+                 first, then set a new password by mail once more. Afterwards see who is signed in:",
             ),
             Self::PasswordChanged => (
                 format!("Your password for {site} was changed"),
@@ -109,9 +109,9 @@ impl Notice {
                     "The password of your account {to} at {site} was changed by somebody who was signed \
                      in and knew the old one. All other sessions have been ended."
                 ),
-                "Was it you? Then there is nothing to do. Was it not you? Set a new password by mail \
-                 (“Forgotten your password?” on the sign-in page): that ends every session. See who is \
-                 signed in:",
+                "Was it you? Then there is nothing to do.",
+                "Was it not you? Set a new password by mail (“Forgotten your password?” on the sign-in \
+                 page): that ends every session. See who is signed in:",
             ),
             Self::PasswordGuessed => (
                 format!("Wrong passwords for your account at {site}"),
@@ -119,8 +119,9 @@ impl Notice {
                     "Somebody tried several wrong passwords for your account {to} at {site}. For a while \
                      no more are taken."
                 ),
-                "Was it you? A link by mail signs you in without a password, at any time. Was it not you? \
-                 Your password was not found out, and there is nothing you must do. See who is signed in:",
+                "Was it you? A link by mail signs you in without a password, at any time.",
+                "Was it not you? Your password was not found out, and there is nothing you must do. See who \
+                 is signed in:",
             ),
             Self::NewBrowser => (
                 format!("New sign-in to {site}"),
@@ -128,19 +129,19 @@ impl Notice {
                     "Somebody signed in to your account {to} at {site} from a browser it has not been \
                      used from before."
                 ),
-                "Was it you? Then there is nothing to do. Was it not you? End that session on this page, \
-                 and set a new password:",
+                "Was it you? Then there is nothing to do.",
+                "Was it not you? See who is signed in, end that session, and set a new password:",
             ),
             Self::EmailChangeAsked => (
                 format!("Your email address at {site} may change"),
                 format!(
                     "Somebody who is signed in to your account at {site} and knows its password asked that \
-                     it have another address instead of {to}. Nothing has changed yet: the new address \
-                     must be confirmed first. When it is, we write to you here once more, with a link that \
-                     takes the change back."
+                     it have another address instead of {to}. Nothing has changed yet. Once the new \
+                     address is confirmed, we write to you here again, with a link that takes the change \
+                     back."
                 ),
-                "Was it you? Then there is nothing to do. Was it not you? See who is signed in, end that \
-                 session and set a new password:",
+                "Was it you? Then there is nothing to do.",
+                "Was it not you? See who is signed in, end that session, and set a new password:",
             ),
             Self::EmailChanged => (
                 format!("This is your email address at {site} now"),
@@ -148,7 +149,8 @@ impl Notice {
                     "Your account at {site} has the address {to} from now on: links to sign in come here. \
                      The old address was told, too."
                 ),
-                "Was it not you who confirmed it? See who is signed in:",
+                "Was it you? Then there is nothing to do.",
+                "Was it not you? See who is signed in:",
             ),
             Self::EmailTaken => (
                 format!("Somebody wanted to use your address at {site}"),
@@ -157,7 +159,8 @@ impl Notice {
                      the address of your account, or was until lately, so nothing was changed."
                 ),
                 "Was it you, with a second account? Only one account can have an address: change that of \
-                 the other one first, or delete it. Was it not you? There is nothing to do.",
+                 the other one first, or delete it.",
+                "Was it not you? Then there is nothing to do.",
             ),
             Self::AccountDeleted => (
                 format!("Your account at {site} is deleted"),
@@ -165,15 +168,16 @@ impl Notice {
                     "The account {to} at {site} was deleted, with everything that was kept about it. This \
                      is the last message about it."
                 ),
-                "You can register again at any time; that begins a new account. Was it not you? Somebody \
-                 was signed in to your account and knew its password: if you use that password elsewhere, \
-                 change it there.",
+                "Was it you? You can register again at any time; that begins a new account.",
+                "Was it not you? Somebody was signed in to your account and knew its password: if you use \
+                 that password elsewhere, change it there.",
             ),
         };
         NoticeWords {
             subject,
             what,
-            advice,
+            if_you,
+            if_not_you,
         }
     }
 }
@@ -181,7 +185,9 @@ impl Notice {
 struct NoticeWords {
     subject: String,
     what: String,
-    advice: &'static str,
+    /// What to do if it was the reader who did it.
+    if_you: &'static str,
+    if_not_you: &'static str,
 }
 
 struct Fields {
