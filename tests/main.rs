@@ -23,6 +23,7 @@ mod forms;
 mod headers;
 mod hosts;
 mod house_rules;
+mod letters;
 mod limits;
 mod links;
 mod mail_command;

@@ -225,7 +225,8 @@ impl House {
         mails.into_iter().filter(|mail| !mail.is_news()).collect()
     }
 
-    async fn everything_to(&self, address: &str) -> Vec<Mail> {
+    /// All mail that was sent to this address, newest first.
+    pub async fn everything_to(&self, address: &str) -> Vec<Mail> {
         let app = self.app.clone();
         let address = address.to_owned();
         let read = self.app.read(move |tx| {

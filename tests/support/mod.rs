@@ -1,6 +1,7 @@
 //! What the stories are told with: a house to visit, visitors, and their mail.
 
 mod browser;
+mod every_letter;
 mod house;
 mod letter;
 pub mod maildir;
@@ -10,6 +11,7 @@ mod visitor;
 pub mod wire;
 
 pub use browser::{Browser, OtherSite, Scripts};
+pub use every_letter::{every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, secret_key};
 pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};

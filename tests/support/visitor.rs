@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE};
+use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
@@ -18,6 +18,8 @@ pub struct Visitor {
     /// The network the trusted proxy says the visitor comes from; without it, this machine.
     network: Option<String>,
     refuses_cookies: bool,
+    /// What the browser calls itself.
+    agent: Option<&'static str>,
 }
 
 impl Visitor {
@@ -29,6 +31,7 @@ impl Visitor {
             jar: std::sync::Arc::default(),
             network: None,
             refuses_cookies: false,
+            agent: None,
         }
     }
 
@@ -49,6 +52,14 @@ impl Visitor {
     pub fn calling_from(&self, ip: &str) -> Self {
         Self {
             network: Some(ip.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same browser, calling itself this.
+    pub fn calling_itself(&self, agent: &'static str) -> Self {
+        Self {
+            agent: Some(agent),
             ..self.clone()
         }
     }
@@ -83,11 +94,16 @@ impl Visitor {
 
     /// A request to be dressed further and given to [`Visitor::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let said = [
+            (USER_AGENT.as_str(), self.agent),
+            ("x-forwarded-for", self.network.as_deref()),
+        ];
         let request = self.client.request(method, self.url(path));
-        match &self.network {
-            Some(ip) => request.header("x-forwarded-for", ip),
-            None => request,
-        }
+        said.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .fold(request, |request, (name, value)| {
+                request.header(name, value)
+            })
     }
 
     /// A form from one of our own pages, likewise.

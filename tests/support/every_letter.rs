@@ -1,0 +1,128 @@
+//! A life in letters: what may happen to accounts, from an invitation to the end, so that every letter there
+//! is gets sent.
+
+use std::time::Duration;
+
+use doorpost::accounts::email_address::EmailAddress;
+use doorpost::operator::users::{self, Command};
+
+use super::{House, Mail, PASSWORD, eventually};
+
+/// Every letter, by the subject it has.
+const LETTERS: [(&str, &str); 14] = [
+    ("confirm_email", "Confirm your email address for SITE"),
+    ("sign_in", "Sign in to SITE"),
+    ("reset_password", "Set your password for SITE"),
+    ("change_email", "Confirm your new email address for SITE"),
+    (
+        "undo_change_email",
+        "Your email address at SITE was changed",
+    ),
+    ("invitation", "You are invited to SITE"),
+    ("password_set", "Your password for SITE was set"),
+    ("password_changed", "Your password for SITE was changed"),
+    (
+        "password_guessed",
+        "Wrong passwords for your account at SITE",
+    ),
+    ("new_browser", "New sign-in to SITE"),
+    (
+        "email_change_asked",
+        "Your email address at SITE may change",
+    ),
+    ("email_changed", "This is your email address at SITE now"),
+    ("email_taken", "Somebody wanted to use your address at SITE"),
+    ("account_deleted", "Your account at SITE is deleted"),
+];
+
+/// Addresses that mean something else in HTML, if nobody escapes them.
+const ADA: &str = "ada&copy@example.org";
+const BEN: &str = "ben&lt@example.org";
+const CAROL: &str = "carol@example.org";
+const DAN: &str = "dan@example.org";
+
+/// A browser that tries to get words of its own into a letter.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux <b>evil.test</b>) Firefox/140.0 https://evil.test/";
+
+/// What a letter with this subject is called, and that there is no letter without a name.
+#[track_caller]
+pub fn name_of_letter(subject: &str, site: &str) -> &'static str {
+    let found = LETTERS
+        .iter()
+        .find(|(_, known)| known.replace("SITE", site) == subject);
+    found
+        .unwrap_or_else(|| panic!("no letter is known by {subject:?}"))
+        .0
+}
+
+/// Makes this house send every letter, and waits until it did. The mailbox says what came to an address.
+pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> Vec<Mail>) {
+    let newest = async |address: &str, route: &str| {
+        let is_it = |mail: &Mail| !mail.is_news() && mail.route() == route;
+        let there = async || mailbox(address).await.iter().any(is_it);
+        eventually(&format!("{route} for {address}"), there).await;
+        mailbox(address).await.into_iter().find(is_it).unwrap()
+    };
+    let site = house.app.config.public_url.host();
+
+    // Accounts begin, and one of them ends.
+    let invited = Command::Invite {
+        address: EmailAddress::parse(CAROL).unwrap(),
+        print: false,
+        withdraw: false,
+    };
+    users::run(invited, house.app.clone()).await.unwrap();
+    let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
+    for (visitor, address) in [(&house.visitor(), BEN), (&dan, DAN), (&ada, ADA)] {
+        visitor.ask("/register", address).await.sees_inbox_page();
+        let mail = newest(address, "/confirm-email").await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        let begun = visitor.post("/confirm-email", &fields).await;
+        begun.goes_on_to("/account");
+    }
+    dan.reauthenticate().await;
+    let gone = dan.post("/account/delete", &[("email", DAN)]).await;
+    gone.goes_on_to("/");
+
+    // Ada forgets her password, sets another, and signs in by mail.
+    house.advance(Duration::from_secs(61)); // past the gap
+    ada.ask("/forgot-password", ADA).await.sees_inbox_page();
+    let mail = newest(ADA, "/reset-password").await;
+    let fields = [("token", mail.token()), ("password", PASSWORD)];
+    let set = ada.post("/reset-password", &fields).await;
+    set.goes_on_to("/sign-in/password");
+    ada.ask("/sign-in", ADA).await.sees_inbox_page();
+    let mail = newest(ADA, "/sign-in/link").await;
+    ada.click(mail.path()).await.goes_on_to("/account");
+
+    // Somebody guesses it, in vain; she changes it, and then her address, not to one that is taken.
+    let wrong = [("email", ADA), ("password", "a horse that eats grass")];
+    for _ in 0..5 {
+        let guessed = house.visitor().post("/sign-in/password", &wrong).await;
+        guessed.says_mistake("");
+    }
+    let (password, address) = ("quite another horse altogether", "countess@example.net");
+    ada.reauthenticate().await;
+    let changed = ada
+        .post("/account/password", &[("password", password)])
+        .await;
+    changed.goes_on_to("/account");
+    ada.reauthenticate_with(password).await;
+    for wanted in [BEN, address] {
+        let asked = ada.post("/account/email", &[("email", wanted)]).await;
+        asked.goes_on_to("/account/email");
+    }
+    let mail = newest(address, "/account/email/confirm").await;
+    ada.use_link(&mail, address).await.goes_on_to("/account");
+
+    let everybody = [ADA, BEN, CAROL, DAN, address];
+    let all_sent = async || {
+        let mut names = Vec::new();
+        for address in everybody {
+            let mails = mailbox(address).await;
+            names.extend(mails.iter().map(|mail| name_of_letter(&mail.subject, site)));
+        }
+        LETTERS.iter().all(|(name, _)| names.contains(name))
+    };
+    eventually("every letter", all_sent).await;
+}
