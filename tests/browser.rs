@@ -1,9 +1,12 @@
 //! Doorpost in a real browser, with JavaScript and without it: what only a browser can tell. Which cookies
 //! go along, what a policy forbids, what Back shows, how a page looks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::{Browser, Database, House, OtherSite, PASSWORD, Scripts};
+use crate::support::{
+    Browser, Database, House, OtherSite, PASSWORD, Scripts, every_letter_is_sent, name_of_letter,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -429,6 +432,27 @@ async fn a_members_pages_fit_any_screen_and_break_no_policy() {
     let mail = asking.path().await;
     asking.goto(&at(&format!("{mail}/html"))).await;
     asking.photograph("mail-sign-in").await;
+}
+
+/// As the development inbox serves it; and once more as mail readers show it that drop its style sheet.
+#[tokio::test]
+async fn every_letter_fits_any_screen_and_is_easy_to_read() {
+    let house = House::new(Database::Sqlite).await;
+    let mailbox = async |address: &str| house.everything_to(address).await;
+    every_letter_is_sent(&house, mailbox).await;
+    let inbox = house.visitor().get("/dev/inbox").await.body;
+    let mails = inbox.split("<li><a href=\"").skip(1).map(|mail| {
+        let (path, rest) = mail.split_once("\"><strong>").unwrap();
+        let (subject, _) = rest.split_once("</strong>").unwrap();
+        (name_of_letter(subject, "localhost"), path)
+    });
+    let browser = Browser::open(Scripts::On).await;
+    for (name, path) in mails.collect::<BTreeMap<_, _>>() {
+        browser.goto(&format!("{}{path}/html", house.url)).await;
+        browser.photograph(&format!("letter-{name}")).await;
+        browser.drop_style_sheets().await;
+        browser.photograph(&format!("letter-{name}-bare")).await;
+    }
 }
 
 /// As long as an address may be, with nowhere to break a line.

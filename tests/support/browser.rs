@@ -246,7 +246,8 @@ impl Browser {
     }
 
     /// Looks at the page as it is on a wide screen and a narrow one, by day and by night; keeps pictures.
-    /// However narrow, nobody has to scroll sideways, and the browser finds no fault.
+    /// However narrow, nobody has to scroll sideways; however dark, all words can be told from what is behind
+    /// them; and the browser finds no fault.
     pub async fn photograph(&self, name: &str) {
         self.until(name, async || (!self.text().await.is_empty()).then_some(()))
             .await;
@@ -259,12 +260,33 @@ impl Browser {
             self.look(width, 800, scheme).await;
             let (wide, high) = self.extent().await;
             assert!(wide <= width, "{name} is {wide} px wide on {width} px");
+            let (contrast, words) = self.faintest_words().await;
+            assert!(
+                contrast >= 4.5,
+                "{name}, {scheme}: {contrast} to 1 is too faint: {words}"
+            );
             // Frames are painted only where the window shows them.
             self.look(width, high.max(800), scheme).await;
             let file = artifacts().join(format!("{name}-{width}-{scheme}.png"));
             std::fs::write(file, self.picture().await).unwrap();
         }
         self.is_content().await;
+    }
+
+    /// The words that are hardest to read, and how much their colour differs from the one behind them: 1 is
+    /// not at all, and 4.5 is enough (WCAG 2.2, 1.4.3).
+    async fn faintest_words(&self) -> (f64, String) {
+        let found = self.client.execute(FAINTEST_WORDS, vec![]).await.unwrap();
+        (
+            found["contrast"].as_f64().unwrap(),
+            found["words"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    /// The page as mail readers show it that drop style sheets.
+    pub async fn drop_style_sheets(&self) {
+        let drop = "document.querySelectorAll('style').forEach(style => style.remove())";
+        self.client.execute(drop, vec![]).await.unwrap();
     }
 
     /// How wide and how high the page is.
@@ -298,6 +320,27 @@ impl Browser {
         answer.unwrap()
     }
 }
+
+const FAINTEST_WORDS: &str = r"
+    const parts = colour => colour.match(/[\d.]+/g).map(Number);
+    const linear = part => part <= 10.31475 ? part / 3294.6 : ((part / 255 + .055) / 1.055) ** 2.4;
+    const light = ([red, green, blue]) => .2126 * linear(red) + .7152 * linear(green) + .0722 * linear(blue);
+    const behind = element => {
+        if (!element) return [255, 255, 255];
+        const [red, green, blue, opaque = 1] = parts(getComputedStyle(element).backgroundColor);
+        return opaque ? [red, green, blue] : behind(element.parentElement);
+    };
+    const faintest = { contrast: 21, words: '' };
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const words = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
+        if (!words || !element.checkVisibility()) continue;
+        const lights = [light(parts(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+        const contrast = (lights[0] + .05) / (lights[1] + .05);
+        if (contrast < faintest.contrast) Object.assign(faintest, { contrast, words });
+    }
+    return faintest;
+";
 
 fn options(scripts: Scripts, profile: &TempDir) -> Value {
     let profile = profile.path().display();
