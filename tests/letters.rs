@@ -4,7 +4,7 @@
 //! What they say is kept in `tests/snapshots/`. After a change on purpose, `INSTA_UPDATE=always cargo test
 //! letters` keeps them anew; read the difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use tokio::sync::OnceCell;
@@ -49,6 +49,24 @@ async fn letters() -> &'static [Letter] {
             named.into_values().collect()
         })
         .await
+}
+
+/// The six that have templates of their own, and the notices.
+#[tokio::test]
+async fn there_is_no_letter_that_is_not_looked_at() {
+    let templates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/mail"));
+    let mut names: BTreeSet<String> = templates
+        .unwrap()
+        .filter_map(|file| file.unwrap().file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".txt").map(str::to_owned))
+        .filter(|name| !["layout", "notice"].contains(&name.as_str()))
+        .collect();
+    let notices = include_str!("../src/mail/notices.rs").lines();
+    let named = notices.filter_map(|line| line.split_once(" => \"")?.1.strip_suffix("\","));
+    names.extend(named.map(str::to_owned));
+    assert!(names.len() >= 14, "they were not found: {names:?}");
+    let looked_at = letters().await.iter().map(|letter| letter.name.to_owned());
+    assert_eq!(names, looked_at.collect());
 }
 
 #[tokio::test]

@@ -47,12 +47,10 @@ const BROWSER: &str = "Mozilla/5.0 (X11; Linux <b>evil.test</b>) Firefox/140.0 h
 /// What a letter with this subject is called, and that there is no letter without a name.
 #[track_caller]
 pub fn name_of_letter(subject: &str, site: &str) -> &'static str {
-    let found = LETTERS
-        .iter()
-        .find(|(_, known)| known.replace("SITE", site) == subject);
-    found
-        .unwrap_or_else(|| panic!("no letter is known by {subject:?}"))
-        .0
+    let is_it = |known: &str| known.replace("SITE", site) == subject;
+    let found = LETTERS.iter().find(|(_, known)| is_it(known));
+    let (name, _) = found.unwrap_or_else(|| panic!("no letter is known by {subject:?}"));
+    name
 }
 
 /// Makes this house send every letter, and waits until it did. The mailbox says what came to an address.
