@@ -317,7 +317,8 @@ fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
         ask_id: None,
         session_id: None,
     };
-    changing.outbox.send_link(tx, &wanted, None)
+    let browser = Some(&*changing.at.browser);
+    changing.outbox.send_link(tx, &wanted, browser)
 }
 
 async fn open_undo(visit: Visit) -> Answer {

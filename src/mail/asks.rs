@@ -130,5 +130,6 @@ fn wanted<'a>(ask: &'a Ask, purpose: Purpose, user_id: Option<&'a str>) -> Wante
 
 fn mail_undo(tx: &mut Tx, outbox: &Outbox, ask: &Ask, undo: &Undo) -> Result<()> {
     let issued = links::issue_undo_again(tx, &outbox.config, &outbox.keys, &ask.email, undo)?;
-    outbox.post_link(tx, ask.email.as_str(), &issued, Some(&ask.at.browser))
+    // Who asks now is not who changed it.
+    outbox.post_link(tx, ask.email.as_str(), &issued, None)
 }

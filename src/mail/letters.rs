@@ -99,6 +99,7 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
 /// A message that only shows that mail arrives.
 pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
     let letter = &TestFields {
+        to: to.to_owned(),
         site: config.public_url.host().to_owned(),
         link: config.public_url.link("/"),
         when: words::moment(at),
@@ -143,7 +144,8 @@ struct Fields {
     code: Option<String>,
     lifetime: String,
     /// When and from what browser it was asked for.
-    asked: String,
+    when: String,
+    browser: Option<String>,
 }
 
 impl Fields {
@@ -154,17 +156,8 @@ impl Fields {
             link: config.public_url.link(&issued.path()),
             code: issued.code.as_ref().map(|code| code.shown()),
             lifetime: words::lasting(issued.lifetime),
-            asked: asked.in_words(),
-        }
-    }
-}
-
-impl AskedFrom<'_> {
-    fn in_words(&self) -> String {
-        let when = words::moment(self.at);
-        match self.browser {
-            Some(browser) => format!("Asked for on {when}, from {browser}."),
-            None => format!("Asked for on {when}."),
+            when: words::moment(asked.at),
+            browser: asked.browser.map(str::to_owned),
         }
     }
 }
@@ -279,6 +272,7 @@ struct InvitationHtml<'a> {
 
 /// What the test message speaks of.
 struct TestFields {
+    to: String,
     site: String,
     link: String,
     when: String,
