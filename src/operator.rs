@@ -47,14 +47,15 @@ impl CommandLine {
 /// Does what the command line says. An error is trouble of ours; a command that was given in vain says so
 /// by itself, and by its exit code.
 pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> {
-    let open = |config| {
-        App::new(config, Clock::System).inspect_err(|_| tracing::error!("Doorpost cannot start"))
-    };
     match command_line.command {
         None => server::serve(open(config)?).await?,
         Some(Command::Check) => return Ok(check::run(&config).await),
-        Some(Command::Mail(command)) => return mail::run(command, open(config)?).await,
+        Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
         Some(Command::Users(command)) => users::run(command, open(config)?).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn open(config: Config) -> Result<App> {
+    App::new(config, Clock::System).inspect_err(|_| tracing::error!("Doorpost cannot start"))
 }

@@ -42,7 +42,11 @@ async fn letters() -> &'static [Letter] {
             })
             .await;
             let address = EmailAddress::parse("carol@example.org").unwrap();
-            let by_hand = mail::run(mail::Command::Test { address }, house.app.clone());
+            let by_hand = mail::run(
+                mail::Command::Test { address },
+                (*house.app.config).clone(),
+                house.app.clock.clone(),
+            );
             by_hand.await.unwrap();
             // Of one that was sent twice, the last.
             let mut named = BTreeMap::new();

@@ -151,10 +151,16 @@ fn a_test_message_says_each_step_of_the_conversation() {
     let refused = test(&smtp);
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8(refused.stdout).unwrap();
-    assert!(
-        said.ends_with("FAILED at recipient: 554 5.7.1 <*@example.org>: Relay access denied\n"),
-        "{said}"
+    assert_eq!(
+        said,
+        format!(
+            "connecting   {address}\n\
+             greeting     scripted\n\
+             sender       250 ok\n\
+             FAILED at recipient: 554 5.7.1 <*@example.org>: Relay access denied\n"
+        )
     );
+    assert!(everything_in(folder.path()).is_empty(), "it needs no data");
 
     let away = test("smtp://127.0.0.1:1");
     assert_eq!(away.status.code(), Some(1));

@@ -267,7 +267,14 @@ async fn still_in_step(
     match sent {
         Ok(()) => true,
         Err(trouble) if trouble.code.is_none() => false,
-        Err(_) => say(connection, pace, Stage::Mail, Rset).await.is_ok(),
+        Err(_) => {
+            let unwatched = Pace {
+                watch: &nobody,
+                ..pace
+            };
+            let forgotten = say(connection, unwatched, Stage::Mail, Rset).await;
+            forgotten.is_ok()
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::app::App;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::mail::letters;
 use crate::mail::message::compose;
@@ -80,13 +81,21 @@ impl State {
 }
 
 /// Does what the command says and prints what it found.
-pub async fn run(command: Command, app: App) -> Result<ExitCode> {
+pub async fn run(command: Command, config: Config, clock: Clock) -> Result<ExitCode> {
     match command {
-        Command::List { state, limit, json } => list(&app, state, limit, json).await,
-        Command::Show { id, json } => show(&app, id, json).await,
-        Command::Retry { ids } => retry(&app, ids).await,
-        Command::Test { address } => test(&app, &address).await,
+        Command::List { state, limit, json } => {
+            list(&open(config, clock).await?, state, limit, json).await
+        }
+        Command::Show { id, json } => show(&open(config, clock).await?, id, json).await,
+        Command::Retry { ids } => retry(&open(config, clock).await?, ids).await,
+        Command::Test { address } => test(&config, &address, clock.now()).await,
     }
+}
+
+async fn open(config: Config, clock: Clock) -> Result<App> {
+    let app = App::new(config, clock)?;
+    app.db.ready().await?;
+    Ok(app)
 }
 
 async fn list(app: &App, state: Option<State>, limit: i64, json: bool) -> Result<ExitCode> {
@@ -150,16 +159,15 @@ async fn retry(app: &App, ids: Vec<String>) -> Result<ExitCode> {
     Ok(ended)
 }
 
-/// Not by the outbox: who runs this wants to see the conversation.
-async fn test(app: &App, to: &EmailAddress) -> Result<ExitCode> {
-    let Some(smtp) = Smtp::of(&app.config)? else {
+/// Past the outbox and without a database: who runs this wants to see the conversation.
+async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<ExitCode> {
+    let Some(smtp) = Smtp::of(config)? else {
         eprintln!("SMTP_URL is not set: mail is shown at /dev/inbox, and none leaves.");
         return Ok(ExitCode::FAILURE);
     };
-    let letter = letters::test(&app.config, to.as_str(), app.clock.now())?;
-    let mail = Mail::unqueued(&letter, app.clock.now());
-    let message = compose(&app.config, &mail, &letter.words)?;
-    let from = app.config.mail_from.email.to_string();
+    let letter = letters::test(config, to.as_str(), now)?;
+    let message = compose(config, &Mail::unqueued(&letter, now), &letter.words)?;
+    let from = config.mail_from.email.to_string();
     match smtp.send_watched(&from, to.as_str(), &message, &tell).await {
         Ok(()) => {
             println!("The server took charge of it. Look for it in the mailbox of {to}.");
