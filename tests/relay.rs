@@ -4,10 +4,15 @@
 //! Promised: nothing is handed over but in TLS that holds; while the relay will not have us, mail waits and
 //! `/readyz` says why without a secret; once it is put right, the same mail arrives.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use doorpost::schema::outbox;
+use tempfile::TempDir;
 use url::Url;
 
 use crate::support::maildir::{
@@ -90,6 +95,185 @@ on_both! {
         mail_waits_until_it_is_put_right(db, &wrong, "not logged in", &right).await;
     }
 }
+
+// --- a relay that is not who it says, and one that is not heard ---
+
+/// OBX-06
+#[tokio::test]
+async fn to_whoever_cannot_show_who_they_are_nothing_is_said() {
+    for (scheme, impostor, why) in [
+        ("smtp", "stripped", "TLS: STARTTLS is not supported"),
+        ("smtp", "expired", "TLS: invalid peer certificate"),
+        ("smtps", "expired", "TLS: invalid peer certificate"),
+        (
+            "smtp",
+            "other-host",
+            "TLS: invalid peer certificate: certificate not valid for name",
+        ),
+        (
+            "smtps",
+            "other-host",
+            "TLS: invalid peer certificate: certificate not valid for name",
+        ),
+        (
+            "smtp",
+            "tls1.0",
+            "TLS: received fatal alert: ProtocolVersion",
+        ),
+        (
+            "smtps",
+            "tls1.0",
+            "TLS: received fatal alert: ProtocolVersion",
+        ),
+    ] {
+        let server = ServerInPython::start(scheme, impostor);
+        let house = house_at(&server).await;
+        asks(&house, "ada@example.org").await;
+        let told = format!(r#""smtp":"{why}"#);
+        eventually(&format!("{impostor}: {told}"), async || {
+            ready(&house).await.contains(&told)
+        })
+        .await;
+        eventually("another try", async || {
+            server.heard().matches("connected").count() > 1
+        })
+        .await;
+        for secret in ["AUTH", "MAIL", "RCPT", "DATA", "ada@example.org"] {
+            assert!(
+                !server.heard().contains(secret),
+                "{scheme} {impostor}: {}",
+                server.heard()
+            );
+        }
+        let waiting = waiting(&house).await;
+        assert!(
+            matches!(&waiting[..], [(_, _, 0)]),
+            "{scheme} {impostor}: {waiting:?}"
+        );
+    }
+}
+
+/// The same server with a certificate that holds hears all of it, and none of it in the clear.
+#[tokio::test]
+async fn to_whoever_shows_who_they_are_it_is_said_in_tls() {
+    for scheme in ["smtp", "smtps"] {
+        let server = ServerInPython::start(scheme, "good");
+        let house = house_at(&server).await;
+        asks(&house, "ada@example.org").await;
+        eventually("the letter", async || {
+            server.heard().contains("in TLS: .\n")
+        })
+        .await;
+        let heard = server.heard();
+        for command in [
+            "AUTH PLAIN ",
+            "MAIL FROM:<doorpost@localhost>",
+            "RCPT TO:<ada@example.org>",
+        ] {
+            assert!(
+                heard.contains(&format!("in TLS: {command}")),
+                "{scheme}: {heard}"
+            );
+            assert!(
+                !heard.contains(&format!("in the clear: {command}")),
+                "{scheme}: {heard}"
+            );
+        }
+    }
+}
+
+async fn house_at(server: &ServerInPython) -> House {
+    let authority = server.folder.path().join("ca.pem");
+    let settings = [
+        ("SMTP_URL", &*server.url),
+        ("SMTP_CA_FILE", authority.to_str().unwrap()),
+    ];
+    House::with(Database::Sqlite, &settings).await
+}
+
+/// A mail server by another hand than ours, with a certificate of its own kind, that writes down what it hears.
+struct ServerInPython {
+    child: Child,
+    url: String,
+    heard: Arc<Mutex<String>>,
+    folder: TempDir,
+}
+
+const MAIL_SERVER: &str = include_str!("support/mail_server.py");
+
+impl ServerInPython {
+    fn start(scheme: &str, kind: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        make_certificate(folder.path(), kind);
+        let mut child = Command::new("python3")
+            .args(["-I", "-W", "ignore", "-c", MAIL_SERVER, scheme, kind])
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.next().unwrap().unwrap();
+        let port = port.strip_prefix("port ").unwrap();
+        let required = if scheme == "smtp" {
+            "?tls=required"
+        } else {
+            ""
+        };
+        let heard = Arc::new(Mutex::new(String::new()));
+        let ears = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *ears.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        Self {
+            child,
+            url: format!("{scheme}://door:sesame@localhost:{port}{required}"),
+            heard,
+            folder,
+        }
+    }
+
+    fn heard(&self) -> String {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl Drop for ServerInPython {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn make_certificate(folder: &Path, kind: &str) {
+    let days = if kind == "expired" { "-1" } else { "2" };
+    let host = if kind == "other-host" {
+        "elsewhere.example"
+    } else {
+        "localhost"
+    };
+    let script = r#"
+        set -e
+        key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+        openssl req -x509 $key -days 2 -subj /CN=Authority -keyout ca.key -out ca.pem
+        openssl req $key -subj /CN=mail -keyout server.key -out server.csr
+        echo "subjectAltName = DNS:$2" >names
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days "$1" -extfile names -out server.pem
+    "#;
+    let made = Command::new("sh")
+        .args(["-c", script, "sh", days, host])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+}
+
+// --- one that is put right ---
 
 /// With the wrong settings nothing is handed over, and `/readyz` says why not; after a restart with the right
 /// ones the very mail that waited arrives.
