@@ -40,6 +40,36 @@ pub enum Urgency {
     News = 1,
 }
 
+/// The words of a letter: its text, whose block "subject" is the subject, and its HTML.
+macro_rules! words {
+    ($letter:expr, $text:tt, $html:tt) => {{
+        #[derive(Template)]
+        #[template(path = $text, block = "subject")]
+        struct Subject<'a> {
+            letter: &'a Fields,
+        }
+
+        #[derive(Template)]
+        #[template(path = $text)]
+        struct Text<'a> {
+            letter: &'a Fields,
+        }
+
+        #[derive(Template)]
+        #[template(path = $html)]
+        struct Html<'a> {
+            letter: &'a Fields,
+        }
+
+        let letter: &Fields = $letter;
+        Words {
+            subject: render(&Subject { letter })?,
+            text: render(&Text { letter })?,
+            html: render(&Html { letter })?,
+        }
+    }};
+}
+
 /// When and from what browser a letter was asked for.
 pub struct AskedFrom<'a> {
     pub at: Timestamp,
@@ -51,31 +81,25 @@ pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -
     let fields = Fields::of(config, to, issued, asked);
     let letter = &fields;
     let words = match issued.purpose {
-        Purpose::SignIn => Words {
-            subject: render(&SignInSubject { letter })?,
-            text: render(&SignInText { letter })?,
-            html: render(&SignInHtml { letter })?,
-        },
-        Purpose::ConfirmEmail => Words {
-            subject: render(&ConfirmEmailSubject { letter })?,
-            text: render(&ConfirmEmailText { letter })?,
-            html: render(&ConfirmEmailHtml { letter })?,
-        },
-        Purpose::ResetPassword => Words {
-            subject: render(&ResetPasswordSubject { letter })?,
-            text: render(&ResetPasswordText { letter })?,
-            html: render(&ResetPasswordHtml { letter })?,
-        },
-        Purpose::ChangeEmail => Words {
-            subject: render(&ChangeEmailSubject { letter })?,
-            text: render(&ChangeEmailText { letter })?,
-            html: render(&ChangeEmailHtml { letter })?,
-        },
-        Purpose::UndoChangeEmail => Words {
-            subject: render(&UndoChangeEmailSubject { letter })?,
-            text: render(&UndoChangeEmailText { letter })?,
-            html: render(&UndoChangeEmailHtml { letter })?,
-        },
+        Purpose::SignIn => words!(letter, "mail/sign_in.txt", "mail/sign_in.html"),
+        Purpose::ConfirmEmail => {
+            words!(letter, "mail/confirm_email.txt", "mail/confirm_email.html")
+        }
+        Purpose::ResetPassword => {
+            words!(
+                letter,
+                "mail/reset_password.txt",
+                "mail/reset_password.html"
+            )
+        }
+        Purpose::ChangeEmail => words!(letter, "mail/change_email.txt", "mail/change_email.html"),
+        Purpose::UndoChangeEmail => {
+            words!(
+                letter,
+                "mail/undo_change_email.txt",
+                "mail/undo_change_email.html"
+            )
+        }
     };
     Ok(sealed_up(issued.purpose.name(), to, issued, words))
 }
@@ -85,11 +109,7 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
     let asked = AskedFrom { at, browser: None };
     let fields = Fields::of(config, to, issued, &asked);
     let letter = &fields;
-    let words = Words {
-        subject: render(&InvitationSubject { letter })?,
-        text: render(&InvitationText { letter })?,
-        html: render(&InvitationHtml { letter })?,
-    };
+    let words = words!(letter, "mail/invitation.txt", "mail/invitation.html");
     Ok(Letter {
         urgency: Urgency::News,
         ..sealed_up("invitation", to, issued, words)
@@ -98,20 +118,19 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
 
 /// A message that only shows that mail arrives.
 pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
-    let letter = &TestFields {
+    let letter = &Fields {
         to: to.to_owned(),
         site: config.public_url.host().to_owned(),
         link: config.public_url.link("/"),
+        code: None,
+        lifetime: String::new(),
         when: words::moment(at),
+        browser: None,
     };
     Ok(Letter {
         name: "test",
         to: to.to_owned(),
-        words: Words {
-            subject: render(&TestSubject { letter })?,
-            text: render(&TestText { letter })?,
-            html: render(&TestHtml { letter })?,
-        },
+        words: words!(letter, "mail/test.txt", "mail/test.html"),
         link_hash: None,
         urgency: Urgency::Awaited,
         useful_for: Duration::ZERO,
@@ -160,138 +179,4 @@ impl Fields {
             browser: asked.browser.map(str::to_owned),
         }
     }
-}
-
-#[derive(Template)]
-#[template(path = "mail/sign_in.txt", block = "subject")]
-struct SignInSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/sign_in.txt")]
-struct SignInText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/sign_in.html")]
-struct SignInHtml<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/confirm_email.txt", block = "subject")]
-struct ConfirmEmailSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/confirm_email.txt")]
-struct ConfirmEmailText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/confirm_email.html")]
-struct ConfirmEmailHtml<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/reset_password.txt", block = "subject")]
-struct ResetPasswordSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/reset_password.txt")]
-struct ResetPasswordText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/reset_password.html")]
-struct ResetPasswordHtml<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/change_email.txt", block = "subject")]
-struct ChangeEmailSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/change_email.txt")]
-struct ChangeEmailText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/change_email.html")]
-struct ChangeEmailHtml<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/undo_change_email.txt", block = "subject")]
-struct UndoChangeEmailSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/undo_change_email.txt")]
-struct UndoChangeEmailText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/undo_change_email.html")]
-struct UndoChangeEmailHtml<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/invitation.txt", block = "subject")]
-struct InvitationSubject<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/invitation.txt")]
-struct InvitationText<'a> {
-    letter: &'a Fields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/invitation.html")]
-struct InvitationHtml<'a> {
-    letter: &'a Fields,
-}
-
-/// What the test message speaks of.
-struct TestFields {
-    to: String,
-    site: String,
-    link: String,
-    when: String,
-}
-
-#[derive(Template)]
-#[template(path = "mail/test.txt", block = "subject")]
-struct TestSubject<'a> {
-    letter: &'a TestFields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/test.txt")]
-struct TestText<'a> {
-    letter: &'a TestFields,
-}
-
-#[derive(Template)]
-#[template(path = "mail/test.html")]
-struct TestHtml<'a> {
-    letter: &'a TestFields,
 }
