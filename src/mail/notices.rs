@@ -50,7 +50,7 @@ pub fn letter(
 ) -> Result<Letter> {
     let site = config.public_url.host();
     let letter = &Fields {
-        words: notice.words(site, to),
+        words: notice.words(site, to)?,
         link: notice
             .has_link()
             .then(|| config.public_url.link("/account/sessions")),
@@ -91,103 +91,52 @@ impl Notice {
         !matches!(self, Self::EmailTaken | Self::AccountDeleted)
     }
 
-    fn words(self, site: &str, to: &str) -> NoticeWords {
-        let (subject, what, if_you, if_not_you) = match self {
-            Self::PasswordSet => (
-                format!("Your password for {site} was set"),
-                format!(
-                    "A link that was mailed to {to} was used to set the password of your account at \
-                     {site}. Everybody who was signed in to it has been signed out."
-                ),
-                "Was it you? Then there is nothing to do.",
-                "Was it not you? Then somebody else reads your mail: change the password of your mailbox \
-                 first, then set a new password by mail once more. Afterwards see who is signed in:",
-            ),
-            Self::PasswordChanged => (
-                format!("Your password for {site} was changed"),
-                format!(
-                    "The password of your account {to} at {site} was changed by somebody who was signed \
-                     in and knew the old one. All other sessions have been ended."
-                ),
-                "Was it you? Then there is nothing to do.",
-                "Was it not you? Set a new password by mail (“Forgotten your password?” on the sign-in \
-                 page): that ends every session. See who is signed in:",
-            ),
-            Self::PasswordGuessed => (
-                format!("Wrong passwords for your account at {site}"),
-                format!(
-                    "Somebody tried several wrong passwords for your account {to} at {site}. For a while \
-                     no more are taken."
-                ),
-                "Was it you? A link by mail signs you in without a password, at any time.",
-                "Was it not you? Your password was not found out, and there is nothing you must do. See who \
-                 is signed in:",
-            ),
-            Self::NewBrowser => (
-                format!("New sign-in to {site}"),
-                format!(
-                    "Somebody signed in to your account {to} at {site} from a browser it has not been \
-                     used from before."
-                ),
-                "Was it you? Then there is nothing to do.",
-                "Was it not you? See who is signed in, end that session, and set a new password:",
-            ),
-            Self::EmailChangeAsked => (
-                format!("Your email address at {site} may change"),
-                format!(
-                    "Somebody who is signed in to your account at {site} and knows its password asked that \
-                     it have another address instead of {to}. Nothing has changed yet. Once the new \
-                     address is confirmed, we write to you here again, with a link that takes the change \
-                     back."
-                ),
-                "Was it you? Then there is nothing to do.",
-                "Was it not you? See who is signed in, end that session, and set a new password:",
-            ),
-            Self::EmailChanged => (
-                format!("This is your email address at {site} now"),
-                format!(
-                    "Your account at {site} has the address {to} from now on: links to sign in come here. \
-                     The old address was told, too."
-                ),
-                "Was it you? Then there is nothing to do.",
-                "Was it not you? See who is signed in:",
-            ),
-            Self::EmailTaken => (
-                format!("Somebody wanted to use your address at {site}"),
-                format!(
-                    "Somebody who has an account at {site} asked that it have the address {to}. That is \
-                     the address of your account, or was until lately, so nothing was changed."
-                ),
-                "Was it you, with a second account? Only one account can have an address: change that of \
-                 the other one first, or delete it.",
-                "Was it not you? Then there is nothing to do.",
-            ),
-            Self::AccountDeleted => (
-                format!("Your account at {site} is deleted"),
-                format!(
-                    "The account {to} at {site} was deleted, with everything that was kept about it. This \
-                     is the last message about it."
-                ),
-                "Was it you? You can register again at any time; that begins a new account.",
-                "Was it not you? Somebody was signed in to your account and knew its password: if you use \
-                 that password elsewhere, change it there.",
-            ),
-        };
-        NoticeWords {
-            subject,
-            what,
-            if_you,
-            if_not_you,
+    fn words(self, site: &str, to: &str) -> Result<NoticeWords> {
+        macro_rules! words {
+            ($template:tt) => {{
+                #[derive(Template)]
+                #[template(path = $template)]
+                struct FourParagraphs<'a> {
+                    site: &'a str,
+                    to: &'a str,
+                }
+                NoticeWords::of(&FourParagraphs { site, to })
+            }};
+        }
+        match self {
+            Self::PasswordSet => words!("mail/notices/password_set.txt"),
+            Self::PasswordChanged => words!("mail/notices/password_changed.txt"),
+            Self::PasswordGuessed => words!("mail/notices/password_guessed.txt"),
+            Self::NewBrowser => words!("mail/notices/new_browser.txt"),
+            Self::EmailChangeAsked => words!("mail/notices/email_change_asked.txt"),
+            Self::EmailChanged => words!("mail/notices/email_changed.txt"),
+            Self::EmailTaken => words!("mail/notices/email_taken.txt"),
+            Self::AccountDeleted => words!("mail/notices/account_deleted.txt"),
         }
     }
 }
 
+/// What is said of a notice, a paragraph each in its template.
 struct NoticeWords {
     subject: String,
     what: String,
     /// What to do if it was the reader who did it.
-    if_you: &'static str,
-    if_not_you: &'static str,
+    if_you: String,
+    if_not_you: String,
+}
+
+impl NoticeWords {
+    fn of(template: &impl Template) -> Result<Self> {
+        let text = render(template)?;
+        let mut paragraphs = text.split("\n\n").map(|words| words.trim_end().to_owned());
+        let mut next = || paragraphs.next().unwrap_or_default();
+        Ok(Self {
+            subject: next(),
+            what: next(),
+            if_you: next(),
+            if_not_you: next(),
+        })
+    }
 }
 
 struct Fields {
