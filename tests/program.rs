@@ -802,7 +802,8 @@ impl Doorpost {
         kib * 1024
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &pid])
@@ -812,14 +813,14 @@ impl Doorpost {
     }
 
     /// As when the machine loses its power, as far as a process can.
-    fn killed(mut self) {
+    pub fn killed(mut self) {
         self.signal("KILL");
         assert_eq!(self.ends(), None, "no code, but a signal");
     }
 
     /// Waits until it has ended of itself, and gives its code.
     #[track_caller]
-    fn ends(&mut self) -> Option<i32> {
+    pub fn ends(&mut self) -> Option<i32> {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

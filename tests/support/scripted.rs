@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 pub use super::letter::Handed;
@@ -48,6 +49,7 @@ struct Shared {
     presence: watch::Sender<Presence>,
     script: Mutex<Script>,
     letters: Mutex<Vec<Handed>>,
+    postman: Mutex<Option<UnboundedSender<Handed>>>,
     commands: Mutex<Vec<String>>,
 }
 
@@ -65,6 +67,7 @@ impl ScriptedServer {
             presence: watch::Sender::new(Presence::There),
             script: Mutex::new(Box::new(|_| Answer::Agree)),
             letters: Mutex::default(),
+            postman: Mutex::default(),
             commands: Mutex::default(),
         });
         let (tell, told) = mpsc::channel();
@@ -125,17 +128,33 @@ impl ScriptedServer {
 
     /// The letters it took.
     pub fn taken(&self) -> Vec<Handed> {
-        let handed = self.handed();
-        handed.into_iter().filter(|letter| letter.taken).collect()
+        self.taken_that(|_| true)
     }
 
     /// The letters it took for this address, oldest first.
     pub fn taken_for(&self, address: &str) -> Vec<Handed> {
-        let taken = self.taken();
-        taken
-            .into_iter()
-            .filter(|letter| letter.to == [address])
-            .collect()
+        self.taken_that(|letter| letter.to == [address])
+    }
+
+    /// Looked through where they lie: a crowd's letters are too many to copy at every look.
+    fn taken_that(&self, fits: impl Fn(&Handed) -> bool) -> Vec<Handed> {
+        let letters = held(&self.shared.letters);
+        let taken = letters.iter().filter(|letter| letter.taken && fits(letter));
+        taken.cloned().collect()
+    }
+
+    /// From now on every letter that it takes also comes here, for a story of more people than could each
+    /// keep looking.
+    pub fn deliveries(&self) -> UnboundedReceiver<Handed> {
+        let (postman, deliveries) = unbounded_channel();
+        *held(&self.shared.postman) = Some(postman);
+        deliveries
+    }
+
+    /// How many letters it took.
+    pub fn count_taken(&self) -> usize {
+        let letters = held(&self.shared.letters);
+        letters.iter().filter(|letter| letter.taken).count()
     }
 
     /// The only letter for this address, or the newest; waits until there is one.
@@ -153,7 +172,7 @@ impl ScriptedServer {
     /// Waits until it took so many letters.
     pub async fn takes(&self, at_least: usize) {
         let what = format!("{at_least} letters");
-        eventually(&what, async || self.taken().len() >= at_least).await;
+        eventually(&what, async || self.count_taken() >= at_least).await;
     }
 }
 
@@ -286,7 +305,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
                 letters.len() - 1
             };
             if answer(&mut stream, shared, ".", &to).await? {
-                held(&shared.letters)[place].taken = true;
+                take(shared, place);
             }
         }
         if verb == "QUIT" {
@@ -297,6 +316,15 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
             return None;
         }
         line.truncate(line.trim_end_matches("\r\n").len());
+    }
+}
+
+fn take(shared: &Shared, place: usize) {
+    let mut letters = held(&shared.letters);
+    letters[place].taken = true;
+    if let Some(postman) = &*held(&shared.postman) {
+        // The story may have stopped listening.
+        let _ = postman.send(letters[place].clone());
     }
 }
 

@@ -79,12 +79,15 @@ impl Visitor {
 
     /// Clicks a link in a mail: a navigation from another site.
     pub async fn click(&self, link: &str) -> Page {
-        let request = self
-            .request(Method::GET, link)
+        self.send(self.clicking(link)).await
+    }
+
+    /// The request of such a click, to be given to [`Visitor::try_send`].
+    pub fn clicking(&self, link: &str) -> RequestBuilder {
+        self.request(Method::GET, link)
             .header("sec-fetch-site", "cross-site")
             .header("sec-fetch-mode", "navigate")
-            .header("sec-fetch-dest", "document");
-        self.send(request).await
+            .header("sec-fetch-dest", "document")
     }
 
     /// Sends a form from one of our own pages.
@@ -116,21 +119,27 @@ impl Visitor {
 
     /// Sends with the jar's cookies and keeps what is set. Redirects are not followed.
     pub async fn send(&self, request: RequestBuilder) -> Page {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same where the server may be gone, or go amid the answer. Of an answer that was cut off nothing
+    /// is kept.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Page> {
         let cookies = self.cookie_header();
         let request = if cookies.is_empty() {
             request
         } else {
             request.header(COOKIE, cookies)
         };
-        let response = request.send().await.unwrap();
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.text().await?;
         self.keep(&headers);
-        let body = response.text().await.unwrap();
-        Page {
+        Ok(Page {
             status,
             headers,
             body,
-        }
+        })
     }
 
     /// Follows redirects until there is a page.
