@@ -34,7 +34,7 @@ use crowd::{Crowd, Errand, all_go_home};
 use nodes::Nodes;
 
 /// Letters that one node may be handing over at once: what a kill may cause copies of.
-const SEND_SLOTS: usize = 8;
+const SEND_SLOTS: usize = doorpost::mail::delivery::SLOTS;
 
 /// The mail server goes away when the first visitors have come.
 const OUTAGE_BEGINS: Duration = Duration::from_millis(200);

@@ -43,7 +43,7 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 }
 
 #[derive(Template)]
-#[template(path = "account.html")]
+#[template(path = "account/overview.html")]
 struct AccountPage {
     frame: Frame,
     session: Session,

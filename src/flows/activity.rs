@@ -70,9 +70,10 @@ fn what(noted: &Noted) -> String {
         ("link_requested", "reset_password") => "A link to set a password was asked for",
         ("link_requested", _) => "A link to sign in was asked for",
         ("link_refused", _) => "A link was opened by somebody who did not know its address",
-        ("signed_in", method) => {
-            return format!("Signed in: {}", words::way_in(method).to_lowercase());
-        }
+        ("signed_in", "email_link") => "Signed in with the link from a message",
+        ("signed_in", "email_code") => "Signed in with the code from a message",
+        ("signed_in", "password") => "Signed in with the password",
+        ("signed_in", _) => "Signed in",
         ("password_refused", _) => "A wrong password was entered to sign in",
         ("reauthenticated", _) => "The password was entered in a session",
         ("reauthentication_refused", _) => "A wrong password was entered in a session",
