@@ -22,6 +22,7 @@ pub mod front_desk;
 pub mod gate;
 pub mod headers;
 pub mod link_page;
+pub mod mistake;
 pub mod new_password;
 pub mod next;
 pub mod page;

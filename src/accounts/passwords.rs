@@ -19,12 +19,13 @@ use zeroize::Zeroizing;
 
 pub use hasher::{Caller, Hasher, Place, Verified};
 
-/// Characters (code points, after NFC) of a password.
-const FEWEST: usize = 15;
-const MOST: usize = 256;
+/// The fewest characters (code points, after NFC) of a password.
+pub const FEWEST: usize = 15;
+/// The most.
+pub const MOST: usize = 256;
 
 /// So many have to remain when what everybody knows of the account is taken out.
-const FEWEST_OF_ITS_OWN: usize = 8;
+pub const FEWEST_OF_ITS_OWN: usize = 8;
 
 /// What one hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,24 +50,6 @@ pub enum Refused {
     TooLong,
     Common,
     AboutYou,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooShort => write!(f, "This is too short. Type at least {FEWEST} characters."),
-            Self::TooLong => write!(f, "This is too long. Type at most {MOST} characters."),
-            Self::Common => f.write_str(
-                "Many people use this password, so it is among the first that are tried. Choose one that \
-                 nobody else has.",
-            ),
-            Self::AboutYou => write!(
-                f,
-                "Little remains of this without your address and the name of this site. Choose one with at \
-                 least {FEWEST_OF_ITS_OWN} more characters."
-            ),
-        }
-    }
 }
 
 impl Password {

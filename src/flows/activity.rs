@@ -46,7 +46,9 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 
 struct Shown {
     at: String,
-    what: String,
+    /// What happened, as the table has it, and the word of ours that goes with it.
+    name: String,
+    detail: String,
     browser: String,
     ip: String,
 }
@@ -55,42 +57,12 @@ impl Shown {
     fn of(noted: Noted) -> Self {
         Self {
             at: words::rfc3339(noted.at),
-            what: what(&noted),
+            name: noted.name,
+            detail: noted.detail.unwrap_or_default(),
             browser: noted.browser,
             ip: noted.ip,
         }
     }
-}
-
-/// In words. A newer release may have written what this one does not know: that is shown as it is.
-fn what(noted: &Noted) -> String {
-    let detail = noted.detail.as_deref().unwrap_or_default();
-    let words = match (noted.name.as_str(), detail) {
-        ("registered", _) => "The address was confirmed, and the account began",
-        ("link_requested", "reset_password") => "A link to set a password was asked for",
-        ("link_requested", _) => "A link to sign in was asked for",
-        ("link_refused", _) => "A link was opened by somebody who did not know its address",
-        ("signed_in", "email_link") => "Signed in with the link from a message",
-        ("signed_in", "email_code") => "Signed in with the code from a message",
-        ("signed_in", "password") => "Signed in with the password",
-        ("signed_in", _) => "Signed in",
-        ("password_refused", _) => "A wrong password was entered to sign in",
-        ("reauthenticated", _) => "The password was entered in a session",
-        ("reauthentication_refused", _) => "A wrong password was entered in a session",
-        ("reauthentication_required", _) => "Something sensitive was wanted without the password",
-        ("signed_out", _) => "Signed out",
-        ("session_ended", _) => "A session was ended",
-        ("other_sessions_ended", _) => "All other sessions were ended",
-        ("password_set", _) => "The password was set",
-        ("password_changed", _) => "The password was changed",
-        ("email_change_requested", _) => "A change of the address was asked for",
-        ("email_change_cancelled", _) => "The change of the address was called off",
-        ("email_changed", _) => "The address was changed",
-        ("email_change_undone", _) => "The change of the address was taken back",
-        ("exported", _) => "Everything kept on the account was downloaded",
-        (unknown, _) => unknown,
-    };
-    words.to_owned()
 }
 
 #[derive(Template)]

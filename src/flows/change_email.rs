@@ -33,6 +33,7 @@ use crate::random::{self, Token, TokenHash};
 use crate::web::form::{Form, NoFields};
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
+use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::problem::Stop;
@@ -75,15 +76,13 @@ impl BehindGate for ChangeForm {
     }
 }
 
-const NO_CHANGE: &str = "This is the address of your account already.";
-
 async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let new = match EmailAddress::parse(&form.email) {
         Ok(new) if new.as_str() == gate.session.email => {
-            return again(&gate, form.email, NO_CHANGE.to_owned()).await;
+            return again(&gate, form.email, Mistake::SameAddress).await;
         }
         Ok(new) => new,
-        Err(why) => return again(&gate, form.email, why.to_string()).await,
+        Err(why) => return again(&gate, form.email, Mistake::Address(why)).await,
     };
     let visit = &gate.visit;
     visit.app.outbox.check_room()?;
@@ -108,15 +107,13 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         Asked::TooSoon { until } => {
             let wait = u64::try_from(until - visit.now()).unwrap_or(0);
             let wait = words::waiting(Duration::from_millis(wait));
-            let too_soon =
-                format!("A message went to this address a moment ago. Ask again in {wait}.");
-            again(&gate, form.email, too_soon).await
+            again(&gate, form.email, Mistake::TooSoon { wait }).await
         }
         Asked::TooMany { until } => Err(Stop::too_many(until, visit.now())),
     }
 }
 
-async fn again(gate: &Reauthenticated, email: String, mistake: String) -> Answer {
+async fn again(gate: &Reauthenticated, email: String, mistake: Mistake) -> Answer {
     let again = ChangePage::of(gate, email, Some(mistake)).await?;
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
@@ -412,14 +409,14 @@ struct ChangePage {
     own_email: String,
     pending: Option<PendingChange>,
     email: String,
-    error: Option<String>,
+    error: Option<Mistake>,
 }
 
 impl ChangePage {
     async fn of(
         gate: &Reauthenticated,
         email: String,
-        error: Option<String>,
+        error: Option<Mistake>,
     ) -> Result<Self, Stop> {
         let app = &gate.visit.app;
         let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());

@@ -24,6 +24,7 @@ use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{Token, TokenHash};
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::mistake::Mistake;
 use crate::web::new_password;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
@@ -56,7 +57,7 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let hash = match new_password::hash(visit, &form.password, &gate.session.email).await? {
         Ok(hash) => hash,
         Err(refused) => {
-            let again = ChangePage::of(&gate, Some(refused.to_string()));
+            let again = ChangePage::of(&gate, Some(Mistake::NewPassword(refused)));
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
@@ -96,11 +97,11 @@ fn change_it(
 struct ChangePage {
     frame: Frame,
     email: String,
-    error: Option<String>,
+    error: Option<Mistake>,
 }
 
 impl ChangePage {
-    fn of(gate: &Reauthenticated, error: Option<String>) -> Self {
+    fn of(gate: &Reauthenticated, error: Option<Mistake>) -> Self {
         Self {
             frame: gate.visit.frame(),
             email: gate.session.email.clone(),

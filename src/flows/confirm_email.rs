@@ -60,7 +60,7 @@ async fn confirm(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
     let hash = match new_password::hash_optional(&visit, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
-            let again = ready.again(refused.to_string());
+            let again = ready.again(refused);
             return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };

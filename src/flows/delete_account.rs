@@ -21,6 +21,7 @@ use crate::flows::Answer;
 use crate::mail::notices::Notice;
 use crate::mail::outbox::{self, Outbox};
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::mistake::Mistake;
 use crate::web::page::{Frame, page, page_with};
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -47,8 +48,6 @@ impl BehindGate for DeleteForm {
     }
 }
 
-const ANOTHER_ADDRESS: &str = "This is not the address of your account. Type that to delete it.";
-
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
     let (outbox, at) = (gate.visit.app.outbox.clone(), gate.visit.whereabouts());
@@ -56,7 +55,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     if deleted.await? {
         return gate.visit.leave();
     }
-    let again = DeletePage::of(&gate, form.email, Some(ANOTHER_ADDRESS));
+    let again = DeletePage::of(&gate, form.email, Some(Mistake::AnotherAddress));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
 
@@ -84,11 +83,11 @@ struct DeletePage {
     frame: Frame,
     own_email: String,
     email: String,
-    error: Option<&'static str>,
+    error: Option<Mistake>,
 }
 
 impl DeletePage {
-    fn of(gate: &Reauthenticated, email: String, error: Option<&'static str>) -> Self {
+    fn of(gate: &Reauthenticated, email: String, error: Option<Mistake>) -> Self {
         Self {
             frame: gate.visit.frame(),
             own_email: gate.session.email.clone(),

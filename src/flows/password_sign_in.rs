@@ -28,6 +28,7 @@ use crate::mail::notices::Notice;
 use crate::web::ask_form;
 use crate::web::entrance::{self, Arrival, Entered};
 use crate::web::form::{self, Form};
+use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::problem::Stop;
@@ -69,16 +70,13 @@ struct SignInForm {
     shared: String,
 }
 
-const NO_PASSWORD: &str = "Type your password.";
-const WRONG: &str = "The address or the password is not right.";
-
 async fn sign_in(visit: Visit, Form(form): Form<SignInForm>) -> Answer {
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,
-        Err(why) => return again(&visit, form, Some(why.to_string()), None),
+        Err(why) => return again(&visit, form, Some(Mistake::Address(why)), None),
     };
     if form.password.is_empty() {
-        return again(&visit, form, None, Some(NO_PASSWORD));
+        return again(&visit, form, None, Some(Mistake::NoPassword));
     }
     let passwords = &visit.app.passwords;
     let place = passwords.queue(Caller::Anonymous).ok_or(Stop::Busy)?;
@@ -113,7 +111,7 @@ async fn sign_in(visit: Visit, Form(form): Form<SignInForm>) -> Answer {
             let next = next.as_deref().unwrap_or(Next::DEFAULT);
             entrance::welcome(&visit, &entered, next)
         }
-        None => again(&visit, form, None, Some(WRONG)),
+        None => again(&visit, form, None, Some(Mistake::WrongAddressOrPassword)),
     }
 }
 
@@ -222,8 +220,8 @@ fn refuse(tx: &mut Tx, app: &App, compare: &Compare, arrival: &Arrival) -> Resul
 fn again(
     visit: &Visit,
     form: SignInForm,
-    error: Option<String>,
-    password_error: Option<&'static str>,
+    error: Option<Mistake>,
+    password_error: Option<Mistake>,
 ) -> Answer {
     let again = SignInPage {
         frame: visit.frame(),
@@ -245,6 +243,6 @@ struct SignInPage {
     next: Option<String>,
     shared: bool,
     password_is_set: bool,
-    error: Option<String>,
-    password_error: Option<&'static str>,
+    error: Option<Mistake>,
+    password_error: Option<Mistake>,
 }

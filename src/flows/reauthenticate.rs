@@ -25,6 +25,7 @@ use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
 use crate::web::ask_form;
 use crate::web::form::{self, Form};
+use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::problem::Stop;
@@ -49,13 +50,10 @@ struct EnterForm {
     next: String,
 }
 
-const NO_PASSWORD: &str = "Type your password.";
-const WRONG_PASSWORD: &str = "This is not the password of this account.";
-
 async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     let next = ask_form::path(&form.next);
     if form.password.is_empty() {
-        return again(&signed_in, next, NO_PASSWORD).await;
+        return again(&signed_in, next, Mistake::NoPassword).await;
     }
     let SignedIn { visit, session } = &signed_in;
     let place = visit
@@ -68,7 +66,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     let (user, is_last) = match counted.await? {
         Counted::Compare { user, is_last } => (user, is_last),
         Counted::TooMany { until } => return Err(Stop::too_many(until, visit.now())),
-        Counted::NothingToCompare => return again(&signed_in, next, WRONG_PASSWORD).await,
+        Counted::NothingToCompare => return again(&signed_in, next, Mistake::WrongPassword).await,
     };
     let verified = match Typed::new(&form.password) {
         Some(typed) => place.verify(user.password_hash(), typed).await?,
@@ -76,7 +74,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     };
     let Verified::Right { rehashed } = verified else {
         refuse(visit, user, is_last).await?;
-        return again(&signed_in, next, WRONG_PASSWORD).await;
+        return again(&signed_in, next, Mistake::WrongPassword).await;
     };
     let Some(token) = open(visit, user, rehashed).await? else {
         return Err(Stop::SignInFirst {
@@ -173,7 +171,7 @@ fn let_through(
     Ok(Some(renewed))
 }
 
-async fn again(signed_in: &SignedIn, next: Option<String>, mistake: &'static str) -> Answer {
+async fn again(signed_in: &SignedIn, next: Option<String>, mistake: Mistake) -> Answer {
     let shown = EnterPage {
         error: Some(mistake),
         ..EnterPage::of(signed_in, next).await?
@@ -189,7 +187,7 @@ struct EnterPage {
     has_password: bool,
     window: String,
     next: Option<String>,
-    error: Option<&'static str>,
+    error: Option<Mistake>,
 }
 
 impl EnterPage {

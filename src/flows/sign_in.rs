@@ -24,6 +24,7 @@ use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::entrance::{self, Arrival, Entered};
 use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
+use crate::web::mistake::Mistake;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::problem::Stop;
 use crate::web::sealed_cookies::Ask;
@@ -83,7 +84,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         return sent_again(SentPage::of(&visit, asked.newest()));
     };
     if form.code.trim().is_empty() {
-        return mistake_in_code(&visit, &ask, form.code, EMPTY_CODE);
+        return mistake_in_code(&visit, &ask, form.code, Mistake::NoCode);
     }
     let (app, asked_here, arrival) = (visit.app.clone(), ask.clone(), Arrival::of(&visit));
     let (code, network) = (Code::parse(&form.code), visit.network());
@@ -97,7 +98,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         CodeOutcome::In(entered) => {
             entrance::welcome(&visit, &entered, &link_page::next_of(Some(&ask)))
         }
-        CodeOutcome::Wrong => mistake_in_code(&visit, &ask, form.code, WRONG_CODE),
+        CodeOutcome::Wrong => mistake_in_code(&visit, &ask, form.code, Mistake::WrongCode),
         CodeOutcome::Ended => sent_again(SentPage {
             code_ended: true,
             ..SentPage::of(&visit, Some(&ask))
@@ -139,11 +140,7 @@ fn enter_by_code(
     )
 }
 
-const EMPTY_CODE: &str = "Type the code from the message: 8 letters.";
-const WRONG_CODE: &str =
-    "This code is not right. Look at the newest message and type its 8 letters again.";
-
-fn mistake_in_code(visit: &Visit, ask: &Ask, code: String, mistake: &'static str) -> Answer {
+fn mistake_in_code(visit: &Visit, ask: &Ask, code: String, mistake: Mistake) -> Answer {
     sent_again(SentPage {
         code,
         code_error: Some(mistake),
@@ -233,7 +230,7 @@ struct SentPage {
     asked: Option<SentTo>,
     /// What was typed, when there is a mistake in it.
     code: String,
-    code_error: Option<&'static str>,
+    code_error: Option<Mistake>,
     code_ended: bool,
     /// Without JavaScript the page loads itself again; not while a code is being typed.
     holds_still: bool,

@@ -9,6 +9,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
 use crate::web::form;
+use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::problem::Stop;
@@ -31,7 +32,7 @@ pub struct AskView {
     pub email: String,
     pub next: Option<String>,
     pub shared: bool,
-    pub error: Option<String>,
+    pub error: Option<Mistake>,
 }
 
 impl AskView {
@@ -65,7 +66,7 @@ pub async fn submit<P: Template>(
         Ok(email) => email,
         Err(why) => {
             let again = AskView {
-                error: Some(why.to_string()),
+                error: Some(Mistake::Address(why)),
                 email: form.email,
                 next,
                 shared,

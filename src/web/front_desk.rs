@@ -111,7 +111,10 @@ fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {
 
 fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
     let status = res.status();
-    let (title, advice) = advice(status);
+    let (title, advice) = Advice {
+        status: status.as_u16(),
+    }
+    .words();
     let wait = retry_after(&res);
     let (content_type, body) = if prefers_json(res.request()) {
         let problem = json!({
@@ -125,12 +128,12 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     } else {
         let page = ErrorPage {
             status: status.as_u16(),
-            title,
-            words: advice,
+            title: &title,
+            words: &advice,
             retry_after: wait,
             request_id,
         };
-        let html = page.render().unwrap_or_else(|_| title.to_owned());
+        let html = page.render().unwrap_or(title);
         ("text/html; charset=utf-8", html)
     };
     let mut res = res.map_body(|_, _| BoxBody::new(Bytes::from(body)));
@@ -156,56 +159,16 @@ struct ErrorPage<'a> {
 }
 
 /// Title and words for an error: what happened, and what to do next. A page and a problem say the same.
-fn advice(status: StatusCode) -> (&'static str, &'static str) {
-    match status {
-        StatusCode::BAD_REQUEST => (
-            "This form could not be read",
-            "Part of what the browser sent was missing, doubled or garbled. Nothing was changed. Go \
-             back, load the page again and send the form once more.",
-        ),
-        StatusCode::FORBIDDEN => (
-            "This came from another page",
-            "The form was not sent from a page of this site, so nothing was changed. Open the page \
-             here, and send the form from it.",
-        ),
-        StatusCode::NOT_FOUND => (
-            "There is no such page",
-            "The address may be mistyped, or the page has moved. Check it, or go on from the start \
-             page.",
-        ),
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "This page cannot be asked that way",
-            "Its address is there, but not for this kind of request. Nothing was changed. Go on from \
-             the start page.",
-        ),
-        StatusCode::REQUEST_TIMEOUT => (
-            "The form did not arrive in time",
-            "The connection is slow or was cut off. Nothing was changed. Go back and send the form once \
-             more.",
-        ),
-        StatusCode::PAYLOAD_TOO_LARGE => (
-            "That is too much at once",
-            "What the browser sent is larger than any form of this site. Nothing was changed. Go \
-             back, shorten what you typed and send it again.",
-        ),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
-            "This kind of content is not taken",
-            "Forms of this site come as application/x-www-form-urlencoded. Nothing was changed. Send \
-             the form from a page of this site.",
-        ),
-        StatusCode::TOO_MANY_REQUESTS => (
-            "Too many tries",
-            "Too much was asked for this address, or from your network, in too short a time. Nothing \
-             was changed. Wait a little, then try again.",
-        ),
-        StatusCode::SERVICE_UNAVAILABLE => (
-            "Back in a moment",
-            "We cannot do this right now. What you asked for was not done; it is safe to try again.",
-        ),
-        _ => (
-            "Something went wrong here",
-            "The fault is ours, not yours, and it has been noted. What you asked for was not done. \
-             Try again; if it happens once more, tell us.",
-        ),
+#[derive(Template)]
+#[template(path = "parts/errors.txt")]
+struct Advice {
+    status: u16,
+}
+
+impl Advice {
+    fn words(&self) -> (String, String) {
+        let advice = self.to_string();
+        let (title, words) = advice.split_once("\n\n").unwrap_or((&advice, ""));
+        (title.to_owned(), words.trim_end().to_owned())
     }
 }

@@ -18,6 +18,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, AddressTried, Consumed, Link, Look, Purpose};
+use crate::accounts::passwords::Refused;
 use crate::accounts::sessions::Whereabouts;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -25,6 +26,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
 use crate::web::form;
+use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::problem::Stop;
@@ -177,8 +179,8 @@ pub struct LinkView {
     pub sent_to: Option<String>,
     pub ask_address: bool,
     pub email: String,
-    pub error: Option<&'static str>,
-    pub password_error: Option<String>,
+    pub error: Option<Mistake>,
+    pub password_error: Option<Mistake>,
     pub signed_in_as: Option<String>,
 }
 
@@ -201,7 +203,7 @@ impl LinkView {
         self.error.is_some() || self.password_error.is_some()
     }
 
-    fn again(seen: &Seen, email: String, error: Option<&'static str>) -> Self {
+    fn again(seen: &Seen, email: String, error: Option<Mistake>) -> Self {
         Self {
             email,
             error,
@@ -239,16 +241,13 @@ impl Ready {
     }
 
     /// The form again, with a mistake in the password.
-    pub fn again(self, password_error: String) -> LinkView {
+    pub fn again(self, refused: Refused) -> LinkView {
         LinkView {
-            password_error: Some(password_error),
+            password_error: Some(Mistake::NewPassword(refused)),
             ..LinkView::again(&self.seen, self.email, None)
         }
     }
 }
-
-const NO_ADDRESS: &str = "Type the whole address the link was sent to, like name@example.org.";
-const WRONG_ADDRESS: &str = "The link was not sent to this address. Type the one it was sent to; the third wrong one ends it.";
 
 /// Looks whether this visitor has a live link and sent all that is asked for. Where something slow comes
 /// before the link is used up, junk gets no further than this.
@@ -265,7 +264,7 @@ pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Ch
         _ if !seen.ask_address => None,
         Ok(typed) => Some(typed),
         Err(_) => {
-            let again = LinkView::again(&seen, form.email, Some(NO_ADDRESS));
+            let again = LinkView::again(&seen, form.email, Some(Mistake::NoLinkAddress));
             return Ok(Checked::Again(again));
         }
     };
@@ -335,7 +334,7 @@ pub async fn finish<T: Send + 'static>(
         Outcome::WrongAddress => Ok(Submitted::Again(LinkView::again(
             &seen,
             email,
-            Some(WRONG_ADDRESS),
+            Some(Mistake::WrongLinkAddress),
         ))),
         Outcome::Dead => Ok(Submitted::Answered(gone(visit, purpose)?)),
         Outcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),

@@ -592,3 +592,18 @@ fn addresses_are_hosts_too_and_a_ca_file_must_hold_a_certificate() {
         assert!(Smtp::new(&url, Some(Path::new(file)), "door.example").is_err());
     }
 }
+
+#[tokio::test]
+async fn a_slot_knows_whether_another_is_connected() {
+    let sink = Sink::agreeable().await;
+    let smtp = sink.smtp();
+    let (mut one, mut other) = (smtp.slot(), smtp.slot());
+    send(&mut one).await.unwrap();
+    assert!(!one.is_not_alone() && other.is_not_alone());
+    send(&mut other).await.unwrap();
+    assert!(one.is_not_alone() && other.is_not_alone());
+    one.close().await;
+    assert!(one.is_not_alone() && !other.is_not_alone());
+    drop(other);
+    assert!(!one.is_not_alone());
+}

@@ -1,0 +1,36 @@
+//! What can be wrong with what somebody typed. What is said of it is in `templates/parts/mistakes.txt`.
+
+#![expect(unused_qualifications, reason = "in what the derive writes")]
+
+use askama::Template;
+
+use crate::accounts::email_address::NotAnAddress;
+use crate::accounts::passwords::{self, Refused};
+
+/// A mistake in a form; shown, it is a sentence or two that say what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Template)]
+#[template(path = "parts/mistakes.txt")]
+pub enum Mistake {
+    /// What was typed is no address that mail could go to.
+    Address(NotAnAddress),
+    /// A new password that is not taken.
+    NewPassword(Refused),
+    NoPassword,
+    /// Of the account of this session.
+    WrongPassword,
+    /// Whichever of the two it is.
+    WrongAddressOrPassword,
+    NoCode,
+    WrongCode,
+    /// The address a link was sent to was asked for.
+    NoLinkAddress,
+    WrongLinkAddress,
+    /// The new address is the old one.
+    SameAddress,
+    /// The address typed to delete an account is not that of the account.
+    AnotherAddress,
+    /// A message went there a moment ago.
+    TooSoon {
+        wait: String,
+    },
+}
