@@ -101,16 +101,18 @@ pub async fn serve(app: App) -> Result<()> {
     let server = build(app, listener, workers)?;
     let handle = server.handle();
     let mut serving = rt::spawn(server);
-    let (served, finish) = tokio::select! {
-        served = &mut serving => (served, Duration::ZERO),
+    let served = tokio::select! {
+        served = &mut serving => {
+            mail.tell_to_stop(Duration::ZERO);
+            served
+        }
         finish = signals.told() => {
             // Both at once, so that each has all of the time.
             mail.tell_to_stop(finish);
             handle.stop(!finish.is_zero()).await;
-            (serving.await, finish)
+            serving.await
         }
     };
-    mail.tell_to_stop(finish);
     let stopped = web::block(move || mail.join()).await;
     served.map_err(Error::internal)?.map_err(Error::internal)?;
     stopped.map_err(Error::internal)

@@ -1,5 +1,5 @@
 //! What the outbox holds, for those who look after it: the operator, the owner of an account, and the inbox
-//! of development. A mail's words are never among it, for they may hold a live link.
+//! of development. Only the last is shown the words, for they may hold a live link.
 
 use std::time::Duration;
 
