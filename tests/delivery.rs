@@ -383,7 +383,7 @@ on_both! {
         eventually("a few knocks", async || knocks() >= 3).await;
         tokio::time::sleep(3 * SECOND).await;
         // At first each slot finds out by itself; then it is one for all, ever more seldom.
-        assert!(knocks() <= 8 + 4, "{} tries in a few seconds", knocks());
+        assert!(knocks() < 20, "{} tries in a few seconds", knocks());
         let waiting = rows(&house).await;
         assert!(waiting.iter().all(|row| (row.state.as_str(), row.tries) == ("queued", 0)), "{waiting:?}");
 
