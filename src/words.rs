@@ -56,6 +56,17 @@ pub fn waiting(duration: Duration) -> String {
     }
 }
 
+/// How long ago something was, as one says it: `just now`, `3 minutes ago`.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let minutes = u64::try_from((now - at) / 60_000).unwrap_or(0);
+    match minutes {
+        0 => "just now".to_owned(),
+        1..=59 => counted(minutes, "minute") + " ago",
+        60..=1_439 => counted(minutes / 60, "hour") + " ago",
+        _ => counted(minutes / 1_440, "day") + " ago",
+    }
+}
+
 fn counted(count: u64, unit: &str) -> String {
     match count {
         1 => format!("1 {unit}"),
@@ -81,5 +92,13 @@ mod tests {
         assert_eq!(waits(60), "60 seconds");
         assert_eq!(waits(899), "15 minutes");
         assert_eq!(waits(86_000), "24 hours");
+        let said = |seconds: i64| ago(1_795_306_500_000, 1_795_306_500_000 + seconds * 1_000);
+        assert_eq!(said(-5), "just now", "clocks of two nodes may differ");
+        assert_eq!(said(59), "just now");
+        assert_eq!(said(60), "1 minute ago");
+        assert_eq!(said(3_599), "59 minutes ago");
+        assert_eq!(said(7_200), "2 hours ago");
+        assert_eq!(said(86_399), "23 hours ago");
+        assert_eq!(said(2 * 86_400), "2 days ago");
     }
 }

@@ -144,11 +144,106 @@ with_and_without_scripts! {
         // By the button in the HTML part.
         browser.open_tab().await;
         open_mail(&browser, &house, "Sign in to localhost").await;
+        browser.press("Message").await;
         browser.open_tab_from_frame("a.button").await;
         browser.comes_to("/account").await;
         browser.sees("With the link from a message").await;
         browser.turn_to(&waiting).await;
         browser.comes_to("/account").await;
+        browser.is_content().await;
+    }
+
+    async fn a_mail_in_the_inbox_is_shown_as_text_as_message_and_as_source(house: House, scripts: Scripts) {
+        for address in ["ada@example.org", "ben@example.org"] {
+            house.visitor().ask("/register", address).await.sees_inbox_page();
+            house.mail_to(address).await;
+            house.advance(3 * MINUTE);
+        }
+        let mail = house.mail_to("ada@example.org").await;
+        let browser = Browser::open(scripts).await;
+        browser.goto(&format!("{}/dev/inbox", house.url)).await;
+        browser.sees(mail.code()).await;
+        browser.sees("6 minutes ago").await;
+        open_mail(&browser, &house, "Confirm your email address").await;
+        browser.sees("ben@example.org").await;
+        assert!(!browser.text().await.contains("Newer"), "it is the newest");
+        browser.click("Older").await;
+        browser.sees(&mail.link).await;
+        let address = browser.path().await;
+        let raw = "Auto-Submitted: auto-generated";
+        match scripts {
+            Scripts::On => {
+                assert!(!browser.text().await.contains(raw), "one part at a time");
+                browser.press("Source").await;
+                browser.sees(raw).await;
+                assert!(!browser.text().await.contains(&mail.link), "one part at a time");
+                assert_eq!(browser.path().await, format!("{address}#source"));
+                browser.reload().await;
+                browser.sees(raw).await;
+                browser.photograph("inbox-mail-source").await;
+
+                // By keys: one stop on the way through the page, and arrows within it.
+                browser.press("Source").await;
+                browser.keys(LEFT).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Message true");
+                browser.photograph("inbox-mail-message").await;
+                browser.keys(LEFT).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Text true");
+                browser.keys(LEFT).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Source true");
+                browser.keys(RIGHT).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Text true");
+                browser.keys(END).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Source true");
+                browser.keys(HOME).await;
+                assert_eq!(browser.value(FOCUSED_TAB).await, "Text true");
+                let stops = "document.querySelectorAll('[role=tab]:not([tabindex=\"-1\"])').length";
+                assert_eq!(browser.value(stops).await, 1);
+                assert_eq!(browser.path().await, format!("{address}#text"));
+            }
+            Scripts::Off => {
+                browser.sees(raw).await;
+                browser.press("Source").await;
+                browser.comes_to(&format!("{address}#source")).await;
+                browser.photograph("inbox-mail-without-scripts").await;
+            }
+        }
+        browser.click("Open the link").await;
+        browser.comes_to("/confirm-email").await;
+        browser.is_content().await;
+    }
+
+    async fn the_code_is_copied_out_of_the_inbox(house: House, scripts: Scripts) {
+        let browser = Browser::open(scripts).await;
+        ask(&browser, &house, "/register", "ada@example.org").await;
+        let code = house.mail_to("ada@example.org").await.code.unwrap();
+        open_mail(&browser, &house, "Confirm your email address").await;
+        browser.sees(&code).await;
+        if scripts == Scripts::Off {
+            assert!(!browser.text().await.contains("Copy the code"), "nothing that does nothing");
+            return;
+        }
+        browser.press("Copy the code").await;
+        browser.sees("Copied").await;
+        browser.says("Copied").await;
+        browser.photograph("inbox-mail-copied").await;
+        browser.goto(&format!("{}/sign-in/sent", house.url)).await;
+        browser.fill("Code from the message", PASTE).await;
+        assert_eq!(browser.typed("Code from the message").await, code);
+        browser.is_content().await;
+    }
+
+    async fn the_inbox_is_cleared(house: House, scripts: Scripts) {
+        for address in ["ada@example.org", "ben@example.org"] {
+            house.visitor().ask("/register", address).await.sees_inbox_page();
+            house.mail_to(address).await;
+        }
+        let browser = Browser::open(scripts).await;
+        browser.goto(&format!("{}/dev/inbox", house.url)).await;
+        browser.sees("2 messages").await;
+        browser.click("Clear all").await;
+        browser.sees("No mail yet").await;
+        browser.comes_to("/dev/inbox").await;
         browser.is_content().await;
     }
 
@@ -252,6 +347,47 @@ async fn new_mail_appears_in_the_inbox_without_a_reload() {
     }
     browser.is_content().await;
 }
+
+/// Whoever reads or goes through the list by keys is not thrown back by what is new.
+#[tokio::test]
+async fn new_mail_in_the_inbox_takes_the_focus_from_nothing_and_is_said() {
+    let house = House::new(Database::Sqlite).await;
+    let ask = async |address: &str| {
+        let visitor = house.visitor();
+        visitor.ask("/register", address).await.sees_inbox_page();
+    };
+    ask("ada@example.org").await;
+    house.mail_to("ada@example.org").await;
+    let browser = Browser::open(Scripts::On).await;
+    browser.goto(&format!("{}/dev/inbox", house.url)).await;
+    browser.sees("just now").await;
+    let focused = "document.activeElement.getAttribute('href')";
+    browser
+        .value("document.querySelector('.mails a').focus()")
+        .await;
+    let row = browser.value(focused).await;
+    assert!(row.is_string(), "{row}");
+    house.advance(MINUTE);
+    browser.sees("1 minute ago").await;
+    ask("ben@example.org").await;
+    browser.sees("2 messages").await;
+    assert_eq!(browser.value(focused).await, row);
+    browser
+        .says("New: Confirm your email address for localhost")
+        .await;
+    browser.is_content().await;
+}
+
+/// The words on the tab that has the focus, and whether it is the chosen one.
+const FOCUSED_TAB: &str =
+    "document.activeElement.textContent + ' ' + document.activeElement.ariaSelected";
+
+// Keys, as WebDriver names them.
+const END: &str = "\u{e010}";
+const HOME: &str = "\u{e011}";
+const LEFT: &str = "\u{e012}";
+const RIGHT: &str = "\u{e014}";
+const PASTE: &str = "\u{e009}v";
 
 /// CSR-07
 #[tokio::test]

@@ -6,9 +6,11 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::forms::unescape;
 use crate::headers;
 use crate::program::{ANY_PORT, Doorpost};
-use crate::support::{Database, House, Page, ScriptedServer, wire};
+use crate::routes::newest_mail_id;
+use crate::support::{Database, Handed, House, Page, ScriptedServer, wire};
 
 on_both! {
     async fn the_development_inbox_shows_the_mail_to_whoever_is_on_this_machine(db: Database) {
@@ -64,6 +66,59 @@ on_both! {
         }
     }
 
+    async fn the_development_inbox_shows_what_a_mail_server_would_be_handed(db: Database) {
+        let house = House::new(db).await;
+        let (ada, mail) = house.asked("/register", "ada@example.org").await;
+        let id = newest_mail_id(&ada).await;
+        let page = ada.get(&format!("/dev/inbox/{id}")).await;
+        let source = page.between("<pre class=\"letter source\">", "</pre>").unwrap();
+        let handed = Handed {
+            from: "doorpost@localhost".to_owned(),
+            to: vec!["ada@example.org".to_owned()],
+            raw: unescape(&source),
+            taken: true,
+        };
+        let shown = handed.mail();
+        assert_eq!((shown.subject, shown.text, shown.html), (mail.subject, mail.text, mail.html));
+        assert_eq!(handed.header("to"), "ada@example.org");
+        assert_eq!(handed.header("date"), "Sun, 22 Nov 2026 00:00:00 +0000");
+        assert_eq!(handed.header("message-id"), format!("<{id}@localhost>"));
+        let facts = unescape(&page.between("<dl class=\"facts\">", "</dl>").unwrap());
+        for fact in [
+            "Doorpost <doorpost@localhost>",
+            "ada@example.org",
+            "22 November 2026, 00:00 UTC",
+            &format!("<{id}@localhost>"),
+        ] {
+            assert!(facts.contains(fact), "{fact} is not in {facts}");
+        }
+    }
+
+    async fn the_development_inbox_is_cleared_of_what_it_shows_and_of_nothing_else(db: Database) {
+        let mut house = House::new(db).await;
+        let (ada, mail) = house.asked("/register", "ada@example.org").await;
+        let id = newest_mail_id(&ada).await;
+        house.hold_mail();
+        ada.ask("/register", "ben@example.org").await.sees_inbox_page();
+
+        let elsewhere = ada
+            .request(Method::POST, "/dev/inbox/clear")
+            .header("sec-fetch-site", "cross-site")
+            .header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(ada.send(elsewhere).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(newest_mail_id(&ada).await, id, "nothing happened");
+
+        ada.post("/dev/inbox/clear", &[]).await.goes_on_to("/dev/inbox");
+        assert!(ada.get("/dev/inbox").await.body.contains("No mail yet"));
+        for path in [format!("/dev/inbox/{id}"), format!("/dev/inbox/{id}/html")] {
+            assert_eq!(ada.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+        }
+
+        house.release_mail();
+        house.mail_to("ben@example.org").await; // which waited
+        ada.confirm(&mail.link).await; // the link lives on
+    }
+
     /// DNS rebinding: a page elsewhere reads what it likes through a name of its own that points here.
     async fn the_development_inbox_answers_only_who_names_this_machine(db: Database) {
         let house = House::new(db).await;
@@ -108,7 +163,12 @@ on_both! {
                     .await;
                 assert_eq!(page.status, status, "{host:?} asks for {path}");
             }
+            if status == StatusCode::NOT_FOUND {
+                let clear = ada.form("/dev/inbox/clear", &[]).header("host", host);
+                assert_eq!(ada.send(clear).await.status, status, "{host:?} clears");
+            }
         }
+        assert_eq!(newest_mail_id(&ada).await, id, "nobody cleared it");
     }
 
     async fn where_mail_is_really_sent_there_is_no_inbox(db: Database) {
@@ -128,6 +188,8 @@ on_both! {
                     assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
                 }
             }
+            let clear = ada.post("/dev/inbox/clear", &[]).await;
+            assert_eq!(clear.status, StatusCode::NOT_FOUND);
             assert!(!ada.get("/sign-in/sent").await.body.contains("/dev/inbox"));
         }
     }

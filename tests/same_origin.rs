@@ -16,6 +16,7 @@ fn forms(mail: &Mail) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
         ("/sign-in/link", vec![token.clone(), email.clone()]),
         ("/confirm-email", vec![token, email.clone()]),
         ("/confirm-email/send", vec![email]),
+        ("/dev/inbox/clear", vec![]),
         ("/sign-out", vec![]),
     ]
 }
@@ -108,7 +109,7 @@ on_both! {
                 }
             }
         }
-        assert_eq!(taken.len(), 7 * (14 + 1));
+        assert_eq!(taken.len(), 8 * (14 + 1));
         for (what, request) in refused {
             assert_eq!(
                 bea.send(request).await.status,

@@ -1,4 +1,4 @@
-//! The development inbox: the outbox, read in the browser.
+//! The development inbox: the outbox, read in the browser, and cleared there.
 //!
 //! It exists only while nothing real is at stake: the site is on this very machine and no mail server is
 //! configured. Even then it answers nobody but a peer on this machine that names it as such, for a web page
@@ -14,21 +14,24 @@ use askama::Template;
 use crate::config::PublicUrl;
 use crate::error::Error;
 use crate::flows::Answer;
-use crate::mail::outbox::Words;
-use crate::mail::outbox::kept::{self, InboxMail};
-use crate::web::page::{Frame, page};
+use crate::mail::message::{compose, message_id};
+use crate::mail::outbox::{Mail, Words, kept};
+use crate::random::Code;
+use crate::web::form::{Form, NoFields};
+use crate::web::page::{Frame, page, see_other};
 use crate::web::problem::Stop;
 use crate::web::visit::Visit;
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/dev/inbox").get(list))
+        .service(web::resource("/dev/inbox/clear").post(clear))
         .service(web::resource("/dev/inbox/{id}").get(show))
         .service(web::resource("/dev/inbox/{id}/html").get(show_html));
 }
 
 /// The newest mail that the list shows.
-const MOST: i64 = 200;
+const MOST: usize = 200;
 
 /// The page of one mail frames its HTML part.
 const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -42,32 +45,41 @@ const LETTER_CSP: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; d
                           frame-ancestors 'self'";
 
 async fn list(visit: Visit) -> Answer {
+    let mails = newest(&visit).await?;
+    Ok(page(&ListPage {
+        frame: visit.frame(),
+        is_cut: mails.len() >= MOST,
+        mails,
+    })?)
+}
+
+async fn clear(visit: Visit, _: Form<NoFields>) -> Answer {
     only_for_developers(&visit)?;
-    let mails = visit.app.read(|tx| kept::inbox(tx, MOST)).await?;
-    let mails = mails
-        .into_iter()
-        .filter_map(|mail| opened(&visit, mail))
-        .collect();
-    let frame = visit.frame();
-    Ok(page(&ListPage { frame, mails })?)
+    visit.app.transaction(kept::clear_inbox).await?;
+    Ok(see_other("/dev/inbox").finish())
 }
 
 async fn show(visit: Visit, id: web::Path<String>) -> Answer {
-    let mail = find(&visit, id.into_inner()).await?;
-    let shown = page(&ShowPage {
+    let shown = find(&visit, id.into_inner()).await?;
+    let (newer, older) = beside(&shown.mail.id, newest(&visit).await?);
+    let config = &visit.app.config;
+    let answer = page(&ShowPage {
         frame: visit.frame(),
-        from: visit.app.config.mail_from.to_string(),
-        link: link_in(&mail.words.text),
-        mail,
+        from: config.mail_from.to_string(),
+        message_id: message_id(config, &shown.mail),
+        source: compose(config, &shown.mail, &shown.words)?,
+        newer,
+        older,
+        shown,
     })?;
-    Ok(under(PAGE_CSP, shown))
+    Ok(under(PAGE_CSP, answer))
 }
 
 async fn show_html(visit: Visit, id: web::Path<String>) -> Answer {
-    let mail = find(&visit, id.into_inner()).await?;
+    let shown = find(&visit, id.into_inner()).await?;
     let letter = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .body(mail.words.html);
+        .body(shown.words.html);
     Ok(under(LETTER_CSP, letter))
 }
 
@@ -78,7 +90,27 @@ fn under(csp: &'static str, mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-async fn find(visit: &Visit, id: String) -> Result<Opened, Stop> {
+/// What cannot be opened, as it was sealed under a key that is gone, is not listed.
+async fn newest(visit: &Visit) -> Result<Vec<Shown>, Stop> {
+    only_for_developers(visit)?;
+    let mails = visit.app.read(|tx| kept::inbox(tx, MOST as i64)).await?;
+    Ok(mails
+        .into_iter()
+        .filter_map(|mail| opened(visit, mail))
+        .collect())
+}
+
+/// The mails above and below this one on the list.
+fn beside(id: &str, listed: Vec<Shown>) -> (Option<String>, Option<String>) {
+    let ids: Vec<String> = listed.into_iter().map(|shown| shown.mail.id).collect();
+    let Some(at) = ids.iter().position(|listed| listed == id) else {
+        return (None, None);
+    };
+    let newer = at.checked_sub(1).and_then(|above| ids.get(above));
+    (newer.cloned(), ids.get(at + 1).cloned())
+}
+
+async fn find(visit: &Visit, id: String) -> Result<Shown, Stop> {
     only_for_developers(visit)?;
     let mail = visit
         .app
@@ -103,41 +135,71 @@ fn names_loopback(req: &HttpRequest) -> bool {
         .is_some_and(|named| named.is_loopback())
 }
 
-/// The one URL of a letter's text stands on a line of its own.
-fn link_in(text: &str) -> Option<String> {
-    text.lines()
-        .find(|line| line.starts_with("http"))
-        .map(str::to_owned)
-}
-
-fn opened(visit: &Visit, mail: InboxMail) -> Option<Opened> {
-    Some(Opened {
+fn opened(visit: &Visit, mail: Mail) -> Option<Shown> {
+    Some(Shown {
         words: visit.app.outbox.open(mail.body.as_deref())?,
-        id: mail.id,
-        to: mail.email,
-        when: words::moment(mail.queued_at),
+        ago: words::ago(mail.queued_at, visit.now()),
+        mail,
     })
 }
 
-struct Opened {
-    id: String,
-    to: String,
-    when: String,
+/// A mail with its words.
+struct Shown {
+    mail: Mail,
     words: Words,
+    ago: String,
+}
+
+impl Shown {
+    fn when(&self) -> String {
+        words::moment(self.mail.queued_at)
+    }
+
+    /// The same moment, for programs.
+    fn moment(&self) -> String {
+        words::rfc3339(self.mail.queued_at)
+    }
+
+    /// The one URL of a letter's text stands on a line of its own.
+    fn link(&self) -> Option<&str> {
+        self.line(|line| line.starts_with("http"))
+    }
+
+    /// The text before the link, the link, and the text after it.
+    fn around_link(&self) -> Option<(&str, &str, &str)> {
+        let link = self.link()?;
+        let (before, after) = self.words.text.split_once(link)?;
+        Some((before, link, after))
+    }
+
+    /// The code, too, stands on a line of its own.
+    fn code(&self) -> Option<&str> {
+        self.line(|line| Code::parse(line).is_some_and(|code| code.shown() == line))
+    }
+
+    fn line(&self, fits: impl Fn(&str) -> bool) -> Option<&str> {
+        self.words.text.lines().find(|line| fits(line))
+    }
 }
 
 #[derive(Template)]
 #[template(path = "dev_inbox/list.html")]
 struct ListPage {
     frame: Frame,
-    mails: Vec<Opened>,
+    mails: Vec<Shown>,
+    /// There may be more than is listed.
+    is_cut: bool,
 }
 
 #[derive(Template)]
 #[template(path = "dev_inbox/show.html")]
 struct ShowPage {
     frame: Frame,
+    shown: Shown,
     from: String,
-    link: Option<String>,
-    mail: Opened,
+    message_id: String,
+    /// The whole message, as a mail server would be handed it.
+    source: String,
+    newer: Option<String>,
+    older: Option<String>,
 }

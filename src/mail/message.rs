@@ -13,14 +13,13 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::mail::outbox::{Mail, Words};
 
-/// Writes the message of a mail that waits.
+/// Writes the message of a mail.
 ///
 /// # Errors
 /// An address that is none, or words that do not go into a header.
 pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
     let to = mail.email.parse().map_err(Error::internal)?;
     let queued = UNIX_EPOCH + Duration::from_millis(mail.queued_at.unsigned_abs());
-    let message_id = format!("<{}@{}>", mail.id, config.public_url.host());
     let alternatives = MultiPart::alternative()
         .boundary(&mail.id)
         .singlepart(part(ContentType::TEXT_PLAIN, &words.text))
@@ -29,13 +28,18 @@ pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
         .from(config.mail_from.clone())
         .to(Mailbox::new(None, to))
         .subject(&words.subject)
-        .message_id(Some(message_id))
+        .message_id(Some(message_id(config, mail)))
         .date(queued)
         .raw_header(unencoded("Auto-Submitted", "auto-generated"))
         .raw_header(unencoded("X-Auto-Response-Suppress", "All"))
         .multipart(alternatives)
         .map_err(Error::internal)?;
     String::from_utf8(message.formatted()).map_err(Error::internal)
+}
+
+/// What names a mail for all the world, each of its copies alike.
+pub fn message_id(config: &Config, mail: &Mail) -> String {
+    format!("<{}@{}>", mail.id, config.public_url.host())
 }
 
 /// Quoted-printable whatever is in it: lettre 0.11.23 writes other bodies as they are, line ends and all.

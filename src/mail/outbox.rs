@@ -195,7 +195,7 @@ impl Outbox {
     }
 }
 
-/// A mail as it waits.
+/// A mail as it waits, or is shown.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
 pub struct Mail {

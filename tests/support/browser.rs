@@ -75,6 +75,24 @@ impl Browser {
         self.leave_by(Locator::XPath(&fits)).await;
     }
 
+    /// The same, of what does not lead away from the page.
+    pub async fn press(&self, words: &str) {
+        let fits = format!("//main//*[self::a or self::button][normalize-space() = \"{words}\"]");
+        self.click_on(Locator::XPath(&fits)).await;
+    }
+
+    /// Types keys into whatever has the focus.
+    pub async fn keys(&self, keys: &str) {
+        let focused = self.client.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
+    }
+
+    /// What a person does not see: the value of an expression in the page.
+    pub async fn value(&self, expression: &str) -> Value {
+        let script = format!("return {expression}");
+        self.client.execute(&script, vec![]).await.unwrap()
+    }
+
     /// Clicks what a selector finds, for what has no words of its own, and waits until the page is left.
     pub async fn click_at(&self, css: &str) {
         self.leave_by(Locator::Css(css)).await;
@@ -189,6 +207,19 @@ impl Browser {
     pub async fn sees(&self, words: &str) {
         self.until(words, async || {
             self.text().await.contains(words).then_some(())
+        })
+        .await;
+    }
+
+    /// Says these words, sooner or later, to those who listen to the page.
+    pub async fn says(&self, words: &str) {
+        let said = "[...document.querySelectorAll('[role=status]')].map(one => one.textContent)";
+        self.until(words, async || {
+            let said = self.value(said).await;
+            said.as_array()?
+                .iter()
+                .any(|said| said == words)
+                .then_some(())
         })
         .await;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
-use super::{LEASE, state};
+use super::{LEASE, Mail, state};
 use crate::clock::{Timestamp, millis};
 use crate::db::Tx;
 use crate::error::Result;
@@ -144,36 +144,37 @@ pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
     Ok(())
 }
 
-/// A mail as `/dev/inbox` lists it.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = outbox)]
-pub struct InboxMail {
-    pub id: String,
-    pub email: String,
-    pub body: Option<Vec<u8>>,
-    pub queued_at: Timestamp,
+/// What `/dev/inbox` shows: mail that left, as far as its words are still there.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn shown() -> _ {
+    let left: &'static str = state::SENT;
+    outbox::table
+        .filter(outbox::state.eq(left))
+        .filter(outbox::body.is_not_null())
 }
 
-/// The newest mail that left, as far as its words are still there.
-pub fn inbox(tx: &mut Tx, at_most: i64) -> Result<Vec<InboxMail>> {
-    Ok(outbox::table
-        .filter(outbox::state.eq(state::SENT))
-        .filter(outbox::body.is_not_null())
+/// The newest mail of the inbox.
+pub fn inbox(tx: &mut Tx, at_most: i64) -> Result<Vec<Mail>> {
+    Ok(shown()
         .order((outbox::queued_at.desc(), outbox::id))
-        .select(InboxMail::as_select())
+        .select(Mail::as_select())
         .limit(at_most)
         .load(tx.conn)?)
 }
 
 /// One mail of the inbox.
-pub fn inbox_mail(tx: &mut Tx, id: &str) -> Result<Option<InboxMail>> {
-    Ok(outbox::table
-        .find(id)
-        .filter(outbox::state.eq(state::SENT))
-        .filter(outbox::body.is_not_null())
-        .select(InboxMail::as_select())
+pub fn inbox_mail(tx: &mut Tx, id: &str) -> Result<Option<Mail>> {
+    Ok(shown()
+        .filter(outbox::id.eq(id))
+        .select(Mail::as_select())
         .first(tx.conn)
         .optional()?)
+}
+
+/// Forgets all mail of the inbox. What waits is not shown yet, and stays.
+pub fn clear_inbox(tx: &mut Tx) -> Result<()> {
+    diesel::delete(shown()).execute(tx.conn)?;
+    Ok(())
 }
 
 /// How long what left, or was refused, stays on the list.
