@@ -4,6 +4,7 @@
 // - a list that grows elsewhere shows what is new                     [data-refresh="/its/address"]
 // - sections below one another become tabs                            [data-tabs] around the links to them
 // - what is to be typed elsewhere can be copied                       [data-copy="Words on the button"]
+// - a password can be looked at while it is typed
 // - a form sent by a double click is sent once
 //
 // It never sends a form, reads what was typed or keeps anything.
@@ -25,6 +26,7 @@
   if (tabs) makeTabs(tabs);
 
   if (navigator.clipboard) document.querySelectorAll("[data-copy]").forEach(offerToCopy);
+  document.querySelectorAll('input[type="password"]').forEach(offerToShow);
   sendOnce();
 
   // A redirect where a page was means that this browser is signed in. Where it leads is for the
@@ -160,6 +162,35 @@
       }
     });
     shown.after(button, say.status);
+  }
+
+  // Name and autocomplete stay as they are, and so password managers find the field.
+  function offerToShow(field) {
+    const say = voice("unseen");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button plain reveal";
+    button.setAttribute("aria-controls", field.id);
+
+    const show = (shown) => {
+      const { selectionStart, selectionEnd } = field;
+      field.type = shown ? "text" : "password";
+      button.textContent = shown ? "Hide password" : "Show password";
+      // Some browsers lose the caret over it.
+      if (field === document.activeElement) field.setSelectionRange(selectionStart, selectionEnd);
+    };
+
+    // Pressed by mouse or finger it takes no focus: the caret stays, and the keyboard on a phone.
+    button.addEventListener("mousedown", (event) => event.preventDefault());
+    button.addEventListener("click", () => {
+      const shown = field.type === "password";
+      show(shown);
+      say(shown ? "The password is shown" : "The password is hidden");
+    });
+    // What is sent as plain text, browsers remember.
+    field.form.addEventListener("submit", () => show(false));
+    show(false);
+    field.after(button, say.status);
   }
 
   // Says something to those who listen to the page. What did not change they do not hear: so each word

@@ -378,6 +378,58 @@ async fn new_mail_in_the_inbox_takes_the_focus_from_nothing_and_is_said() {
     browser.is_content().await;
 }
 
+#[tokio::test]
+async fn a_password_is_shown_while_it_is_typed_and_hidden_when_it_is_sent() {
+    let house = House::new(Database::Sqlite).await;
+    let browser = Browser::open(Scripts::On).await;
+    browser
+        .goto(&format!("{}/sign-in/password", house.url))
+        .await;
+    let field = |name: &str| format!("document.getElementById('password').{name}");
+    let same = async || {
+        assert_eq!(browser.value(&field("name")).await, "password");
+        let autocomplete = browser.value(&field("autocomplete")).await;
+        assert_eq!(autocomplete, "current-password");
+        assert_eq!(browser.typed("Password").await, PASSWORD);
+        // Where the caret was.
+        assert_eq!(browser.value(&field("selectionStart")).await, 2);
+        let focused = browser.value("document.activeElement.id").await;
+        assert_eq!(focused, "password");
+    };
+    browser.fill("Email address", "ada@example.org").await;
+    browser.fill("Password", PASSWORD).await;
+    browser.keys(&format!("{HOME}{RIGHT}{RIGHT}")).await;
+    assert_eq!(browser.value(&field("type")).await, "password");
+    browser.press("Show password").await;
+    assert_eq!(browser.value(&field("type")).await, "text");
+    browser.says("The password is shown").await;
+    same().await;
+    browser.photograph("password-shown").await;
+    browser.press("Hide password").await;
+    assert_eq!(browser.value(&field("type")).await, "password");
+    same().await;
+    browser.press("Show password").await;
+    browser.value(KEEP_FORMS).await;
+    browser.press("Sign in").await;
+    assert_eq!(browser.value("window.sent").await, 1);
+    assert_eq!(browser.value(&field("type")).await, "password");
+    browser.sees("Show password").await;
+    browser.is_content().await;
+
+    let without = Browser::open(Scripts::Off).await;
+    without
+        .goto(&format!("{}/sign-in/password", house.url))
+        .await;
+    without.sees("Password").await;
+    assert!(!without.text().await.contains("Show password"));
+}
+
+/// Lets no form go, and counts those that would have gone.
+const KEEP_FORMS: &str = "window.sent = 0, addEventListener('submit', event => {
+    window.sent += !event.defaultPrevented;
+    event.preventDefault();
+})";
+
 /// The words on the tab that has the focus, and whether it is the chosen one.
 const FOCUSED_TAB: &str =
     "document.activeElement.textContent + ' ' + document.activeElement.ariaSelected";
