@@ -247,6 +247,20 @@ with_and_without_scripts! {
         browser.is_content().await;
     }
 
+    async fn a_form_is_sent_again_after_back(house: House, scripts: Scripts) {
+        let browser = Browser::open(scripts).await;
+        for address in ["ada@example.org", "ben@example.org"] {
+            ask(&browser, &house, "/register", address).await;
+            house.mail_to(address).await;
+            browser.back().await;
+            browser.comes_to("/register").await;
+            browser.click("Send me a link").await;
+            browser.comes_to("/sign-in/sent").await;
+            browser.sees(address).await;
+        }
+        browser.is_content().await;
+    }
+
     async fn a_visitor_signs_in_by_the_code(house: House, scripts: Scripts) {
         house.member("ada@example.org").await;
         let browser = Browser::open(scripts).await;
@@ -422,6 +436,24 @@ async fn a_password_is_shown_while_it_is_typed_and_hidden_when_it_is_sent() {
         .await;
     without.sees("Password").await;
     assert!(!without.text().await.contains("Show password"));
+}
+
+/// A browser that keeps pages as they were left says so when it shows one again. Chromium keeps none that
+/// says `no-store`, so here the event comes alone.
+#[tokio::test]
+async fn a_form_pressed_twice_is_sent_once_and_again_after_back() {
+    let house = House::new(Database::Sqlite).await;
+    let browser = Browser::open(Scripts::On).await;
+    browser.goto(&format!("{}/register", house.url)).await;
+    browser.value(KEEP_FORMS).await;
+    browser.press("Send me a link").await;
+    browser.press("Send me a link").await;
+    assert_eq!(browser.value("window.sent").await, 1);
+    let back = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
+    browser.value(back).await;
+    browser.press("Send me a link").await;
+    assert_eq!(browser.value("window.sent").await, 2);
+    browser.is_content().await;
 }
 
 /// Lets no form go, and counts those that would have gone.
