@@ -12,7 +12,7 @@ use doorpost::operator::mail;
 use tokio::sync::OnceCell;
 
 use crate::support::{
-    Database, Handed, House, Mail, ScriptedServer, every_letter_is_sent, name_of_letter,
+    Database, Handed, House, Mail, ScriptedServer, audit, every_letter_is_sent, name_of_letter,
 };
 
 const SITE: &str = "door.example.org";
@@ -97,6 +97,13 @@ fn without_secrets(mail: &Mail, part: &str) -> String {
     match &mail.code {
         Some(code) => part.replace(code, "XXXX-XXXX"),
         None => part,
+    }
+}
+
+#[tokio::test]
+async fn every_letter_is_html() {
+    for Letter { name, mail, .. } in letters().await {
+        audit::is_html(&format!("letter-{name}"), mail.html.clone()).await;
     }
 }
 

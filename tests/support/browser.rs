@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::{ParseError, Url};
 
+use super::audit;
+
 /// What a page has not shown after this long it does not show. A page that waits without JavaScript
 /// looks every 5 s.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -55,11 +57,13 @@ impl Browser {
             .await
             .expect("ChromeDriver starts a browser");
         let id = client.session_id().await.unwrap().unwrap();
-        Self {
+        let browser = Self {
             client,
             session: format!("{}/session/{id}", driver()),
             _profile: profile,
-        }
+        };
+        browser.devtools("Network.enable", json!({})).await; // It keeps what it is sent.
+        browser
     }
 
     /// Types an address.
@@ -278,7 +282,7 @@ impl Browser {
 
     /// Looks at the page as it is on a wide screen and a narrow one, by day and by night; keeps pictures.
     /// However narrow, nobody has to scroll sideways; however dark, all words can be told from what is behind
-    /// them; and the browser finds no fault.
+    /// them; everybody can use it; it is HTML; and the browser finds no fault.
     pub async fn photograph(&self, name: &str) {
         self.until(name, async || (!self.text().await.is_empty()).then_some(()))
             .await;
@@ -296,12 +300,32 @@ impl Browser {
                 contrast >= 4.5,
                 "{name}, {scheme}: {contrast} to 1 is too faint: {words}"
             );
+            // Each width and each scheme once.
+            if [(1280, "light"), (320, "dark")].contains(&(width, scheme)) {
+                self.everybody_can_use(name).await;
+            }
             // Frames are painted only where the window shows them.
             self.look(width, high.max(800), scheme).await;
             let file = artifacts().join(format!("{name}-{width}-{scheme}.png"));
             std::fs::write(file, self.picture().await).unwrap();
         }
+        audit::is_html(name, self.source().await).await;
         self.is_content().await;
+    }
+
+    /// axe-core finds nothing to say against the page as it is.
+    async fn everybody_can_use(&self, name: &str) {
+        let found = self.client.execute(&audit::AXE, vec![]).await.unwrap();
+        audit::nothing_is_wrong(name, serde_json::from_value(found).unwrap());
+    }
+
+    /// The page as it was sent. Asked for again it might be another one, and the answer to a form cannot be.
+    async fn source(&self) -> String {
+        let tree = self.devtools("Page.getFrameTree", json!({})).await;
+        let request = json!({ "requestId": tree["frameTree"]["frame"]["loaderId"] });
+        let sent = self.devtools("Network.getResponseBody", request).await;
+        assert_eq!(sent["base64Encoded"], false, "it is text");
+        sent["body"].as_str().unwrap().to_owned()
     }
 
     /// The words that are hardest to read, and how much their colour differs from the one behind them: 1 is

@@ -1,5 +1,6 @@
 //! What the stories are told with: a house to visit, visitors, and their mail.
 
+pub mod audit;
 mod browser;
 mod every_letter;
 mod house;
