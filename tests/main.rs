@@ -25,6 +25,7 @@ mod hosts;
 mod house_rules;
 mod ledger;
 mod letters;
+mod lighthouse;
 mod limits;
 mod links;
 mod mail_command;

@@ -1,0 +1,81 @@
+//! What Lighthouse makes of the pages that visitors see most, on a phone and on a desk.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Database, House, audit};
+
+/// How fast a page is, is measured, and this machine may be busy: the best of so many runs counts.
+const RUNS: usize = 3;
+
+#[tokio::test]
+async fn at_home_lighthouse_misses_nothing() {
+    let house = House::new(Database::Sqlite).await;
+    misses_nothing(&house, "/", "");
+}
+
+#[tokio::test]
+async fn at_sign_in_lighthouse_misses_nothing() {
+    let house = House::new(Database::Sqlite).await;
+    misses_nothing(&house, "/sign-in", "");
+}
+
+#[tokio::test]
+async fn at_the_account_lighthouse_misses_nothing() {
+    let house = House::new(Database::Sqlite).await;
+    let member = house.member("ada@example.org").await;
+    let session = member.cookie("doorpost").unwrap();
+    misses_nothing(&house, "/account", &format!("doorpost={session}"));
+}
+
+fn misses_nothing(house: &House, path: &str, cookie: &str) {
+    let page = format!("{}{path}", house.url);
+    for preset in ["--form-factor=mobile", "--preset=desktop"] {
+        let mut reports = (0..RUNS).map(|_| lighthouse(&page, preset, cookie));
+        let is_fast = reports.any(|report| {
+            assert_eq!(report["finalDisplayedUrl"], page, "{preset}");
+            for category in ["accessibility", "best-practices", "seo"] {
+                let score = score(&report, category);
+                assert_eq!(score, 1.0, "{preset}, {category}: {}", missed(&report));
+            }
+            score(&report, "performance") >= 0.99
+        });
+        assert!(is_fast, "{preset}: slow, {RUNS} times");
+    }
+}
+
+/// What it reports of a page, loaded in a browser of its own that sends this cookie.
+fn lighthouse(page: &str, preset: &str, cookie: &str) -> Value {
+    let home = tempfile::tempdir().unwrap();
+    let headers = serde_json::json!({ "Cookie": cookie });
+    let run = Command::new("timeout")
+        .args(["--kill-after=10s", "2m", "node"])
+        .arg(audit::in_packages("lighthouse/cli/index.js"))
+        .args([page, preset, "--output=json", "--quiet"])
+        .arg(format!("--extra-headers={headers}"))
+        .arg("--chrome-flags=--headless=new --no-sandbox --disable-gpu --no-first-run")
+        .arg("--no-enable-error-reporting")
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{page}: {said}");
+    serde_json::from_slice(&run.stdout).unwrap()
+}
+
+fn score(report: &Value, category: &str) -> f64 {
+    report["categories"][category]["score"].as_f64().unwrap()
+}
+
+/// The audits that were not passed, of those that count, with what they found.
+fn missed(report: &Value) -> String {
+    let categories = report["categories"].as_object().unwrap().values();
+    let refs = categories.flat_map(|category| category["auditRefs"].as_array().unwrap());
+    let missed = refs.filter(|it| it["weight"] != 0).filter_map(|it| {
+        let audit = &report["audits"][it["id"].as_str().unwrap()];
+        let passed = audit["score"].as_f64().is_none_or(|score| score >= 1.0);
+        (!passed).then(|| format!("{}: {}", audit["title"], audit["details"]["items"]))
+    });
+    missed.collect::<Vec<_>>().join("\n")
+}
