@@ -23,6 +23,7 @@ mod forms;
 mod headers;
 mod hosts;
 mod house_rules;
+mod keyboard;
 mod ledger;
 mod letters;
 mod lighthouse;

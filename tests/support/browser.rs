@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::{ParseError, Url};
@@ -31,6 +33,24 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub enum Scripts {
     On,
     Off,
+}
+
+/// What the next key goes to.
+#[derive(Debug, Deserialize)]
+pub struct Focus {
+    /// What it says, or what its label says.
+    pub words: String,
+    /// Which it is of all the places that Tab should come to; none of them, say the page as a whole.
+    pub place: Option<usize>,
+    /// How many such places there are.
+    pub places: usize,
+    /// Whether a visible line is drawn around it, and nothing covers it.
+    pub is_seen: bool,
+    pub is_in_main: bool,
+    /// Whether it is what says above a form that there is a problem.
+    pub is_summary: bool,
+    pub top: f64,
+    pub bottom: f64,
 }
 
 /// A browser. Closed when dropped, also by a story that fails.
@@ -140,6 +160,22 @@ impl Browser {
     async fn field(&self, label: &str) -> Option<Element> {
         let field = format!("//input[@id = //label[normalize-space() = \"{label}\"]/@for]");
         self.client.find(Locator::XPath(&field)).await.ok()
+    }
+
+    /// Presses these keys, one after the other.
+    pub async fn press(&self, keys: &str) {
+        let keyboard = KeyActions::new("keyboard".to_owned());
+        let pressed = keys.chars().fold(keyboard, |keyboard, value| {
+            let down = keyboard.then(KeyAction::Down { value });
+            down.then(KeyAction::Up { value })
+        });
+        self.client.perform_actions(pressed).await.unwrap();
+    }
+
+    /// What the next key goes to.
+    pub async fn focus(&self) -> Focus {
+        let focus = self.client.execute(FOCUS, vec![]).await.unwrap();
+        serde_json::from_value(focus).unwrap()
     }
 
     /// Presses Back.
@@ -395,6 +431,25 @@ const FAINTEST_WORDS: &str = r"
         if (contrast < faintest.contrast) Object.assign(faintest, { contrast, words });
     }
     return faintest;
+";
+
+const FOCUS: &str = r"
+    const it = document.activeElement;
+    const places = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, iframe')]
+        .filter(place => place.tabIndex >= 0 && place.type !== 'hidden' && place.checkVisibility());
+    const place = places.indexOf(it);
+    const box = it.getClientRects()[0], line = getComputedStyle(it);
+    const inFront = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return {
+        words: (it.labels?.[0] ?? it).innerText.replace(/\s+/g, ' ').trim(),
+        place: place < 0 ? null : place,
+        places: places.length,
+        is_seen: line.outlineStyle !== 'none' && parseFloat(line.outlineWidth) >= 2 && it.contains(inFront),
+        is_in_main: it.matches('main *'),
+        is_summary: it.matches('.summary'),
+        top: box.top + scrollY,
+        bottom: box.bottom + scrollY,
+    };
 ";
 
 fn options(scripts: Scripts, profile: &TempDir) -> Value {

@@ -11,7 +11,7 @@ mod scripted;
 mod visitor;
 pub mod wire;
 
-pub use browser::{Browser, OtherSite, Scripts};
+pub use browser::{Browser, Focus, OtherSite, Scripts};
 pub use every_letter::{every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, secret_key};
 pub use race::at_once;
