@@ -523,6 +523,28 @@ async fn our_pages_show_nothing_in_a_frame() {
     browser.comes_to("/account").await;
 }
 
+/// What can only be pressed is not printed.
+#[tokio::test]
+async fn the_account_is_printed_as_something_to_read() {
+    let house = House::new(Database::Sqlite).await;
+    house.member("ada@example.org").await;
+    let browser = Browser::open(Scripts::On).await;
+    sign_in(&browser, &house, "ada@example.org").await;
+    let buttons = ["Sign out", "Download what is kept"];
+    let shown = browser.text().await;
+    browser.put_on_paper().await;
+    let printed = browser.text().await;
+    for words in buttons {
+        assert!(shown.contains(words), "{words}: {shown}");
+        assert!(!printed.contains(words), "{words}: {printed}");
+    }
+    for words in ["ada@example.org", "Change your email address"] {
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    let (contrast, words) = browser.faintest_words().await;
+    assert!(contrast >= 4.5, "{contrast} to 1 is too faint: {words}");
+}
+
 /// HDR-02
 #[tokio::test]
 async fn a_strangers_pages_fit_any_screen_and_break_no_policy() {

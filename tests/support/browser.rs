@@ -316,6 +316,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// Lays the page out as a printer gets it.
+    pub async fn put_on_paper(&self) {
+        let paper = json!({ "media": "print" });
+        self.devtools("Emulation.setEmulatedMedia", paper).await;
+    }
+
     /// Looks at the page as it is on a wide screen and a narrow one, by day and by night; keeps pictures.
     /// However narrow, nobody has to scroll sideways; however dark, all words can be told from what is behind
     /// them; everybody can use it; it is HTML; and the browser finds no fault.
@@ -366,7 +372,7 @@ impl Browser {
 
     /// The words that are hardest to read, and how much their colour differs from the one behind them: 1 is
     /// not at all, and 4.5 is enough (WCAG 2.2, 1.4.3).
-    async fn faintest_words(&self) -> (f64, String) {
+    pub async fn faintest_words(&self) -> (f64, String) {
         let found = self.client.execute(FAINTEST_WORDS, vec![]).await.unwrap();
         (
             found["contrast"].as_f64().unwrap(),
