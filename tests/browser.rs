@@ -612,6 +612,62 @@ async fn a_strangers_pages_fit_any_screen_and_break_no_policy() {
 
 /// HDR-02
 #[tokio::test]
+async fn forms_with_a_mistake_fit_any_screen_and_break_no_policy() {
+    let house = House::new(Database::Sqlite).await;
+    let at = |path: &str| format!("{}{path}", house.url);
+    house.member_with_password("ada@example.org").await;
+    let browser = Browser::open(Scripts::On).await;
+    browser.goto(&at("/sign-in/password")).await;
+    browser.photograph("sign-in-password").await;
+    browser.fill("Email address", "ada").await;
+    browser.click("Sign in").await;
+    browser.photograph("sign-in-password-mistake").await;
+    browser.fill("Email address", "ada@example.org").await;
+    browser.fill("Password", "a horse that eats grass").await;
+    browser.click("Sign in").await;
+    browser.photograph("sign-in-password-wrong").await;
+    browser.goto(&at("/forgot-password")).await;
+    browser.fill("Email address", "ada").await;
+    browser.click("Send me a link").await;
+    browser.photograph("forgot-password-mistake").await;
+
+    sign_in(&browser, &house, "ada@example.org").await;
+    browser.goto(&at("/account/password")).await;
+    browser.fill("Password", "a horse that eats grass").await;
+    browser.click("Continue").await;
+    browser.photograph("gate-password-wrong").await;
+    browser.fill("Password", PASSWORD).await;
+    browser.click("Continue").await;
+    for (name, path, label, button) in [
+        (
+            "change-password-too-short",
+            "/account/password",
+            "New password",
+            "Change the password",
+        ),
+        (
+            "email-change-mistake",
+            "/account/email",
+            "Email address",
+            "Send me a link",
+        ),
+        (
+            "delete-account-mistake",
+            "/account/delete",
+            "Email address",
+            "Delete my account",
+        ),
+    ] {
+        browser.goto(&at(path)).await;
+        browser.fill(label, "ada").await;
+        browser.click(button).await;
+        browser.sees("There is a problem").await;
+        browser.photograph(name).await;
+    }
+}
+
+/// HDR-02
+#[tokio::test]
 async fn a_members_pages_fit_any_screen_and_break_no_policy() {
     let house = House::new(Database::Postgres).await;
     let at = |path: &str| format!("{}{path}", house.url);
