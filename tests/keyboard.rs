@@ -21,12 +21,12 @@ async fn a_visitor_registers_sets_a_password_and_signs_out_by_the_keyboard_alone
 
     can_be_walked_through(&browser).await;
     type_into(&browser, "Email address", "ada").await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     browser.sees("There is a problem").await;
     is_led_to_the_mistake(&browser, "Email address").await;
-    browser.press(END).await;
-    browser.press("@example.org").await;
-    browser.press(ENTER).await;
+    browser.keys(END).await;
+    browser.keys("@example.org").await;
+    browser.keys(ENTER).await;
     browser.comes_to("/sign-in/sent").await;
     can_be_walked_through(&browser).await;
     house.mail_to("ada@example.org").await;
@@ -34,10 +34,10 @@ async fn a_visitor_registers_sets_a_password_and_signs_out_by_the_keyboard_alone
 
     can_be_walked_through(&browser).await;
     tab_to(&browser, "Confirm your email address for localhost").await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     browser.sees("Text").await;
     tab_to(&browser, "http://localhost").await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     browser.comes_to("/confirm-email").await;
     can_be_walked_through(&browser).await;
     type_into(&browser, "Password (you may choose one)", PASSWORD).await;
@@ -52,11 +52,11 @@ async fn a_visitor_registers_sets_a_password_and_signs_out_by_the_keyboard_alone
     follow(&browser, "Continue", "/account/password").await;
     can_be_walked_through(&browser).await;
     type_into(&browser, "New password", "short").await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     browser.sees("This is too short.").await;
     is_led_to_the_mistake(&browser, "New password").await;
-    browser.press("quite another horse altogether").await;
-    browser.press(ENTER).await;
+    browser.keys("quite another horse altogether").await;
+    browser.keys(ENTER).await;
     browser.comes_to("/account").await;
     follow(&browser, "Sign out", "/").await;
     browser.is_content().await;
@@ -64,11 +64,11 @@ async fn a_visitor_registers_sets_a_password_and_signs_out_by_the_keyboard_alone
 
 /// Whoever does not want the header again on every page presses Enter once.
 async fn can_skip_to_the_content(browser: &Browser) {
-    browser.press(TAB).await;
+    browser.keys(TAB).await;
     assert_eq!(seen(browser).await.words, "Skip to the main content");
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     assert!(!browser.focus().await.is_in_main, "nothing of it yet");
-    browser.press(TAB).await;
+    browser.keys(TAB).await;
     assert!(seen(browser).await.is_in_main);
 }
 
@@ -78,7 +78,7 @@ async fn can_be_walked_through(browser: &Browser) {
     let mut before = f64::MIN;
     let mut places = Vec::new();
     loop {
-        browser.press(TAB).await;
+        browser.keys(TAB).await;
         let Some(place) = browser.focus().await.place else {
             break;
         };
@@ -99,27 +99,27 @@ async fn is_led_to_the_mistake(browser: &Browser, label: &str) {
         return; // To be mended: the focus is on the field, and the summary is passed over.
     }
     assert!(focus.is_summary, "focus is on: {}", focus.words);
-    browser.press(TAB).await;
+    browser.keys(TAB).await;
     seen(browser).await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     assert_eq!(seen(browser).await.words, label);
 }
 
 async fn type_into(browser: &Browser, label: &str, words: &str) {
     tab_to(browser, label).await;
-    browser.press(words).await;
+    browser.keys(words).await;
 }
 
 async fn follow(browser: &Browser, words: &str, path: &str) {
     tab_to(browser, words).await;
-    browser.press(ENTER).await;
+    browser.keys(ENTER).await;
     browser.comes_to(path).await;
 }
 
 /// Presses Tab until the focus is on what begins with these words.
 async fn tab_to(browser: &Browser, words: &str) {
     for _ in 0..MANY_STOPS {
-        browser.press(TAB).await;
+        browser.keys(TAB).await;
         if browser.focus().await.words.starts_with(words) {
             seen(browser).await;
             return;

@@ -105,12 +105,6 @@ impl Browser {
         self.click_on(Locator::XPath(&fits)).await;
     }
 
-    /// Types keys into whatever has the focus.
-    pub async fn keys(&self, keys: &str) {
-        let focused = self.client.active_element().await.unwrap();
-        focused.send_keys(keys).await.unwrap();
-    }
-
     /// What a person does not see: the value of an expression in the page.
     pub async fn value(&self, expression: &str) -> Value {
         let script = format!("return {expression}");
@@ -162,8 +156,8 @@ impl Browser {
         self.client.find(Locator::XPath(&field)).await.ok()
     }
 
-    /// Presses these keys, one after the other.
-    pub async fn press(&self, keys: &str) {
+    /// Presses these keys, one after the other; they go to whatever has the focus.
+    pub async fn keys(&self, keys: &str) {
         let keyboard = KeyActions::new("keyboard".to_owned());
         let pressed = keys.chars().fold(keyboard, |keyboard, value| {
             let down = keyboard.then(KeyAction::Down { value });
