@@ -538,7 +538,7 @@ async fn the_account_is_printed_as_something_to_read() {
         assert!(shown.contains(words), "{words}: {shown}");
         assert!(!printed.contains(words), "{words}: {printed}");
     }
-    for words in ["ada@example.org", "Change your email address"] {
+    for words in ["ada@example.org", "What happened to it"] {
         assert!(printed.contains(words), "{words}: {printed}");
     }
     let (contrast, words) = browser.faintest_words().await;

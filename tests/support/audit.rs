@@ -31,6 +31,16 @@ const JUDGED: &[Judged] = &[
         why: "The letter in the frame is a page of its own, and audited as such.",
     },
     Judged {
+        on: &["inbox-mail"],
+        finding: "incomplete for hidden-content: #",
+        why: "The tabs that are not chosen, and their headings, which the tabs name: each is audited when it is chosen.",
+    },
+    Judged {
+        on: &["home"],
+        finding: "incomplete for hidden-content: svg:",
+        why: "A drawing that says nothing, where there is no room for it.",
+    },
+    Judged {
         on: LETTERS,
         finding: "violation of landmark-one-main: html",
         why: "A letter is shown within a page that has landmarks, and that has the one <main>.",

@@ -51,6 +51,8 @@ pub struct Focus {
     pub is_summary: bool,
     pub top: f64,
     pub bottom: f64,
+    pub left: f64,
+    pub right: f64,
 }
 
 /// A browser. Closed when dropped, also by a story that fails.
@@ -449,6 +451,8 @@ const FOCUS: &str = r"
         is_summary: it.matches('.summary'),
         top: box.top + scrollY,
         bottom: box.bottom + scrollY,
+        left: box.left,
+        right: box.right,
     };
 ";
 
