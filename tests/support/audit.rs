@@ -21,7 +21,7 @@ const LETTERS: &[&str] = &["letter-", "mail-"];
 
 const JUDGED: &[Judged] = &[
     Judged {
-        on: &["sent-without-scripts", "sent-reset"],
+        on: &["sent-without-scripts"],
         finding: "violation of meta-refresh: meta[http-equiv=\"refresh\"]",
         why: "Only without scripts; the page says so, and a link in it holds it still (WCAG 2.2, 2.2.1).",
     },
