@@ -1,5 +1,8 @@
 //! What a request may be besides GET and POST of a route: nothing; and what stands at paths that are none.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use reqwest::{Method, StatusCode};
 
 use crate::support::{Database, House, Page, wire};
@@ -231,6 +234,38 @@ on_both! {
     }
 
     /// HTTP-20
+    async fn a_file_comes_compressed_to_whoever_takes_that_and_a_page_never_does(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.visitor();
+        let home = ada.get("/").await.body;
+        let (before, _) = home.split_once("/doorpost.css\"").unwrap();
+        let path = format!("/static/{}/doorpost.css", before.rsplit_once('/').unwrap().1);
+        let stylesheet = include_bytes!("../static/doorpost.css");
+        let get = |path: &str, accepted: &str| {
+            let request = ada.request(Method::GET, path).header("accept-encoding", accepted);
+            request.send()
+        };
+        for accepted in ["gzip", "br, gzip;q=0.5", "gzip, deflate, br, zstd"] {
+            let file = get(&path, accepted).await.unwrap();
+            assert_eq!(file.headers()["content-encoding"], "gzip", "{accepted}");
+            assert_eq!(file.headers()["vary"], "accept-encoding", "{accepted}");
+            let bytes = file.bytes().await.unwrap();
+            assert!(bytes.len() < stylesheet.len() / 2, "{} bytes", bytes.len());
+            let mut unpacked = Vec::new();
+            GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
+            assert!(unpacked == stylesheet, "{accepted}");
+        }
+        for accepted in ["identity", "br", "gzip;q=0", ""] {
+            let file = get(&path, accepted).await.unwrap();
+            assert!(!file.headers().contains_key("content-encoding"), "{accepted}");
+            assert_eq!(file.headers()["vary"], "accept-encoding", "{accepted}");
+            assert!(file.bytes().await.unwrap() == stylesheet[..], "{accepted}");
+        }
+        // What is secret in a page would show in its length (BREACH).
+        let page = get("/sign-in", "gzip").await.unwrap();
+        assert!(!page.headers().contains_key("content-encoding"));
+    }
+
     async fn a_file_is_what_it_says_and_may_be_kept(db: Database) {
         let house = House::new(db).await;
         let ada = house.visitor();
@@ -252,6 +287,7 @@ on_both! {
             );
             assert!(!page.body.is_empty());
             headers::are_complete(&page, &path);
+            assert_eq!(page.header("content-encoding"), None, "nobody asked for it");
             // Any other fingerprint is another file, and there is none.
             let mut digits: Vec<char> = fingerprint.chars().collect();
             digits[0] = if digits[0] == '0' { '1' } else { '0' };

@@ -3,10 +3,15 @@
 //! Each is served under a name that carries a fingerprint of its bytes, so that a browser may keep it for
 //! good; a name without it, or with another one, is a 404.
 
+use std::io::Read;
 use std::sync::LazyLock;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{
+    AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, Encoding, Header, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use sha2::{Digest, Sha256};
 
 /// The one stylesheet.
@@ -41,6 +46,8 @@ pub struct Asset {
     url: String,
     content_type: &'static str,
     bytes: &'static [u8],
+    /// The same in fewer bytes.
+    gzipped: web::Bytes,
 }
 
 impl Asset {
@@ -54,6 +61,7 @@ impl Asset {
             url: format!("/static/{fingerprint}/{name}"),
             content_type,
             bytes,
+            gzipped: gzip(bytes).into(),
         }
     }
 
@@ -62,19 +70,41 @@ impl Asset {
         &self.url
     }
 
-    fn answer(&self) -> HttpResponse {
-        HttpResponse::Ok()
+    fn answer(&self, req: &HttpRequest) -> HttpResponse {
+        let mut answer = HttpResponse::Ok();
+        answer
             .insert_header((CONTENT_TYPE, self.content_type))
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-            .body(self.bytes)
+            .insert_header((VARY, "accept-encoding"));
+        if takes_gzip(req) {
+            answer.insert_header((CONTENT_ENCODING, "gzip"));
+            return answer.body(self.gzipped.clone());
+        }
+        answer.body(self.bytes)
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzipped = Vec::new();
+    // Reading from memory has nothing to fail at.
+    let _ = GzEncoder::new(bytes, Compression::best()).read_to_end(&mut gzipped);
+    gzipped
+}
+
+fn takes_gzip(req: &HttpRequest) -> bool {
+    let offered = [Encoding::gzip(), Encoding::identity()];
+    AcceptEncoding::parse(req)
+        .ok()
+        .and_then(|accepted| accepted.negotiate(offered.iter()))
+        .is_some_and(|chosen| chosen == Encoding::gzip())
 }
 
 /// Serves each asset at its one address.
 pub fn configure(cfg: &mut web::ServiceConfig) {
     for asset in [&STYLESHEET, &SCRIPT, &ICON] {
         cfg.service(
-            web::resource(asset.url()).route(web::get().to(move || async { asset.answer() })),
+            web::resource(asset.url())
+                .route(web::get().to(move |req: HttpRequest| async move { asset.answer(&req) })),
         );
     }
 }
