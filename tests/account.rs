@@ -26,15 +26,6 @@ async fn session_ids(visitor: &Visitor) -> Vec<String> {
     ids.filter(|id| !id.contains('"')).collect()
 }
 
-async fn sign_in(house: &House, password: &str) -> StatusCode {
-    let fields = [("email", ADA), ("password", password)];
-    house
-        .visitor()
-        .post("/sign-in/password", &fields)
-        .await
-        .status
-}
-
 on_both! {
     /// PWD-13, SES-06, TOK-13
     async fn a_changed_password_ends_other_sessions_and_all_links(db: Database) {
@@ -55,8 +46,8 @@ on_both! {
         for mail in [&link, &reset] {
             house.visitor().use_link(mail, ADA).await.says_the_link_is_gone();
         }
-        assert_eq!(sign_in(&house, PASSWORD).await, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(sign_in(&house, NEW).await, StatusCode::SEE_OTHER);
+        assert_eq!(house.visitor().enter(ADA, PASSWORD).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(house.visitor().enter(ADA, NEW).await.status, StatusCode::SEE_OTHER);
         let told = house.news_to(ADA).await;
         assert_eq!(told.iter().filter(|news| news.subject.ends_with("was changed")).count(), 1);
         ada.post("/account/password", &[("password", NEW)]).await.goes_on_to("/account");
@@ -211,7 +202,7 @@ on_both! {
         let mail = house.mail_to(ADA).await;
         assert_eq!(mail.route(), "/confirm-email", "a new account");
         again.confirm(&mail.link).await;
-        assert_eq!(sign_in(&house, PASSWORD).await, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(house.visitor().enter(ADA, PASSWORD).await.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(session_ids(&again).await.len(), 1);
         house.visitor().use_link(&link, ADA).await.says_the_link_is_gone();
     }

@@ -41,15 +41,6 @@ async fn user_with(house: &House, address: &str) -> i64 {
         .await
 }
 
-async fn sign_in(house: &House, address: &str) -> StatusCode {
-    let fields = [("email", address), ("password", PASSWORD)];
-    house
-        .visitor()
-        .post("/sign-in/password", &fields)
-        .await
-        .status
-}
-
 on_both! {
     /// EML-01
     async fn the_new_mailbox_confirms_and_the_old_one_hears_of_it(db: Database) {
@@ -255,7 +246,7 @@ on_both! {
         use_link(&owner, &undo, OLD).await.goes_on_to("/sign-in/sent");
         assert_eq!(ada.signed_in_as().await, None, "every session ended");
         assert_eq!((user_with(&house, OLD).await, user_with(&house, NEW).await), (1, 0));
-        assert_eq!(sign_in(&house, OLD).await, StatusCode::UNPROCESSABLE_ENTITY, "no password is left");
+        assert_eq!(house.visitor().enter(OLD, PASSWORD).await.status, StatusCode::UNPROCESSABLE_ENTITY, "no password is left");
         use_link(&owner, &undo, OLD).await.says_the_link_is_gone();
 
         let mails = house.mails_to(OLD, 3).await;
@@ -265,7 +256,7 @@ on_both! {
         let token = page.hidden("token").unwrap();
         let fields = [("token", token.as_str()), ("password", PASSWORD)];
         owner.post("/reset-password", &fields).await.goes_on_to("/sign-in/password");
-        assert_eq!(sign_in(&house, OLD).await, StatusCode::SEE_OTHER);
+        assert_eq!(house.visitor().enter(OLD, PASSWORD).await.status, StatusCode::SEE_OTHER);
     }
 
     /// EML-04: of several the oldest wins, and against a second change.

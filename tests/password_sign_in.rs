@@ -11,11 +11,6 @@ const OTHER: &str = "a horse that eats nothing";
 const WRONG: &str = "The address or the password is not right.";
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 
-async fn sign_in(visitor: &Visitor, address: &str, password: &str) -> Page {
-    let fields = [("email", address), ("password", password)];
-    visitor.post("/sign-in/password", &fields).await
-}
-
 /// Registers with this password; the answer to it.
 async fn register(house: &House, address: &str, password: &str) -> Page {
     let (visitor, mail) = house.asked("/register", address).await;
@@ -47,7 +42,7 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.member_with_password(ADA).await;
         let before = ada.with_copied_jar();
-        sign_in(&ada, ADA, PASSWORD).await.goes_on_to("/account");
+        ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
         assert_ne!(ada.cookie("doorpost"), before.cookie("doorpost"));
         assert_eq!(before.signed_in_as().await, None, "the old one is replaced");
     }
@@ -70,7 +65,7 @@ on_both! {
             ("hug@example.org", PASSWORD),
         ] {
             let visitor = house.visitor();
-            let page = sign_in(&visitor, address, password).await;
+            let page = visitor.enter(address, password).await;
             page.says_mistake(WRONG);
             assert!(!page.body.contains(password), "a password is never shown again");
             looks.push(page.looks().replace(address, "ADDRESS"));
@@ -85,10 +80,10 @@ on_both! {
         house.member_with_password(ADA).await;
         let visitor = house.visitor();
         for _ in 0..7 {
-            sign_in(&visitor, ADA, "").await.says_mistake("Type your password.");
-            sign_in(&visitor, "ada", PASSWORD).await.says_mistake("id=\"email-mistake\"");
+            visitor.enter(ADA, "").await.says_mistake("Type your password.");
+            visitor.enter("ada", PASSWORD).await.says_mistake("id=\"email-mistake\"");
         }
-        sign_in(&visitor, ADA, PASSWORD).await.goes_on_to("/account");
+        visitor.enter(ADA, PASSWORD).await.goes_on_to("/account");
     }
 
     /// PWD-01, PWD-05, REG-07
@@ -111,7 +106,7 @@ on_both! {
             ("password_entered_at", "9999999999999"),
         ];
         ada.post("/confirm-email", &fields).await.goes_on_to("/account");
-        sign_in(&house.visitor(), ADA, PASSWORD).await.goes_on_to("/account");
+        house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
     }
 
     /// PWD-01, PWD-02, PWD-03, PWD-04
@@ -130,8 +125,8 @@ on_both! {
             let (chosen, same, other): (String, String, String) = (chosen, same, other);
             let address = format!("ada{n}@example.org");
             register(&house, &address, &chosen).await.goes_on_to("/account");
-            sign_in(&house.visitor(), &address, &other).await.says_mistake(WRONG);
-            sign_in(&house.visitor(), &address, &same).await.goes_on_to("/account");
+            house.visitor().enter(&address, &other).await.says_mistake(WRONG);
+            house.visitor().enter(&address, &same).await.goes_on_to("/account");
         }
     }
 
@@ -150,10 +145,10 @@ on_both! {
             format!("SELECT count(*) AS n FROM users WHERE password_hash LIKE '$argon2id$v=19${cost}$%'")
         };
         assert_eq!(house.count(at("m=128,t=2,p=1")).await, 2);
-        sign_in(&house.visitor(), ADA, OTHER).await.says_mistake(WRONG);
+        house.visitor().enter(ADA, OTHER).await.says_mistake(WRONG);
         assert_eq!(house.count(at("m=64,t=1,p=1")).await, 0);
         for _ in 0..2 {
-            sign_in(&house.visitor(), ADA, PASSWORD).await.goes_on_to("/account");
+            house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
             assert_eq!(house.count(at("m=64,t=1,p=1")).await, 1, "hashed anew, at sign-in");
         }
     }
@@ -164,9 +159,9 @@ on_both! {
         let ada = house.member_with_password(ADA).await;
         for address in [ADA, "nobody@example.org"] {
             for n in 0..5 {
-                sign_in(&from(&house, n), address, OTHER).await.says_mistake(WRONG);
+                from(&house, n).enter(address, OTHER).await.says_mistake(WRONG);
             }
-            let refused = sign_in(&from(&house, 9), address, PASSWORD).await;
+            let refused = from(&house, 9).enter(address, PASSWORD).await;
             assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{address}");
             let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=900).contains(&wait));
@@ -175,13 +170,13 @@ on_both! {
         assert_eq!(told.iter().filter(|news| news.subject.starts_with("Wrong passwords")).count(), 1);
 
         let house = house.restart(&[]).await;
-        assert_eq!(sign_in(&from(&house, 10), ADA, PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(from(&house, 10).enter(ADA, PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
         // The owner always gets in: by link, and in a browser that the account knows.
         let (by_link, mail) = house.asked("/sign-in", ADA).await;
         by_link.click(&mail.link).await.goes_on_to("/account");
-        sign_in(&ada.at(&house), ADA, PASSWORD).await.goes_on_to("/account");
+        ada.at(&house).enter(ADA, PASSWORD).await.goes_on_to("/account");
         house.advance(WINDOW);
-        sign_in(&from(&house, 11), ADA, PASSWORD).await.goes_on_to("/account");
+        from(&house, 11).enter(ADA, PASSWORD).await.goes_on_to("/account");
     }
 
     async fn fifty_guesses_at_once_on_two_nodes_are_five(db: Database) {
@@ -190,7 +185,7 @@ on_both! {
         let second = house.second_node(&[("ARGON2_PARALLEL", "64"), ("LIMIT_PASSWORD_PER_NETWORK", "off")]);
         let guesses = (0..50).map(|n| {
             let visitor = from(if n % 2 == 0 { &house } else { &second }, n);
-            async move { sign_in(&visitor, ADA, OTHER).await.status }
+            async move { visitor.enter(ADA, OTHER).await.status }
         });
         let answers = at_once(guesses).await;
         let compared = answers.iter().filter(|status| **status == StatusCode::UNPROCESSABLE_ENTITY);
@@ -203,11 +198,11 @@ on_both! {
         let house = House::new(db).await;
         let spray = from(&house, 1);
         for n in 0..20 {
-            sign_in(&spray, &format!("nobody{n}@example.org"), OTHER).await.says_mistake(WRONG);
+            spray.enter(&format!("nobody{n}@example.org"), OTHER).await.says_mistake(WRONG);
         }
-        let refused = sign_in(&spray, "nobody20@example.org", OTHER).await;
+        let refused = spray.enter("nobody20@example.org", OTHER).await;
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-        sign_in(&from(&house, 2), "nobody21@example.org", OTHER).await.says_mistake(WRONG);
+        from(&house, 2).enter("nobody21@example.org", OTHER).await.says_mistake(WRONG);
     }
 
     async fn a_try_that_the_account_refuses_does_not_count_against_the_network(db: Database) {
@@ -215,9 +210,9 @@ on_both! {
         let office = from(&house, 1);
         for n in 0..30 {
             let expected = if n < 5 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::TOO_MANY_REQUESTS };
-            assert_eq!(sign_in(&office, "nobody@example.org", OTHER).await.status, expected);
+            assert_eq!(office.enter("nobody@example.org", OTHER).await.status, expected);
         }
-        sign_in(&office, "somebody@example.org", OTHER).await.says_mistake(WRONG);
+        office.enter("somebody@example.org", OTHER).await.says_mistake(WRONG);
     }
 
     /// NIST SP 800-63B: a hundred in a row, over however long, and the password opens nothing until its owner
@@ -228,12 +223,12 @@ on_both! {
         ]).await;
         house.member_with_password(ADA).await;
         for n in 0..100 {
-            sign_in(&from(&house, n), ADA, OTHER).await.says_mistake(WRONG);
+            from(&house, n).enter(ADA, OTHER).await.says_mistake(WRONG);
         }
-        sign_in(&house.visitor(), ADA, PASSWORD).await.says_mistake(WRONG);
+        house.visitor().enter(ADA, PASSWORD).await.says_mistake(WRONG);
         let (ada, mail) = house.asked("/sign-in", ADA).await;
         ada.click(&mail.link).await.goes_on_to("/account");
-        sign_in(&house.visitor(), ADA, PASSWORD).await.goes_on_to("/account");
+        house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
     }
 
     /// TOK-12
@@ -241,7 +236,7 @@ on_both! {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
         let (ada, mail) = house.asked("/sign-in", ADA).await;
-        sign_in(&house.visitor(), ADA, PASSWORD).await.goes_on_to("/account");
+        house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
         ada.click(&mail.link).await.says_the_link_is_gone();
     }
 
@@ -249,9 +244,9 @@ on_both! {
         let house = House::new(db).await;
         let ada = house.member_with_password(ADA).await;
         assert!(house.news_to(ADA).await.is_empty(), "registering is no news");
-        sign_in(&ada, ADA, PASSWORD).await.goes_on_to("/account");
+        ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
         assert!(house.news_to(ADA).await.is_empty(), "this browser is known");
-        sign_in(&house.visitor(), ADA, PASSWORD).await.goes_on_to("/account");
+        house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
         let news = house.news_to(ADA).await;
         assert_eq!(news.len(), 1);
         assert!(news[0].subject.starts_with("New sign-in"), "{}", news[0].subject);
@@ -284,7 +279,7 @@ on_both! {
         let ada = house.member_with_password(ADA).await;
         let flood = (0..60).map(|n| {
             let visitor = house.visitor();
-            async move { sign_in(&visitor, &format!("nobody{n}@example.org"), OTHER).await }
+            async move { visitor.enter(&format!("nobody{n}@example.org"), OTHER).await }
         });
         let (flood, gate) = tokio::join!(at_once(flood), ada.post("/reauthenticate", &[("password", PASSWORD)]));
         gate.goes_on_to("/account");
@@ -311,6 +306,6 @@ on_both! {
         house.visitor().post("/confirm-email", &fields).await.says_the_link_is_gone();
         let fields = [("token", second.token()), ("password", PASSWORD)];
         ada.post("/confirm-email", &fields).await.goes_on_to("/account");
-        sign_in(&house.visitor(), ADA, "eves horse eats no staples").await.says_mistake(WRONG);
+        house.visitor().enter(ADA, "eves horse eats no staples").await.says_mistake(WRONG);
     }
 }

@@ -19,15 +19,6 @@ async fn choose(visitor: &Visitor, mail: &Mail, password: &str) -> Page {
     visitor.post("/reset-password", &fields).await
 }
 
-async fn sign_in(house: &House, password: &str) -> StatusCode {
-    let fields = [("email", ADA), ("password", password)];
-    house
-        .visitor()
-        .post("/sign-in/password", &fields)
-        .await
-        .status
-}
-
 on_both! {
     /// SUD-12, SES-06, TOK-13
     async fn it_ends_every_session_and_link_signs_nobody_in_and_tells_the_mailbox(db: Database) {
@@ -52,8 +43,8 @@ on_both! {
         house.visitor().use_link(&sign_in_link, ADA).await.says_the_link_is_gone();
         let page = asker.follow(set).await;
         assert!(page.body.contains("Your password is set.") && page.body.contains(ADA));
-        assert_eq!(sign_in(&house, PASSWORD).await, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(sign_in(&house, NEW).await, StatusCode::SEE_OTHER);
+        assert_eq!(house.visitor().enter(ADA, PASSWORD).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(house.visitor().enter(ADA, NEW).await.status, StatusCode::SEE_OTHER);
         let subjects: Vec<String> =
             house.news_to(ADA).await.into_iter().map(|news| news.subject).collect();
         assert!(subjects.iter().any(|subject| subject.ends_with("was set")), "{subjects:?}");
@@ -92,7 +83,8 @@ on_both! {
         assert_eq!(answers.iter().filter(|status| **status == StatusCode::SEE_OTHER).count(), 1);
         assert_eq!(answers.iter().filter(|status| **status == StatusCode::GONE).count(), 49);
         let winner = answers.iter().position(|status| *status == StatusCode::SEE_OTHER).unwrap();
-        assert_eq!(sign_in(&house, &format!("one of fifty horses: {winner}")).await, StatusCode::SEE_OTHER);
+        let winning = format!("one of fifty horses: {winner}");
+        assert_eq!(house.visitor().enter(ADA, &winning).await.status, StatusCode::SEE_OTHER);
         choose(&house.visitor(), &mail, NEW).await.says_the_link_is_gone();
         let told = house.news_to(ADA).await;
         assert_eq!(told.iter().filter(|news| news.subject.ends_with("was set")).count(), 1);
@@ -138,7 +130,7 @@ on_both! {
         }
         elsewhere.post("/reset-password", &guess).await.says_the_link_is_gone();
         choose(&elsewhere, &mail, NEW).await.says_the_link_is_gone();
-        assert_eq!(sign_in(&house, PASSWORD).await, StatusCode::SEE_OTHER);
+        assert_eq!(house.visitor().enter(ADA, PASSWORD).await.status, StatusCode::SEE_OTHER);
     }
 
     /// Section 7: a finished reset empties the account's budget of wrong passwords.
@@ -146,12 +138,12 @@ on_both! {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
         for _ in 0..5 {
-            sign_in(&house, "a horse that eats nothing").await;
+            house.visitor().enter(ADA, "a horse that eats nothing").await;
         }
-        assert_eq!(sign_in(&house, PASSWORD).await, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(house.visitor().enter(ADA, PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
         let (asker, mail) = house.asked("/forgot-password", ADA).await;
         choose(&asker, &mail, NEW).await.goes_on_to("/sign-in/password");
-        assert_eq!(sign_in(&house, NEW).await, StatusCode::SEE_OTHER);
+        assert_eq!(house.visitor().enter(ADA, NEW).await.status, StatusCode::SEE_OTHER);
     }
 
     async fn browsers_the_account_knew_are_strangers_again(db: Database) {

@@ -197,6 +197,12 @@ impl Visitor {
         entered.goes_on_to("/account");
     }
 
+    /// Signs in with a password; the answer to it.
+    pub async fn enter(&self, address: &str, password: &str) -> Page {
+        let fields = [("email", address), ("password", password)];
+        self.post("/sign-in/password", &fields).await
+    }
+
     /// The address this browser is signed in as, by what `/account` shows.
     pub async fn signed_in_as(&self) -> Option<String> {
         let page = self.get("/account").await;
