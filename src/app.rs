@@ -30,15 +30,13 @@ impl App {
     /// Finds or makes the secret key and opens the database. Nothing is served and nothing is migrated
     /// yet.
     pub fn new(config: Config, clock: Clock) -> Result<Self> {
-        let made;
-        let secret_key = match &config.secret_key {
-            Some(given) => given,
+        let keys = Arc::new(match keys_at_hand(&config)? {
+            Some(keys) => keys,
             None => {
-                made = keys::load_or_make(config.secret_key_file())?;
-                &made
+                let made = keys::load_or_make(config.secret_key_file())?;
+                Keys::new(&made, &config.secret_keys_old)?
             }
-        };
-        let keys = Arc::new(Keys::new(secret_key, &config.secret_keys_old)?);
+        });
         let db = Db::open(&config.database_url, clock.clone())?;
         let passwords = hasher(&config)?;
         let config = Arc::new(config);
