@@ -25,9 +25,15 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     drawn
 }
 
-/// A fresh public id: 16 random bytes, base64url. It names a row and opens nothing.
+/// A fresh public id: 16 bytes, base64url, random but for the first bit. It names a row and opens
+/// nothing.
+///
+/// That bit is zero so that no id begins with a hyphen: an operator types it as an argument, where
+/// it would pass for an option.
 pub fn id() -> String {
-    URL_SAFE_NO_PAD.encode(bytes::<16>())
+    let mut drawn = bytes::<16>();
+    drawn[0] &= 0x7f;
+    URL_SAFE_NO_PAD.encode(drawn)
 }
 
 /// Whether this may be such an id. What is not is nobody's: PostgreSQL takes no NUL in a text, for one.
@@ -152,6 +158,14 @@ impl fmt::Debug for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_never_passes_for_an_option() {
+        for _ in 0..1_000 {
+            let id = id();
+            assert!(is_id(&id) && !id.starts_with('-'), "{id}");
+        }
+    }
 
     #[test]
     fn a_token_has_one_spelling() {
