@@ -8,6 +8,7 @@
 //! * [`owner`]: the proof that what is sensitive asks for.
 //! * [`passwords`]: which are taken, and how they are kept and compared.
 //! * [`links`]: mailed tokens and codes; the heart, [`links::consume`].
+//! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
@@ -21,4 +22,5 @@ pub mod owner;
 pub mod passwords;
 pub mod purge;
 pub mod sessions;
+pub mod signed_links;
 pub mod users;

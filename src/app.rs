@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::accounts::passwords::{Cost, Hasher};
+use crate::accounts::signed_links::SignedLinks;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Tx};
@@ -21,6 +22,8 @@ pub struct App {
     pub db: Db,
     /// Where passwords are hashed and compared.
     pub passwords: Hasher,
+    /// Makes links to pages of ours for a reader, and reads them again.
+    pub signed_links: SignedLinks,
     pub outbox: Outbox,
     /// How the mail worker is doing.
     pub mail_health: Arc<Health>,
@@ -42,6 +45,7 @@ impl App {
         let config = Arc::new(config);
         Ok(Self {
             passwords,
+            signed_links: SignedLinks::new(config.clone(), keys.clone()),
             outbox: Outbox::new(config.clone(), keys.clone()),
             mail_health: Arc::new(Health::default()),
             config,

@@ -74,6 +74,8 @@ pub struct Config {
     pub link_lifetime_change_email: Duration,
     /// `LINK_LIFETIME_UNDO_CHANGE_EMAIL`
     pub link_lifetime_undo_change_email: Duration,
+    /// `LINK_LIFETIME_NOTIFICATION`: how long a link in ordinary mail knows its reader.
+    pub link_lifetime_notification: Duration,
     /// `LIMIT_MAIL_GAP`: asking again sooner is no error and sends nothing. `None` is no limit, here and below.
     pub limit_mail_gap: Option<Rate>,
     /// `LIMIT_MAIL_PER_ADDRESS`
@@ -205,6 +207,8 @@ impl Config {
         let link_lifetime_change_email = env.value("LINK_LIFETIME_CHANGE_EMAIL", "1h", duration)?;
         let link_lifetime_undo_change_email =
             env.value("LINK_LIFETIME_UNDO_CHANGE_EMAIL", "7d", duration)?;
+        let link_lifetime_notification =
+            env.value("LINK_LIFETIME_NOTIFICATION", "14d", duration)?;
         let limit_mail_gap = env.value("LIMIT_MAIL_GAP", "1/60s", rate)?;
         let limit_mail_per_address = env.value("LIMIT_MAIL_PER_ADDRESS", "5/15m", rate)?;
         let limit_mail_per_address_daily =
@@ -246,6 +250,7 @@ impl Config {
             link_lifetime_reset_password,
             link_lifetime_change_email,
             link_lifetime_undo_change_email,
+            link_lifetime_notification,
             limit_mail_gap,
             limit_mail_per_address,
             limit_mail_per_address_daily,

@@ -41,10 +41,12 @@ pub enum Use {
     Outbox,
     /// The code in a letter, authenticated together with the ask it belongs to.
     Code,
+    /// A link in ordinary mail, authenticated together with its reader.
+    SignedLink,
 }
 
 impl Use {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -52,6 +54,7 @@ impl Use {
         Self::FormCookie,
         Self::Outbox,
         Self::Code,
+        Self::SignedLink,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -63,6 +66,7 @@ impl Use {
             Self::FormCookie => b"doorpost form cookie",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
+            Self::SignedLink => b"doorpost signed link",
         }
     }
 }

@@ -9,6 +9,10 @@ diesel::table! {
         password_hash -> Nullable<Text>,
         password_set_at -> Nullable<BigInt>,
         wrong_passwords -> Integer,
+        signed_links_epoch -> Integer,
+        notification_links -> Bool,
+        usual_networks_only -> Bool,
+        announcements -> Bool,
     }
 }
 
@@ -91,6 +95,14 @@ diesel::table! {
         ip -> Text,
         browser -> Text,
         request_id -> Text,
+    }
+}
+
+diesel::table! {
+    announced (announcement, user_id) {
+        announcement -> Binary,
+        user_id -> Text,
+        posted_at -> BigInt,
     }
 }
 

@@ -32,6 +32,7 @@ pub fn way_in(method: &str) -> &'static str {
         "email_link" => "With the link from a message",
         "email_code" => "With the code from a message",
         "password" => "With the password",
+        "notification_link" => "With a link in a notice or an announcement",
         _ => "In another way",
     }
 }

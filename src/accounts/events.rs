@@ -41,6 +41,12 @@ pub enum Event {
     SessionEnded,
     /// All other sessions were.
     OtherSessionsEnded,
+    /// All links that were out were ended.
+    LinksEnded,
+    /// How links in ordinary mail are taken was changed.
+    NotificationLinksSwitched,
+    /// Announcements were called off, or wanted again.
+    AnnouncementsSwitched,
     /// A password was set by a link.
     PasswordSet,
     /// The password was changed in a session.
@@ -72,6 +78,9 @@ impl Event {
             Self::SignedOut => "signed_out",
             Self::SessionEnded => "session_ended",
             Self::OtherSessionsEnded => "other_sessions_ended",
+            Self::LinksEnded => "links_ended",
+            Self::NotificationLinksSwitched => "notification_links_switched",
+            Self::AnnouncementsSwitched => "announcements_switched",
             Self::PasswordSet => "password_set",
             Self::PasswordChanged => "password_changed",
             Self::EmailChangeAsked => "email_change_requested",

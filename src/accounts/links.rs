@@ -8,6 +8,9 @@
 //! A row lives on after its use until `keep_until`, so that a second click can be told from a stranger's
 //! guess; it is live only while it is unused, unexpired and fewer than three wrong addresses were named.
 //! An ask that mails nobody writes the same row as one that does: its tries and its end answer alike.
+//!
+//! Such a link does something, and once. One that only brings a reader to a page, as often as they like, is
+//! signed and not stored: [`signed_links`](super::signed_links).
 
 use std::time::Duration;
 
@@ -608,8 +611,8 @@ pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Ends every unused link of this account, whatever it is for, except undo links: those are how an owner
-/// gets back what a thief has changed, so that no later change may end them.
+/// Ends every unused link of this account, whatever it is for and the signed ones too, except undo links:
+/// those are how an owner gets back what a thief has changed, so that no later change may end them.
 pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
     let sent_to_it = links::email.eq(&user.email).and(links::user_id.is_null());
     let of_account = links::user_id.eq(&user.id).or(sent_to_it.nullable());
@@ -622,7 +625,7 @@ pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
     )
     .set(links::expires_at.eq(tx.now))
     .execute(tx.conn)?;
-    Ok(())
+    users::end_signed_links(tx, &user.id)
 }
 
 /// A link as it is kept, without what would open anything.

@@ -29,6 +29,8 @@ pub enum AuthMethod {
     EmailCode,
     /// The password was entered.
     Password,
+    /// A link in ordinary mail was followed in a browser that the account knows.
+    NotificationLink,
 }
 
 impl AuthMethod {
@@ -38,6 +40,7 @@ impl AuthMethod {
             Self::EmailLink => "email_link",
             Self::EmailCode => "email_code",
             Self::Password => "password",
+            Self::NotificationLink => "notification_link",
         }
     }
 }

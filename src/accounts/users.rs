@@ -29,8 +29,16 @@ pub struct User {
     /// Browsers that came to know the account before this moment are strangers again.
     pub known_since: Timestamp,
     pub password_set_at: Option<Timestamp>,
+    /// Whether links in ordinary mail sign in to it.
+    pub notification_links: bool,
+    /// Whether they do so only from networks it comes from anyhow.
+    pub usual_networks_only: bool,
+    /// Whether it gets announcements.
+    pub announcements: bool,
     password_hash: Option<String>,
     wrong_passwords: i32,
+    /// Raised by whatever ends all of its links.
+    pub(super) signed_links_epoch: i32,
 }
 
 /// So many wrong passwords in a row, and none opens the account any more until its owner has come in
@@ -79,7 +87,16 @@ pub fn find(tx: &mut Tx, id: &str) -> Result<Option<User>> {
 
 /// The account of this address, if it has one.
 pub fn find_by_email(tx: &mut Tx, email: &EmailAddress) -> Result<Option<User>> {
-    find_stored(tx, email.as_str())
+    of_address(tx, email.as_str())
+}
+
+/// The same for an address that a table held.
+pub fn of_address(tx: &mut Tx, email: &str) -> Result<Option<User>> {
+    Ok(on_either!(tx.conn, |conn| users::table
+        .filter(users::email.eq(email))
+        .select(User::as_select())
+        .first(conn)
+        .optional())?)
 }
 
 /// Keeps others from changing this account until the transaction has ended: whoever changes an account and
@@ -109,7 +126,7 @@ pub struct LedTo {
 /// Taking the [`Consumed`] link is the point: without a proven address there is no account to be had.
 pub fn led_to_by(tx: &mut Tx, proof: &Consumed) -> Result<Option<LedTo>> {
     let is_new = proof.purpose() == Purpose::ConfirmEmail && make(tx, proof.email())?;
-    let Some(user) = find_stored(tx, proof.email())? else {
+    let Some(user) = of_address(tx, proof.email())? else {
         return Ok(None);
     };
     Ok(Some(LedTo {
@@ -191,6 +208,42 @@ pub fn forget_browsers(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// No link that was signed for the account until now knows its reader any more.
+pub fn end_signed_links(tx: &mut Tx, id: &str) -> Result<()> {
+    diesel::update(users::table.find(id))
+        .set(users::signed_links_epoch.eq(users::signed_links_epoch + 1))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Whether links in ordinary mail sign in, and from where. Those that are out when they are switched off
+/// stay dead when they are switched on again.
+pub fn switch_notification_links(
+    tx: &mut Tx,
+    id: &str,
+    enabled: bool,
+    usual_networks_only: bool,
+) -> Result<()> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::notification_links.eq(enabled),
+            users::usual_networks_only.eq(usual_networks_only),
+        ))
+        .execute(tx.conn)?;
+    match enabled {
+        true => Ok(()),
+        false => end_signed_links(tx, id),
+    }
+}
+
+/// Whether the account gets announcements.
+pub fn switch_announcements(tx: &mut Tx, id: &str, wanted: bool) -> Result<()> {
+    diesel::update(users::table.find(id))
+        .set(users::announcements.eq(wanted))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
 /// Whether this account may have this address: nobody else has it, and it is not kept for an owner who
 /// may still take a change back.
 pub fn may_have(tx: &mut Tx, user: &User, email: &EmailAddress) -> Result<bool> {
@@ -237,14 +290,6 @@ pub fn remove_password(tx: &mut Tx, proof: &Consumed) -> Result<()> {
         ))
         .execute(tx.conn)?;
     Ok(())
-}
-
-fn find_stored(tx: &mut Tx, email: &str) -> Result<Option<User>> {
-    Ok(on_either!(tx.conn, |conn| users::table
-        .filter(users::email.eq(email))
-        .select(User::as_select())
-        .first(conn)
-        .optional())?)
 }
 
 /// Deletes the account, and with it its sessions, links and events. What was mailed is the post room's to

@@ -1,8 +1,8 @@
 //! News of an account, which its owner did not ask for.
 //!
 //! Each says what happened, when and from where, and what to do if it was not the owner. The one URL in it is
-//! the page with the account's sessions, which does nothing by itself; the letters that say somebody came by
-//! in vain, or that all is gone, have none.
+//! the page with the account's sessions, which does nothing by itself and knows its reader where the account
+//! knows the browser; the letters that say somebody came by in vain, or that all is gone, have none.
 
 use std::time::Duration;
 
@@ -40,20 +40,20 @@ pub enum Notice {
 /// News are worth sending for so long.
 const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// The letter about what happened just now (`when`) to the account of this address.
+/// The letter about what happened just now (`when`) to the account of this address, with the link to the
+/// notice's page.
 pub fn letter(
     config: &Config,
     to: &str,
     notice: Notice,
+    link: Option<String>,
     when: Timestamp,
     at: &Whereabouts,
 ) -> Result<Letter> {
     let site = config.public_url.host();
     let letter = &Fields {
         words: notice.words(site, to)?,
-        link: notice
-            .has_link()
-            .then(|| config.public_url.link("/account/sessions")),
+        link,
         when: words::moment(when),
         browser: at.browser.clone(),
         ip: at.ip.clone(),
@@ -87,8 +87,12 @@ impl Notice {
         }
     }
 
-    fn has_link(self) -> bool {
-        !matches!(self, Self::EmailTaken | Self::AccountDeleted)
+    /// The page that its reader may want to see.
+    pub fn page(self) -> Option<&'static str> {
+        match self {
+            Self::EmailTaken | Self::AccountDeleted => None,
+            _ => Some("/account/sessions"),
+        }
     }
 
     fn words(self, site: &str, to: &str) -> Result<NoticeWords> {

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 
 use crate::accounts::links::{self, Issued, Wanted};
 use crate::accounts::sessions::Whereabouts;
+use crate::accounts::signed_links::SignedLinks;
+use crate::accounts::users;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
@@ -36,6 +38,7 @@ pub mod kept;
 pub struct Outbox {
     pub config: Arc<Config>,
     pub keys: Arc<Keys>,
+    signed_links: SignedLinks,
     shared: Arc<Shared>,
 }
 
@@ -90,6 +93,7 @@ impl Outbox {
     /// An empty post room; what waits is in the database.
     pub fn new(config: Arc<Config>, keys: Arc<Keys>) -> Self {
         Self {
+            signed_links: SignedLinks::new(config.clone(), keys.clone()),
             config,
             keys,
             shared: Arc::default(),
@@ -126,9 +130,15 @@ impl Outbox {
         Ok(())
     }
 
-    /// Posts news of an account to its owner, about what somebody does just now.
+    /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
+    /// has the address, as this transaction has left the account: one that was changed just now, too.
     pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, at: &Whereabouts) -> Result<()> {
-        let letter = notices::letter(&self.config, to, notice, tx.now, at)?;
+        let reader = match notice.page() {
+            Some(page) => users::of_address(tx, to)?.zip(Some(page)),
+            None => None,
+        };
+        let link = reader.map(|(reader, page)| self.signed_links.to_page(tx, &reader, page));
+        let letter = notices::letter(&self.config, to, notice, link, tx.now, at)?;
         self.post(tx, &letter)
     }
 
