@@ -398,7 +398,7 @@ pub struct Mail {
 impl Mail {
     /// Whether it tells an owner what happened, without having been asked for.
     pub fn is_news(&self) -> bool {
-        self.link.is_empty() || self.link.ends_with("/account/sessions")
+        self.link.is_empty() || self.link.contains("/account/sessions")
     }
 
     /// The link without its origin: for another node, or the one that came after a restart.
