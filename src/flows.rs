@@ -14,6 +14,7 @@ pub mod confirm_email;
 pub mod delete_account;
 pub mod dev_inbox;
 pub mod export;
+pub mod notification_links;
 pub mod password_sign_in;
 pub mod reauthenticate;
 pub mod register;
@@ -35,6 +36,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     reset_password::configure(cfg);
     reauthenticate::configure(cfg);
     account::configure(cfg);
+    notification_links::configure(cfg);
     change_email::configure(cfg);
     change_password::configure(cfg);
     sessions::configure(cfg);

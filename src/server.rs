@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::flows::notification_links;
 use crate::mail::delivery;
 use crate::web::{assets, front_desk, same_origin, session_cookie};
 use crate::{flows, health, pages};
@@ -51,6 +52,7 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
             .configure(health::configure)
             .service(
                 web::scope("")
+                    .wrap(from_fn(notification_links::follow))
                     .wrap(session)
                     .wrap(from_fn(session_cookie::mend))
                     .wrap(from_fn(same_origin::guard))

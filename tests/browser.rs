@@ -346,6 +346,42 @@ with_and_without_scripts! {
         browser.sees("ada@example.org").await;
         assert_eq!(house.count("SELECT count(*) AS n FROM sessions").await, 2);
     }
+
+    /// With the headers that a real browser sends when somebody reads their mail on another site.
+    async fn a_link_in_a_notice_knows_its_reader_where_the_account_knows_the_browser(house: House, scripts: Scripts) {
+        let (ada, sessions) = ("ada@example.org", "SELECT count(*) AS n FROM sessions");
+        house.member(ada).await;
+        let browser = Browser::open(scripts).await;
+        sign_in(&browser, &house, ada).await;
+        let link = house.news_to(ada).await.remove(0).link;
+        let framed = format!(r#"<iframe src="{link}"></iframe><img src="{link}" alt="">"#);
+        let page = format!(r#"{framed}<link rel="prefetch" href="{link}"><p><a href="{link}">Read on</a>"#);
+        let webmail = OtherSite::with_page(page);
+        browser.click("Sign out").await;
+        browser.comes_to("/").await;
+        let before = house.count(sessions).await;
+
+        browser.goto(&webmail.url).await;
+        assert_eq!(house.count(sessions).await, before, "it was not clicked");
+        browser.click("Read on").await;
+        browser.comes_to("/account/sessions").await;
+        browser.sees("With a link in a notice or an announcement").await;
+        browser.photograph("sessions-from-a-notice").await;
+        assert_eq!(house.count(sessions).await, before + 1);
+        browser.click("Delete account").await;
+        browser.comes_to("/reauthenticate?next=%2Faccount%2Fdelete").await;
+        browser.is_content().await;
+
+        // Forwarded: another browser is asked who it is, with the address filled in.
+        let forwarded = Browser::open(scripts).await;
+        forwarded.goto(&webmail.url).await;
+        forwarded.click("Read on").await;
+        forwarded.comes_to("/sign-in?next=%2Faccount%2Fsessions").await;
+        assert_eq!(forwarded.typed("Email address").await, ada);
+        forwarded.photograph("sign-in-from-a-notice").await;
+        assert_eq!(house.count(sessions).await, before + 1);
+        forwarded.is_content().await;
+    }
 }
 
 #[tokio::test]

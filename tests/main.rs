@@ -31,6 +31,7 @@ mod limits;
 mod links;
 mod mail_command;
 mod methods;
+mod notification_links;
 mod pages;
 mod password_sign_in;
 mod program;

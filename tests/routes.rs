@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use doorpost::accounts::links::Purpose;
+use doorpost::accounts::users;
+use doorpost::random;
 use doorpost::web::assets;
 use reqwest::{Method, StatusCode};
 
@@ -11,8 +13,8 @@ use crate::headers;
 use crate::support::wire::{self, Heard};
 use crate::support::{Database, House, Page, Visitor};
 
-/// Method and path; then status and `Location` for a stranger, for somebody who came in by a link, and for
-/// somebody who has entered the password since. A POST sends a form without fields.
+/// Method and path; then status and `Location` for a stranger, for somebody who came in by a link (one in ordinary
+/// mail too), and for somebody who has entered the password since. A POST sends a form without fields.
 const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("GET", "/", "200", "200", "200"),
     (
@@ -128,6 +130,27 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "303 /account/sessions",
     ),
     (
+        "POST",
+        "/account/links/end",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account",
+        "303 /account",
+    ),
+    (
+        "POST",
+        "/account/notification-links",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account",
+        "303 /account",
+    ),
+    (
+        "POST",
+        "/account/announcements",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account",
+        "303 /account",
+    ),
+    (
         "GET",
         "/account/activity",
         "303 /sign-in?next=%2Faccount%2Factivity",
@@ -210,6 +233,23 @@ async fn link_session(house: &House) -> Visitor {
     member
 }
 
+/// Somebody who came back by a link in ordinary mail.
+async fn notification_session(house: &House) -> Visitor {
+    let member = house.member("dot@example.org").await;
+    let links = house.app.signed_links.clone();
+    let made = house.app.read(move |tx| {
+        let reader = users::of_address(tx, "dot@example.org")?.unwrap();
+        Ok(links.to_page(tx, &reader, "/account"))
+    });
+    member.forget_cookie("doorpost");
+    member
+        .click(&made.await.unwrap())
+        .await
+        .goes_on_to("/account");
+    keep_the_session_alone(&member);
+    member
+}
+
 fn keep_the_session_alone(member: &Visitor) {
     for beside in ["doorpost_asked", "doorpost_known", "doorpost_link"] {
         member.forget_cookie(beside);
@@ -273,9 +313,13 @@ on_both! {
             assert!(page.set_cookies().is_empty(), "{what}");
         }
         house.member("cyd@example.org").await; // for the stranger cleared the inbox
-        let mail_id = newest_mail_id(&member).await;
-        for (method, path, _, to_member, _) in ROUTES {
-            answers_to(&member, method, path, to_member, &mail_id).await;
+        let notified = notification_session(&house).await;
+        for who in [&member, &notified] {
+            let mail_id = newest_mail_id(who).await;
+            for (method, path, _, to_member, _) in ROUTES {
+                answers_to(who, method, path, to_member, &mail_id).await;
+            }
+            house.member(&format!("{}@example.org", random::id().to_lowercase())).await; // for the inbox was cleared
         }
         let owner = house.owner("bob@example.org").await;
         keep_the_session_alone(&owner);
@@ -283,7 +327,7 @@ on_both! {
         for (method, path, .., to_owner) in ROUTES {
             answers_to(&owner, method, path, to_owner, &mail_id).await;
         }
-        for visitor in [member, owner] {
+        for visitor in [member, notified, owner] {
             let page = visitor.post("/sign-out", &[]).await;
             answers(&page, "303 /", "a member's POST /sign-out");
         }

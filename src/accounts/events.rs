@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::{AuthMethod, Whereabouts};
 use crate::clock::{Timestamp, millis};
@@ -204,6 +205,24 @@ pub fn list(
             all.filter(older).load(tx.conn)?
         }
     })
+}
+
+/// For so long an account is taken to come from where it came from.
+const USUAL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Whether somebody signed in to the account from this network lately, and by more than a link in ordinary mail:
+/// such a link must not vouch for the next one.
+pub fn comes_from(tx: &mut Tx, user_id: &str, network: &Network) -> Result<bool> {
+    let came_from: Vec<String> = events::table
+        .filter(events::user_id.eq(user_id))
+        .filter(events::at.gt(tx.now - millis(USUAL)))
+        .filter(events::name.eq("signed_in"))
+        .filter(events::detail.ne(AuthMethod::NotificationLink.name()))
+        .select(events::ip)
+        .distinct()
+        .load(tx.conn)?;
+    let mut networks = came_from.iter().filter_map(|ip| ip.parse().ok());
+    Ok(networks.any(|ip| Network::of(ip).is_same(network)))
 }
 
 /// One event of this account.

@@ -252,6 +252,11 @@ impl Network {
         }
     }
 
+    /// Whether two visitors come from one network: an IPv4 address or an IPv6 /64.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.narrow == other.narrow
+    }
+
     /// What to count against when this network asks for mail.
     pub fn asking_for_mail(&self) -> Vec<(Limit, &str)> {
         self.both(Limit::MailPerNetwork, Limit::MailPerWideNetwork)

@@ -5,9 +5,10 @@ use askama::Template;
 
 use crate::accounts::links::{self, PendingChange};
 use crate::accounts::sessions::Session;
-use crate::accounts::users;
+use crate::accounts::users::{self, User};
 use crate::flows::Answer;
 use crate::web::page::{Frame, page};
+use crate::web::problem::Stop;
 use crate::web::visit::SignedIn;
 use crate::words;
 
@@ -25,6 +26,8 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
             Ok((user, links::pending_change(tx, &config, &user_id)?))
         })
         .await?;
+    // It was deleted in this very moment.
+    let user = user.ok_or(Stop::NotFound)?;
     let config = &visit.app.config;
     let may_act = session.is_reauthenticated(visit.now(), config);
     let may_act_until = session.reauthenticated_until(config).filter(|_| may_act);
@@ -35,8 +38,10 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
         ends: words::moment(session.ends_at(config)),
         may_act_until: may_act_until.map(words::moment),
         password_set: user
-            .filter(|user| user.has_password())
-            .map(|user| user.password_set_at.map(words::moment).unwrap_or_default()),
+            .has_password()
+            .then(|| user.password_set_at.map(words::moment).unwrap_or_default()),
+        links_count_for: words::lasting(config.link_lifetime_notification),
+        user,
         pending,
         session,
     })?)
@@ -55,4 +60,7 @@ struct AccountPage {
     /// When the password was set, if there is one.
     password_set: Option<String>,
     pending: Option<PendingChange>,
+    user: User,
+    /// How long a link in a notice or an announcement knows its reader.
+    links_count_for: String,
 }

@@ -42,7 +42,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(visit: Visit) -> Answer {
-    let form = AskView::empty(&visit)?;
+    let form = AskView::for_reader(&visit).await?;
     let frame = visit.frame();
     Ok(page(&AskPage { frame, form })?)
 }

@@ -6,6 +6,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::signed_links::Purpose;
+use crate::db::Tx;
 use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
 use crate::web::form;
@@ -13,7 +15,7 @@ use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::problem::Stop;
-use crate::web::sealed_cookies::Ask;
+use crate::web::sealed_cookies::{Ask, LookedAt};
 use crate::web::visit::Visit;
 
 /// What the form sends.
@@ -43,6 +45,21 @@ impl AskView {
             next: query.get("next").and_then(|next| path(next)),
             ..Self::default()
         })
+    }
+
+    /// The same with the address filled in, for whoever just followed a link in ordinary mail to a browser that
+    /// its account does not know. Nobody learns it by that: it is written in the mail.
+    pub async fn for_reader(visit: &Visit) -> Result<Self, Stop> {
+        let form = Self::empty(visit)?;
+        let looked_at = LookedAt::of(&visit.req, &visit.app);
+        let Some(token) = looked_at.notification(&visit.app) else {
+            return Ok(form);
+        };
+        let links = visit.app.signed_links.clone();
+        let reading = move |tx: &mut Tx| links.reader(tx, Purpose::Notification, &token);
+        let reader = visit.app.read(reading).await?;
+        let email = reader.map_or_else(String::new, |reader| reader.email);
+        Ok(Self { email, ..form })
     }
 }
 

@@ -19,8 +19,9 @@ use crate::web::visit::Visit;
 /// What a browser brings along when somebody is about to sign in there.
 pub struct Arrival {
     pub at: Whereabouts,
+    /// The accounts that know the browser.
+    pub known: Vec<KnownAccount>,
     replaced: Option<TokenHash>,
-    known: Vec<KnownAccount>,
     outbox: Outbox,
 }
 
@@ -77,6 +78,16 @@ pub fn enter_by_password(
 ) -> Result<Entered> {
     tell_of_new_browser(tx, user, arrival)?;
     begin(tx, user, AuthMethod::Password, arrival, shared)
+}
+
+/// Signs in whoever followed a link in ordinary mail in a browser that the account knows. It proves less than
+/// the other ways: no link ends, and no guess at the password is forgotten.
+pub fn enter_by_notification(tx: &mut Tx, reader: &User, arrival: &Arrival) -> Result<Token> {
+    let (method, at) = (AuthMethod::NotificationLink, &arrival.at);
+    let replaced = arrival.replaced.as_ref();
+    let token = sessions::start(tx, &reader.id, method, false, at, replaced)?;
+    events::note(tx, &reader.id, Event::SignedIn(method), at)?;
+    Ok(token)
 }
 
 /// The session replaces the one this browser had, so that no right of that one carries over; every link that

@@ -110,6 +110,11 @@ pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Stop> {
     Ok(fields)
 }
 
+/// Whether a box was ticked: as our pages send it, and as other programs are wont to.
+pub fn is_ticked(value: &str) -> bool {
+    ["yes", "on", "true", "1"].contains(&value)
+}
+
 fn decode(encoded: &[u8]) -> Result<String, Stop> {
     let spaced: Vec<u8> = encoded
         .iter()

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::Session;
+use crate::accounts::signed_links::{self, SignedToken};
 use crate::accounts::users::KnownAccount;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -188,7 +189,7 @@ impl Known {
 }
 
 /// The links this browser is looking at, the last of each purpose. They carry a token from the first look,
-/// whose address holds it, to the page with the form.
+/// whose address holds it, to the page with the form; that of a link in ordinary mail to the form that signs in.
 #[derive(Default, Serialize, Deserialize)]
 pub struct LookedAt(BTreeMap<String, LookedAtToken>);
 
@@ -211,21 +212,40 @@ impl LookedAt {
     }
 
     /// The cookie with a look at this link in it.
-    pub fn with(mut self, app: &App, purpose: Purpose, token: &Token) -> Result<Cookie<'static>> {
+    pub fn with(self, app: &App, purpose: Purpose, token: &Token) -> Result<Cookie<'static>> {
+        self.with_any(app, purpose.name(), token.reveal())
+    }
+
+    /// The cookie with a look at this link in ordinary mail in it.
+    pub fn with_notification(self, app: &App, token: &SignedToken) -> Result<Cookie<'static>> {
+        let purpose = signed_links::Purpose::Notification;
+        self.with_any(app, purpose.name(), token.reveal())
+    }
+
+    fn with_any(mut self, app: &App, purpose: &str, token: &str) -> Result<Cookie<'static>> {
         let looked = LookedAtToken {
-            token: token.reveal().to_owned(),
+            token: token.to_owned(),
             until: app.clock.now() + Self::MAX_AGE * 1000,
         };
-        self.0.insert(purpose.name().to_owned(), looked);
+        self.0.insert(purpose.to_owned(), looked);
         write(app, &self)
     }
 
     /// The token of the link of this purpose that this browser looked at last.
     pub fn token(&self, app: &App, purpose: Purpose) -> Option<Token> {
-        let looked = self.0.get(purpose.name())?;
-        (looked.until > app.clock.now())
-            .then(|| Token::parse(&looked.token))
-            .flatten()
+        self.any_token(app, purpose.name())
+            .and_then(|text| Token::parse(text))
+    }
+
+    /// That of the link in ordinary mail that this browser followed last.
+    pub fn notification(&self, app: &App) -> Option<SignedToken> {
+        self.any_token(app, signed_links::Purpose::Notification.name())
+            .and_then(SignedToken::parse)
+    }
+
+    fn any_token(&self, app: &App, purpose: &str) -> Option<&str> {
+        let looked = self.0.get(purpose)?;
+        (looked.until > app.clock.now()).then_some(&*looked.token)
     }
 }
 

@@ -1,0 +1,220 @@
+//! Links in ordinary mail: a notice or an announcement brings its reader straight to the page.
+//!
+//! The link carries a signed token ([`signed_links`]). Whatever page it leads to, the token is taken off the
+//! address first. Clicked in a browser that the account knows, it signs in, as far as looking goes: the gate
+//! before what is sensitive stays shut. Anywhere else (a forwarded mail, a scanner, another device) nobody is
+//! signed in: there is the page itself, and where it needs an account the form that signs in, with the address
+//! filled in. A bad token is as good as none, and in a browser where somebody is signed in it only disappears.
+//!
+//! The account's owner says whether such links are taken at all, and whether from anywhere; and may end all
+//! that are out.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next as Inside;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{Error, FromRequest, HttpRequest, ResponseError};
+use serde::Deserialize;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::Network;
+use crate::accounts::links;
+use crate::accounts::signed_links::{self, Purpose, SignedLinks, SignedToken};
+use crate::accounts::users::{self, KnownAccount, User};
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::random::Token;
+use crate::web::entrance::{self, Arrival};
+use crate::web::form::{Form, NoFields, is_ticked};
+use crate::web::next::Next;
+use crate::web::page::{confidential, see_other};
+use crate::web::sealed_cookies::LookedAt;
+use crate::web::visit::{SignedIn, Visit};
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/notification-links").post(switch))
+        .service(web::resource("/account/announcements").post(switch_announcements))
+        .service(web::resource("/account/links/end").post(end));
+}
+
+/// Stands before every page. A GET whose address holds a token goes on to the same address without it.
+pub async fn follow(
+    req: ServiceRequest,
+    inside: Inside<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let Some(followed) = Followed::by(req.request()) else {
+        return Ok(inside.call(req).await?.map_into_left_body());
+    };
+    let answer = go_on(req.request(), followed).await;
+    let answer = answer.unwrap_or_else(|stop| stop.error_response());
+    Ok(req
+        .into_response(confidential(answer))
+        .map_into_right_body())
+}
+
+/// What the address of a request says.
+struct Followed {
+    /// The address without the token.
+    page: Next,
+    /// None that reads like one of ours, or two: then it is none.
+    token: Option<SignedToken>,
+}
+
+impl Followed {
+    /// An address that could lead elsewhere without its token is nothing we ever wrote: it is left alone.
+    fn by(req: &HttpRequest) -> Option<Self> {
+        let query = req.query_string();
+        if req.method() != Method::GET || !query.contains(signed_links::FIELD) {
+            return None;
+        }
+        let ours = |pair: &&str| pair.split('=').next() == Some(signed_links::FIELD);
+        let (tokens, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(ours);
+        let token = match tokens.as_slice() {
+            [] => return None,
+            [one] => one
+                .split_once('=')
+                .and_then(|(_, text)| SignedToken::parse(text)),
+            _ => None,
+        };
+        let page = match others.as_slice() {
+            [] => req.path().to_owned(),
+            others => format!("{}?{}", req.path(), others.join("&")),
+        };
+        Some(Self {
+            page: Next::parse(&page)?,
+            token,
+        })
+    }
+}
+
+async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
+    let visit = Visit::from_request(req, &mut Payload::None).await?;
+    let mut onward = see_other(followed.page.as_str());
+    let wanted = visit.session.is_none() && visit.is_click();
+    let Some(token) = followed.token.filter(|_| wanted) else {
+        return Ok(onward.finish());
+    };
+    match enter(&visit, &token).await? {
+        Entry::In(session) => visit.hand_over(&session, false)?,
+        Entry::Stranger => {
+            let looked_at = LookedAt::of(req, &visit.app);
+            onward.cookie(looked_at.with_notification(&visit.app, &token)?);
+        }
+        Entry::Dead => {}
+    }
+    Ok(onward.finish())
+}
+
+/// What a token is good for in this browser.
+enum Entry {
+    /// A session has begun.
+    In(Token),
+    /// The account does not know this browser, or not from there.
+    Stranger,
+    /// Expired, ended, tampered with, or never ours.
+    Dead,
+}
+
+/// Most who come are strangers or come in vain: they are seen off by a read.
+async fn enter(visit: &Visit, token: &SignedToken) -> Result<Entry> {
+    let arrival = Arrival::of(visit);
+    let reading = Reading {
+        links: visit.app.signed_links.clone(),
+        token: token.clone(),
+        known: arrival.known.clone(),
+        network: visit.network(),
+    };
+    let looked = reading.clone();
+    if let Err(in_vain) = visit.app.read(move |tx| looked.reader(tx)).await? {
+        return Ok(in_vain);
+    }
+    visit
+        .app
+        .transaction(move |tx| {
+            // Whoever is just changing the account comes first: that may end the link.
+            users::hold(tx, reading.token.user_id())?;
+            Ok(match reading.reader(tx)? {
+                Ok(reader) => Entry::In(entrance::enter_by_notification(tx, &reader, &arrival)?),
+                Err(in_vain) => in_vain,
+            })
+        })
+        .await
+}
+
+/// Somebody reads ordinary mail.
+#[derive(Clone)]
+struct Reading {
+    links: SignedLinks,
+    token: SignedToken,
+    known: Vec<KnownAccount>,
+    network: Network,
+}
+
+impl Reading {
+    /// Whom to sign in; or why nobody.
+    fn reader(&self, tx: &mut Tx) -> Result<std::result::Result<User, Entry>> {
+        let Some(reader) = self.links.reader(tx, Purpose::Notification, &self.token)? else {
+            return Ok(Err(Entry::Dead));
+        };
+        let is_known = reader.knows(&self.known)
+            && (!reader.usual_networks_only || events::comes_from(tx, &reader.id, &self.network)?);
+        Ok(if is_known {
+            Ok(reader)
+        } else {
+            Err(Entry::Stranger)
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SwitchForm {
+    enabled: String,
+    usual_networks_only: String,
+}
+
+async fn switch(signed_in: SignedIn, Form(form): Form<SwitchForm>) -> Answer {
+    let (enabled, usual_only) = (
+        is_ticked(&form.enabled),
+        is_ticked(&form.usual_networks_only),
+    );
+    let at = signed_in.visit.whereabouts();
+    let switched = signed_in.act(move |tx, session| {
+        users::switch_notification_links(tx, &session.user_id, enabled, usual_only)?;
+        events::note(tx, &session.user_id, Event::NotificationLinksSwitched, &at)
+    });
+    switched.await?;
+    Ok(see_other(Next::DEFAULT).finish())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnnouncementsForm {
+    enabled: String,
+}
+
+async fn switch_announcements(signed_in: SignedIn, Form(form): Form<AnnouncementsForm>) -> Answer {
+    let (wanted, at) = (is_ticked(&form.enabled), signed_in.visit.whereabouts());
+    let switched = signed_in.act(move |tx, session| {
+        users::switch_announcements(tx, &session.user_id, wanted)?;
+        events::note(tx, &session.user_id, Event::AnnouncementsSwitched, &at)
+    });
+    switched.await?;
+    Ok(see_other(Next::DEFAULT).finish())
+}
+
+/// Ends every link that is out, stored and signed.
+async fn end(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
+    let at = signed_in.visit.whereabouts();
+    let ended = signed_in.act(move |tx, session| {
+        if let Some(user) = users::find(tx, &session.user_id)? {
+            links::end_all(tx, &user)?;
+            events::note(tx, &user.id, Event::LinksEnded, &at)?;
+        }
+        Ok(())
+    });
+    ended.await?;
+    Ok(see_other(Next::DEFAULT).finish())
+}
