@@ -233,8 +233,7 @@ impl LookedAt {
 
     /// The token of the link of this purpose that this browser looked at last.
     pub fn token(&self, app: &App, purpose: Purpose) -> Option<Token> {
-        self.any_token(app, purpose.name())
-            .and_then(|text| Token::parse(text))
+        self.any_token(app, purpose.name()).and_then(Token::parse)
     }
 
     /// That of the link in ordinary mail that this browser followed last.
