@@ -12,8 +12,10 @@
 //! * [`sessions`]: who is signed in, and how that came about.
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
+//! * [`announced`]: who was sent which announcement; nobody is sent one twice.
 //! * [`purge`]: what is over is forgotten.
 
+pub mod announced;
 pub mod email_address;
 pub mod events;
 pub mod limits;

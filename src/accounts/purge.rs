@@ -1,4 +1,5 @@
-//! What is over is forgotten: expired links, ended sessions, limits whose window has passed, old events.
+//! What is over is forgotten: expired links, ended sessions, limits whose window has passed, old events, and who was
+//! sent an announcement of last season.
 //!
 //! Nothing depends on this: every look judges for itself whether a row is still good. It keeps the tables
 //! as small as what is going on, so that anonymous traffic leaves nothing behind. In small batches, lest a
@@ -6,7 +7,7 @@
 
 use diesel::prelude::*;
 
-use crate::accounts::events;
+use crate::accounts::{announced, events};
 use crate::clock::millis;
 use crate::config::Config;
 use crate::db::Tx;
@@ -22,6 +23,7 @@ pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     gone += sessions(tx, config)?;
     gone += limits(tx)?;
     gone += events::purge(tx, BATCH)?;
+    gone += announced::purge(tx, BATCH)?;
     Ok(gone)
 }
 

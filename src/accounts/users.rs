@@ -99,6 +99,14 @@ pub fn of_address(tx: &mut Tx, email: &str) -> Result<Option<User>> {
         .optional())?)
 }
 
+/// The ids of all accounts.
+pub fn ids(tx: &mut Tx) -> Result<Vec<String>> {
+    Ok(users::table
+        .select(users::id)
+        .order(users::id)
+        .load(tx.conn)?)
+}
+
 /// Keeps others from changing this account until the transaction has ended: whoever changes an account and
 /// what hangs on it takes the account first, so that of two at once one waits and none is a deadlock's victim.
 /// On SQLite there is one writer anyhow.

@@ -1,0 +1,56 @@
+//! Who was sent which announcement, so that nobody is sent one twice: not by a run that was killed and is begun
+//! again, and not by two runs at the same time.
+//!
+//! An announcement is known by the digest of its text. Its row is written in the transaction that posts the
+//! letter, so that neither is there without the other; the key decides who was first.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::clock::millis;
+use crate::db::{Tx, on_either};
+use crate::error::Result;
+use crate::schema::announced;
+
+/// So long it is known who was sent what: longer than anybody goes on with a run.
+pub const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Writes down that this reader is sent it now; false if they were before.
+pub fn announce_to(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bool> {
+    let row = (
+        announced::announcement.eq(announcement),
+        announced::user_id.eq(user_id),
+        announced::posted_at.eq(tx.now),
+    );
+    let written = on_either!(tx.conn, |conn| diesel::insert_into(announced::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
+    Ok(written > 0)
+}
+
+/// Whether this reader was sent it.
+pub fn was_sent(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bool> {
+    let sent = announced::table
+        .find((announcement, user_id))
+        .select(announced::user_id)
+        .first::<String>(tx.conn)
+        .optional()?;
+    Ok(sent.is_some())
+}
+
+/// Forgets a batch of what was sent long ago. No `IN` takes a key of two columns on both databases, and a reader
+/// may have been sent something since: so the moment is asked for once more.
+pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let is_over = announced::posted_at.le(tx.now - millis(KEPT));
+    let readers: Vec<String> = announced::table
+        .filter(is_over)
+        .select(announced::user_id)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let gone = announced::table
+        .filter(announced::user_id.eq_any(readers))
+        .filter(is_over);
+    Ok(diesel::delete(gone).execute(tx.conn)?)
+}
