@@ -929,6 +929,7 @@ fn mail_on(page: &str) -> Mail {
         subject: String::new(),
         text,
         html: String::new(),
+        unsubscribe: None,
     })
 }
 

@@ -36,6 +36,9 @@ pub const SLOTS: usize = 8;
 /// So many of them take only mail that somebody waits for: news may fill the others on a slow server.
 const FOR_AWAITED: usize = 2;
 
+/// The one behind them takes news as well: announcements may fill only those behind it.
+const BEFORE_BULK: usize = FOR_AWAITED + 1;
+
 /// Mails that a slot claims at once: few, so that a dead node holds few.
 const CLAIM: i64 = 8;
 
@@ -136,7 +139,8 @@ async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
     for number in 0..SLOTS {
         let slowest = match number {
             0..FOR_AWAITED => Urgency::Awaited,
-            _ => Urgency::News,
+            FOR_AWAITED..BEFORE_BULK => Urgency::News,
+            _ => Urgency::Bulk,
         };
         let (app, smtp, stopping) = (app.clone(), smtp.clone(), stopping.clone());
         tasks.spawn(keep_running(move || {

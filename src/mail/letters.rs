@@ -38,6 +38,8 @@ pub enum Urgency {
     Awaited = 0,
     /// Nobody knows that it comes.
     News = 1,
+    /// One of many that say the same.
+    Bulk = 2,
 }
 
 /// The words of a letter: its text, whose block "subject" is the subject, and its HTML.
@@ -66,6 +68,7 @@ macro_rules! words {
             subject: render(&Subject { letter })?,
             text: render(&Text { letter })?,
             html: render(&Html { letter })?,
+            unsubscribe: None,
         }
     }};
 }

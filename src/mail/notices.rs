@@ -38,7 +38,7 @@ pub enum Notice {
 }
 
 /// News are worth sending for so long.
-const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+pub(super) const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// The letter about what happened just now (`when`) to the account of this address, with the link to the
 /// notice's page.
@@ -65,6 +65,7 @@ pub fn letter(
             subject: letter.words.subject.clone(),
             text: render(&Text { letter })?,
             html: render(&Html { letter })?,
+            unsubscribe: None,
         },
         link_hash: None,
         urgency: Urgency::News,

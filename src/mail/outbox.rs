@@ -46,7 +46,8 @@ pub struct Outbox {
 struct Shared {
     awaited: Bell,
     news: Bell,
-    /// How much waits: counted by the worker, raised by every post since.
+    bulk: Bell,
+    /// How much waits, announcements aside: counted by the worker, raised by every post since.
     waiting: AtomicI64,
 }
 
@@ -71,6 +72,9 @@ pub struct Words {
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// The URL that ends mail of this kind, of an announcement.
+    #[serde(default)]
+    pub unsubscribe: Option<String>,
 }
 
 /// How long a worker may keep a mail it claimed: longer than one send can last, shorter than the minute
@@ -121,11 +125,14 @@ impl Outbox {
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
             .execute(conn))?;
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let bell = match letter.urgency {
             Urgency::Awaited => &self.shared.awaited,
             Urgency::News => &self.shared.news,
+            Urgency::Bulk => &self.shared.bulk,
         };
+        if letter.urgency < Urgency::Bulk {
+            self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        }
         bell.posted.store(true, Ordering::Release);
         Ok(())
     }
@@ -164,7 +171,8 @@ impl Outbox {
         self.post(tx, &letter)
     }
 
-    /// Refuses early, the same for everyone, while more mail waits than this house wants to hold.
+    /// Refuses early, the same for everyone, while more mail waits than this house wants to hold. An announcement
+    /// shuts nobody out, however many get it: that is the operator's own doing, and goes last.
     pub fn check_room(&self) -> Result<()> {
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
         if u64::try_from(waiting).unwrap_or(0) >= self.config.mail_queue_max {
@@ -177,6 +185,7 @@ impl Outbox {
     pub fn ring(&self) {
         self.shared.awaited.ring_if_posted();
         self.shared.news.ring_if_posted();
+        self.shared.bulk.ring_if_posted();
     }
 
     /// Waits until something so urgent is posted here, or for so long.
@@ -184,14 +193,16 @@ impl Outbox {
         tokio::select! {
             () = self.shared.awaited.rung.notified() => {}
             () = self.shared.news.rung.notified(), if slowest >= Urgency::News => {}
+            () = self.shared.bulk.rung.notified(), if slowest >= Urgency::Bulk => {}
             () = tokio::time::sleep(at_most) => {}
         }
     }
 
-    /// Counts what waits.
+    /// Counts what waits, announcements aside.
     pub fn count(&self, tx: &mut Tx) -> Result<()> {
         let waiting: i64 = outbox::table
             .filter(outbox::due_at.is_not_null())
+            .filter(outbox::urgency.lt(Urgency::Bulk as i32))
             .count()
             .get_result(tx.conn)?;
         self.shared.waiting.store(waiting, Ordering::Relaxed);
@@ -241,7 +252,7 @@ impl Mail {
 /// one urgency, and none that is less urgent than `slowest`. One statement a mail: its text is the same
 /// every time, so that the database has it prepared.
 pub fn claim(tx: &mut Tx, at_most: i64, slowest: Urgency) -> Result<Vec<Mail>> {
-    for urgency in [Urgency::Awaited, Urgency::News] {
+    for urgency in [Urgency::Awaited, Urgency::News, Urgency::Bulk] {
         if urgency <= slowest {
             let due = due(tx, at_most, urgency)?;
             if !due.is_empty() {

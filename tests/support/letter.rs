@@ -53,6 +53,7 @@ impl Handed {
             subject: whole.header("subject").to_owned(),
             text: Entity::parse(first.unwrap()).content("text/plain; charset=utf-8"),
             html: Entity::parse(second.unwrap()).content("text/html; charset=utf-8"),
+            unsubscribe: None,
         })
     }
 }
