@@ -3,11 +3,13 @@
 //! * [`asks`]: somebody typed an address and is to be mailed a link; one transaction.
 //! * [`letters`]: the words of what somebody asked for.
 //! * [`notices`]: news of an account, which its owner did not ask for.
+//! * [`announcement`]: what the operator has to say, for many readers.
 //! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
 //! * [`message`]: a letter as it is handed over.
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
 //! * [`smtp`]: one kept connection.
 
+pub mod announcement;
 pub mod asks;
 pub mod delivery;
 pub mod letters;

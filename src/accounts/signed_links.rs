@@ -112,6 +112,24 @@ impl SignedLinks {
         self.config.public_url.link(&path)
     }
 
+    /// The URL of a page of ours as a letter would have it, with nothing that opens anything: to be looked at.
+    pub fn to_page_unsigned(&self, page: &str) -> String {
+        match self.page_of_ours(page) {
+            Some(mut url) => {
+                url.query_pairs_mut().append_pair(FIELD, "TOKEN");
+                url.into()
+            }
+            None => page.to_owned(),
+        }
+    }
+
+    /// The same of the URL that ends announcements.
+    pub fn to_unsubscribe_unsigned(&self) -> String {
+        self.config
+            .public_url
+            .link(&format!("{UNSUBSCRIBE}?token=TOKEN"))
+    }
+
     /// Whom a token was made for, if it still counts.
     pub fn reader(
         &self,
