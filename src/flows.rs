@@ -22,6 +22,7 @@ pub mod reset_password;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
+pub mod unsubscribe;
 
 /// What a handler gives: an answer, or why there is none.
 pub type Answer = Result<HttpResponse, Stop>;
@@ -43,5 +44,6 @@ pub fn configure(cfg: &mut ServiceConfig) {
     activity::configure(cfg);
     export::configure(cfg);
     delete_account::configure(cfg);
+    unsubscribe::configure(cfg);
     dev_inbox::configure(cfg);
 }

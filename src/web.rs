@@ -7,7 +7,7 @@
 //! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
 //! * [`gate`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
-//! * [`form`], [`next`], [`client`]: what visitors send, parsed once.
+//! * [`form`], [`one_click`], [`next`], [`client`]: what visitors send, parsed once.
 //! * [`page`], [`problem`], [`assets`]: what they get.
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
 //!   story they belong to.
@@ -25,6 +25,7 @@ pub mod link_page;
 pub mod mistake;
 pub mod new_password;
 pub mod next;
+pub mod one_click;
 pub mod page;
 pub mod problem;
 pub mod same_origin;

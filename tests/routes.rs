@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use doorpost::accounts::links::Purpose;
+use doorpost::accounts::signed_links::UNSUBSCRIBE;
 use doorpost::accounts::users;
 use doorpost::random;
 use doorpost::web::assets;
@@ -178,6 +179,8 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "303 /reauthenticate?next=%2Faccount%2Fdelete",
         "422",
     ),
+    ("GET", "/unsubscribe", "410", "410", "410"),
+    ("POST", "/unsubscribe", "400", "400", "400"),
     ("GET", "/dev/inbox", "200", "200", "200"),
     ("GET", "/dev/inbox/{id}", "200", "200", "200"),
     ("GET", "/dev/inbox/{id}/html", "200", "200", "200"),
@@ -443,6 +446,9 @@ fn collect(folder: &Path, routes: &mut BTreeSet<String>) {
 fn named(argument: &str) -> String {
     if let Some(literal) = argument.strip_prefix('"') {
         return literal.split_once('"').unwrap().0.to_owned();
+    }
+    if argument.starts_with("UNSUBSCRIBE)") {
+        return UNSUBSCRIBE.to_owned();
     }
     let (argument, _) = argument.split_once("())").unwrap();
     match argument {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 use percent_encoding::percent_decode;
 use serde::Deserialize;
@@ -39,15 +40,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
         let body = web::Payload::from_request(req, payload);
         Box::pin(async move {
             checked?;
-            let body = body.await.map_err(|_| Stop::Unreadable)?;
-            let body = timeout(DEADLINE, body.to_bytes_limited(MOST))
-                .await
-                .map_err(|_| Stop::TooSlow)?
-                .map_err(|_| Stop::TooLarge)?
-                .map_err(|_| Stop::Unreadable)?;
+            let body = read_body(body.await, MOST).await?;
             parse(&body).map(Form)
         })
     }
+}
+
+/// A body of so many bytes at the most, if it arrives in time.
+pub(super) async fn read_body(
+    body: Result<web::Payload, actix_web::Error>,
+    most: usize,
+) -> Result<Bytes, Stop> {
+    let body = body.map_err(|_| Stop::Unreadable)?;
+    timeout(DEADLINE, body.to_bytes_limited(most))
+        .await
+        .map_err(|_| Stop::TooSlow)?
+        .map_err(|_| Stop::TooLarge)?
+        .map_err(|_| Stop::Unreadable)
 }
 
 /// A form that is nothing but its button.
@@ -55,12 +64,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 pub struct NoFields {}
 
 fn check_head(req: &HttpRequest) -> Result<(), Stop> {
-    let content_type = req
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if !is_a_form(content_type) {
+    if !is_a_form(content_type(req)) {
         return Err(Stop::WrongType);
     }
     if declared_length(req) > MOST as u64 {
@@ -72,14 +76,21 @@ fn check_head(req: &HttpRequest) -> Result<(), Stop> {
     Ok(())
 }
 
-fn is_a_form(content_type: &str) -> bool {
+pub(super) fn content_type(req: &HttpRequest) -> &str {
+    let value = req.headers().get(CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn is_a_form(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         && parts.all(|part| part.is_empty() || part.eq_ignore_ascii_case("charset=utf-8"))
 }
 
-fn declared_length(req: &HttpRequest) -> u64 {
+pub(super) fn declared_length(req: &HttpRequest) -> u64 {
     req.headers()
         .get(actix_web::http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok())

@@ -4,6 +4,10 @@
 //! sent (whatever `Origin` says: pages that refer to nobody make it `null`). A browser too old for it is
 //! judged by `Origin`. With neither there is nothing to go by, and no browser of this decade sends
 //! neither. This covers signing in too: a stranger cannot sign a visitor into the stranger's account.
+//!
+//! One POST comes from no page at all: a mail provider's server ends announcements for its user (RFC 8058). It
+//! says neither, and is let through on that one route, where the signed token alone counts and a session
+//! nothing. A browser, sent there by another site, is refused as everywhere.
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -14,6 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, ResponseError};
 
+use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
 use crate::web::problem::Stop;
 
@@ -22,7 +27,8 @@ pub async fn guard(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    if req.method() == Method::POST && !is_ours(req.request()) {
+    let post = (req.method() == Method::POST).then(|| req.request());
+    if post.is_some_and(|post| !is_ours(post) && !is_one_click(post)) {
         tracing::warn!("a POST from another origin was refused");
         let refusal = Stop::CrossOrigin.error_response();
         return Ok(req.into_response(refusal).map_into_right_body());
@@ -45,6 +51,13 @@ fn is_ours(req: &HttpRequest) -> bool {
         }
         (None, None) => false,
     }
+}
+
+/// Whether no browser sent it, to where none is needed.
+fn is_one_click(req: &HttpRequest) -> bool {
+    let headers = req.headers();
+    let says_whence = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
+    req.path() == UNSUBSCRIBE && !says_whence
 }
 
 /// The value of a header that was sent exactly once.

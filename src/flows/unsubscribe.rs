@@ -1,0 +1,125 @@
+//! No more announcements: by the link in one, or by the button that a mail program shows beside it.
+//!
+//! Opening the link changes nothing, for scanners open it, too; its page has one button. A mail program's button
+//! makes its provider's server send what ours sends (RFC 8058): from nobody's browser, with nothing but the
+//! signed token. So the token alone says whose announcements end, whoever is signed in; it ends them and can
+//! do nothing else, and to use it twice is no mistake. The account page wants them again.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+
+use crate::accounts::events::{self, Event};
+use crate::accounts::sessions::Whereabouts;
+use crate::accounts::signed_links::{Purpose, SignedLinks, SignedToken, UNSUBSCRIBE};
+use crate::accounts::users::{self, User};
+use crate::db::Tx;
+use crate::error::Result;
+use crate::flows::Answer;
+use crate::web::form;
+use crate::web::one_click::OneClick;
+use crate::web::page::{Frame, confidential, page, page_with};
+use crate::web::problem::Stop;
+use crate::web::visit::Visit;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource(UNSUBSCRIBE).get(show).post(unsubscribe));
+}
+
+async fn show(visit: Visit) -> Answer {
+    let Some(token) = token(&visit)? else {
+        return gone(&visit);
+    };
+    let (links, brought) = (visit.app.signed_links.clone(), token.clone());
+    let reader = visit.app.read(move |tx| reader(tx, &links, &brought));
+    match reader.await? {
+        Some(reader) if reader.announcements => Ok(confidential(page(&AskPage {
+            frame: visit.frame(),
+            site: visit.app.config.public_url.host(),
+            token: token.reveal(),
+        })?)),
+        Some(_) => done(&visit),
+        None => gone(&visit),
+    }
+}
+
+async fn unsubscribe(visit: Visit, _: OneClick) -> Answer {
+    let Some(token) = token(&visit)? else {
+        return gone(&visit);
+    };
+    let (links, at) = (visit.app.signed_links.clone(), visit.whereabouts());
+    let ended = visit
+        .app
+        .transaction(move |tx| end_announcements(tx, &links, &token, &at));
+    match ended.await? {
+        true => done(&visit),
+        false => gone(&visit),
+    }
+}
+
+fn token(visit: &Visit) -> Result<Option<SignedToken>, Stop> {
+    let query = form::pairs(visit.req.query_string().as_bytes())?;
+    let text = query.get("token");
+    Ok(text.and_then(|text| SignedToken::parse(text)))
+}
+
+fn done(visit: &Visit) -> Answer {
+    Ok(confidential(page(&DonePage {
+        frame: visit.frame(),
+        site: visit.app.config.public_url.host(),
+    })?))
+}
+
+fn gone(visit: &Visit) -> Answer {
+    let page = GonePage {
+        frame: visit.frame(),
+    };
+    Ok(confidential(page_with(StatusCode::GONE, &page)?))
+}
+
+// --- rules ---
+
+fn reader(tx: &mut Tx, links: &SignedLinks, token: &SignedToken) -> Result<Option<User>> {
+    links.reader(tx, Purpose::Unsubscribe, token)
+}
+
+/// False where the token is nobody's.
+fn end_announcements(
+    tx: &mut Tx,
+    links: &SignedLinks,
+    token: &SignedToken,
+    at: &Whereabouts,
+) -> Result<bool> {
+    users::hold(tx, token.user_id())?;
+    let Some(reader) = reader(tx, links, token)? else {
+        return Ok(false);
+    };
+    if reader.announcements {
+        users::switch_announcements(tx, &reader.id, false)?;
+        events::note(tx, &reader.id, Event::AnnouncementsSwitched, at)?;
+    }
+    Ok(true)
+}
+
+// --- pages ---
+
+#[derive(Template)]
+#[template(path = "unsubscribe/ask.html")]
+struct AskPage<'a> {
+    frame: Frame,
+    site: &'a str,
+    token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "unsubscribe/done.html")]
+struct DonePage<'a> {
+    frame: Frame,
+    site: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "unsubscribe/gone.html")]
+struct GonePage {
+    frame: Frame,
+}
