@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::server;
 
+pub mod announce;
 pub mod check;
 pub mod mail;
 pub mod users;
@@ -27,6 +28,8 @@ pub struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Mail a text to everybody who has an account, or to some of them; to nobody twice.
+    Announce(announce::Arguments),
     /// Whether it could serve: configuration, database, key and mail server, a line each.
     Check,
     /// Mail that waits, was sent or was refused; and whether any would leave.
@@ -49,6 +52,7 @@ impl CommandLine {
 pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> {
     match command_line.command {
         None => server::serve(open(config)?).await?,
+        Some(Command::Announce(arguments)) => return announce::run(arguments, config).await,
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
         Some(Command::Users(command)) => users::run(command, open(config)?).await?,

@@ -1,0 +1,345 @@
+//! `doorpost announce`: one text, a letter to every reader who wants it.
+//!
+//! Everything that can be refused is refused first: the text, the addresses. Then the readers are found, and
+//! their letters posted, some in each transaction together with the note that they were. So a run that was
+//! killed is simply begun again, and so is one that met trouble: nobody gets two. The letters leave with a running
+//! Doorpost, after whatever anybody waits for.
+
+use std::collections::BTreeSet;
+use std::ops::AddAssign;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::accounts::announced;
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::users::{self, User};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseUrl};
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::mail::announcement::Announcement;
+use crate::words;
+
+/// What is announced, and to whom.
+#[derive(Args)]
+pub struct Arguments {
+    /// A Markdown file. Its first line is the subject: `# What it is about`.
+    file: PathBuf,
+    /// `all`, an address, or a file with an address on each line.
+    #[arg(long, value_name = "WHOM")]
+    to: String,
+    /// Only say who would get it, and show the text.
+    #[arg(long)]
+    dry_run: bool,
+    /// Say what came of it as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Readers in one transaction: few, so that nobody else waits long for a turn to write.
+const BATCH: usize = 100;
+
+/// Does what the command says and prints what came of it.
+pub async fn run(arguments: Arguments, config: Config) -> Result<ExitCode> {
+    let (announcement, whom) = match read(&arguments, &config) {
+        Ok(found) => found,
+        Err(why) => {
+            eprintln!("{why}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let run = Run {
+        app: open(config).await?,
+        announcement: Arc::new(announcement),
+        is_dry: arguments.dry_run,
+    };
+    let readers = run.find(whom).await?;
+    if run.is_dry && !arguments.json {
+        run.show(&readers.ids).await?;
+    }
+    let mut tally = run.announce(readers.ids).await?;
+    tally.without_account += readers.strangers;
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&tally).map_err(Error::internal)?;
+        println!("{json}");
+    } else {
+        println!("{}", tally.told(run.is_dry));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Neither made nor migrated: where Doorpost has never run, nobody is to be told anything.
+async fn open(config: Config) -> Result<App> {
+    if let DatabaseUrl::Sqlite(path) = &config.database_url
+        && !path.exists()
+    {
+        let path = path.display();
+        return Err(Error::unavailable(format!("there is no database {path}")));
+    }
+    let app = App::new(config, Clock::System)?;
+    app.db.ready().await?;
+    Ok(app)
+}
+
+// --- what the command line names ---
+
+/// Who is to get it.
+enum Whom {
+    All,
+    These(Vec<EmailAddress>),
+}
+
+/// The text and the addresses, or what is wrong with them.
+fn read(arguments: &Arguments, config: &Config) -> Result<(Announcement, Whom), String> {
+    let file = arguments.file.display();
+    let text = std::fs::read(&arguments.file).map_err(|error| format!("{file}: {error}"))?;
+    let announcement = Announcement::parse(&text, &config.public_url)
+        .map_err(|refused| format!("{file}: {refused}"))?;
+    Ok((announcement, read_whom(&arguments.to)?))
+}
+
+fn read_whom(to: &str) -> Result<Whom, String> {
+    match to {
+        "all" => Ok(Whom::All),
+        address if address.contains('@') => {
+            let address = EmailAddress::parse(address).map_err(|why| format!("{to}: {why}"))?;
+            Ok(Whom::These(vec![address]))
+        }
+        file => read_addresses(Path::new(file)).map(Whom::These),
+    }
+}
+
+fn read_addresses(file: &Path) -> Result<Vec<EmailAddress>, String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let lines = text.lines().zip(1..);
+    let addresses = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    addresses
+        .map(|(line, number)| {
+            EmailAddress::parse(line).map_err(|why| format!("{name}: line {number}: {why}"))
+        })
+        .collect()
+}
+
+// --- the run ---
+
+struct Run {
+    app: App,
+    announcement: Arc<Announcement>,
+    is_dry: bool,
+}
+
+/// Accounts, each once. In order, so that of two runs at once one follows the other and neither is a deadlock's
+/// victim.
+struct Readers {
+    ids: BTreeSet<String>,
+    /// Addresses that have no account.
+    strangers: u64,
+}
+
+/// What becomes of one reader.
+enum Fate {
+    Told,
+    HadIt,
+    WantsNone,
+    HasNoAccount,
+}
+
+impl Run {
+    async fn find(&self, whom: Whom) -> Result<Readers> {
+        let addresses = match whom {
+            Whom::All => {
+                let ids = self.app.read(users::ids).await?.into_iter().collect();
+                return Ok(Readers { ids, strangers: 0 });
+            }
+            Whom::These(addresses) => BTreeSet::from_iter(addresses),
+        };
+        let mut readers = Readers {
+            ids: BTreeSet::new(),
+            strangers: 0,
+        };
+        for batch in batches(addresses) {
+            let found = self.app.read(move |tx| {
+                let accounts = batch.iter().map(|email| users::find_by_email(tx, email));
+                accounts.collect::<Result<Vec<_>>>()
+            });
+            for account in found.await? {
+                match account {
+                    Some(user) => drop(readers.ids.insert(user.id)),
+                    None => readers.strangers += 1,
+                }
+            }
+        }
+        Ok(readers)
+    }
+
+    async fn announce(&self, ids: BTreeSet<String>) -> Result<Tally> {
+        let bar = ProgressBar::new(ids.len() as u64);
+        let mut tally = Tally::default();
+        for batch in batches(ids) {
+            let readers = batch.len() as u64;
+            tally += self.announce_to(batch).await?;
+            bar.inc(readers);
+        }
+        bar.finish_and_clear();
+        Ok(tally)
+    }
+
+    async fn announce_to(&self, batch: Vec<String>) -> Result<Tally> {
+        let (app, announcement) = (self.app.clone(), Arc::clone(&self.announcement));
+        let is_dry = self.is_dry;
+        let each = move |tx: &mut Tx| {
+            let mut tally = Tally::default();
+            for id in &batch {
+                tally.count(match is_dry {
+                    true => foretell(tx, &announcement, id)?,
+                    false => announce_to_one(tx, &app, &announcement, id)?,
+                });
+            }
+            Ok(tally)
+        };
+        match self.is_dry {
+            true => self.app.read(each).await,
+            false => self.app.transaction(each).await,
+        }
+    }
+
+    /// The subject and, for the first who would get it, the text.
+    async fn show(&self, ids: &BTreeSet<String>) -> Result<()> {
+        println!("Subject: {}\n", self.announcement.subject);
+        for batch in batches(ids.iter().cloned()) {
+            let found = self.app.read(move |tx| {
+                let accounts = batch.iter().map(|id| users::find(tx, id));
+                accounts.collect::<Result<Vec<_>>>()
+            });
+            let mut accounts = found.await?.into_iter().flatten();
+            if let Some(reader) = accounts.find(|user| user.announcements) {
+                let (config, links) = (&self.app.config, &self.app.signed_links);
+                let text = self.announcement.specimen(config, links, &reader.email)?;
+                println!("{text}");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn batches<T>(all: impl IntoIterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    let mut all = all.into_iter();
+    std::iter::from_fn(move || {
+        let batch: Vec<T> = all.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Nobody else changes the account meanwhile: whoever calls announcements off, or leaves, does so before or after.
+fn announce_to_one(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str) -> Result<Fate> {
+    users::hold(tx, id)?;
+    let reader = match users::find(tx, id)? {
+        Some(reader) if reader.announcements => reader,
+        other => return Ok(fate_of_others(other)),
+    };
+    if !announced::announce_to(tx, &announcement.digest, id)? {
+        return Ok(Fate::HadIt);
+    }
+    let letter = announcement.letter(tx, &app.config, &app.signed_links, &reader)?;
+    app.outbox.post(tx, &letter)?;
+    Ok(Fate::Told)
+}
+
+/// What would become of this reader; nothing does.
+fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fate> {
+    match users::find(tx, id)? {
+        Some(reader) if reader.announcements => {
+            match announced::was_sent(tx, &announcement.digest, id)? {
+                true => Ok(Fate::HadIt),
+                false => Ok(Fate::Told),
+            }
+        }
+        other => Ok(fate_of_others(other)),
+    }
+}
+
+fn fate_of_others(account: Option<User>) -> Fate {
+    match account {
+        Some(_) => Fate::WantsNone,
+        None => Fate::HasNoAccount,
+    }
+}
+
+// --- what came of it ---
+
+/// How many had which fate.
+#[derive(Default, Serialize)]
+struct Tally {
+    told: u64,
+    had_it: u64,
+    want_none: u64,
+    without_account: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.told += more.told;
+        self.had_it += more.had_it;
+        self.want_none += more.want_none;
+        self.without_account += more.without_account;
+    }
+}
+
+impl Tally {
+    fn count(&mut self, fate: Fate) {
+        *match fate {
+            Fate::Told => &mut self.told,
+            Fate::HadIt => &mut self.had_it,
+            Fate::WantsNone => &mut self.want_none,
+            Fate::HasNoAccount => &mut self.without_account,
+        } += 1;
+    }
+
+    /// In a sentence, which leaves out what there was none of.
+    fn told(&self, is_dry: bool) -> String {
+        let letters = match is_dry {
+            true => [
+                "letter would wait to be sent",
+                "letters would wait to be sent",
+            ],
+            false => ["letter waits to be sent", "letters wait to be sent"],
+        };
+        let others = [
+            (
+                self.had_it,
+                ["reader had it already", "readers had it already"],
+            ),
+            (
+                self.want_none,
+                ["wants no announcements", "want no announcements"],
+            ),
+            (
+                self.without_account,
+                ["address has no account", "addresses have no account"],
+            ),
+        ];
+        let others: Vec<String> = others
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, form)| how_many(count, form))
+            .collect();
+        let told = how_many(self.told, letters);
+        match others.is_empty() {
+            true => format!("{told}."),
+            false => format!("{told}; {}.", others.join(", ")),
+        }
+    }
+}
+
+fn how_many(count: u64, [one, many]: [&str; 2]) -> String {
+    let form = if count == 1 { one } else { many };
+    format!("{} {form}", words::number(count))
+}
