@@ -52,7 +52,9 @@ impl CommandLine {
 pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> {
     match command_line.command {
         None => server::serve(open(config)?).await?,
-        Some(Command::Announce(arguments)) => return announce::run(arguments, config).await,
+        Some(Command::Announce(arguments)) => {
+            return announce::run(arguments, config, Clock::System).await;
+        }
         Some(Command::Check) => return Ok(check::run(&config).await),
         Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
         Some(Command::Users(command)) => users::run(command, open(config)?).await?,

@@ -14,6 +14,7 @@ mod support;
 
 mod account;
 mod addresses;
+mod announce;
 mod browser;
 mod change_email;
 mod codes;

@@ -854,7 +854,7 @@ fn listen(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinH
     })
 }
 
-fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
+pub fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(DOORPOST);
     command
         .current_dir(folder)

@@ -30,23 +30,23 @@ use crate::words;
 #[derive(Args)]
 pub struct Arguments {
     /// A Markdown file. Its first line is the subject: `# What it is about`.
-    file: PathBuf,
+    pub file: PathBuf,
     /// `all`, an address, or a file with an address on each line.
     #[arg(long, value_name = "WHOM")]
-    to: String,
+    pub to: String,
     /// Only say who would get it, and show the text.
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// Say what came of it as a JSON object.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Readers in one transaction: few, so that nobody else waits long for a turn to write.
 const BATCH: usize = 100;
 
 /// Does what the command says and prints what came of it.
-pub async fn run(arguments: Arguments, config: Config) -> Result<ExitCode> {
+pub async fn run(arguments: Arguments, config: Config, clock: Clock) -> Result<ExitCode> {
     let (announcement, whom) = match read(&arguments, &config) {
         Ok(found) => found,
         Err(why) => {
@@ -55,7 +55,7 @@ pub async fn run(arguments: Arguments, config: Config) -> Result<ExitCode> {
         }
     };
     let run = Run {
-        app: open(config).await?,
+        app: open(config, clock).await?,
         announcement: Arc::new(announcement),
         is_dry: arguments.dry_run,
     };
@@ -75,14 +75,14 @@ pub async fn run(arguments: Arguments, config: Config) -> Result<ExitCode> {
 }
 
 /// Neither made nor migrated: where Doorpost has never run, nobody is to be told anything.
-async fn open(config: Config) -> Result<App> {
+async fn open(config: Config, clock: Clock) -> Result<App> {
     if let DatabaseUrl::Sqlite(path) = &config.database_url
         && !path.exists()
     {
         let path = path.display();
         return Err(Error::unavailable(format!("there is no database {path}")));
     }
-    let app = App::new(config, Clock::System)?;
+    let app = App::new(config, clock)?;
     app.db.ready().await?;
     Ok(app)
 }

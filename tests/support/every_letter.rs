@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use doorpost::accounts::email_address::EmailAddress;
+use doorpost::operator::announce::{self, Arguments};
 use doorpost::operator::users::{self, Command};
 
 use super::{House, Mail, PASSWORD, eventually};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 14] = [
+const LETTERS: [(&str, &str); 15] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -33,7 +34,32 @@ const LETTERS: [(&str, &str); 14] = [
     ("email_changed", "This is your email address at SITE now"),
     ("email_taken", "Somebody wanted to use your address at SITE"),
     ("account_deleted", "Your account at SITE is deleted"),
+    ("announcement", "News from SITE"),
 ];
+
+/// An announcement with everything that may be in one.
+const NEWS: &str = r#"# News from SITE
+
+**Two things** are _new_ & easy to find: your [sessions](/account/sessions?from=news#list), and <SITE-URL/members>.
+
+## What else there is
+
+1. Read <https://elsewhere.example/?a=1&b=2>, or [all about it](https://elsewhere.example/).
+2. Then
+   - write to <door@example.org>,
+   - or run `doorpost --help`.
+
+> Whoever asks a lot\
+> is told a lot.
+
+### For those who like it exact
+
+    if a < b { "sign in" }
+
+---
+
+That is all.
+"#;
 
 /// What an operator sends by hand.
 const BY_HAND: (&str, &str) = ("test", "A test message from SITE");
@@ -117,6 +143,9 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     let mail = newest(address, "/account/email/confirm").await;
     ada.use_link(&mail, address).await.goes_on_to("/account");
 
+    // The operator has something to say.
+    announced(house, &news(house)).await;
+
     let everybody = [ADA, BEN, CAROL, DAN, address];
     let all_sent = async || {
         let mut names = Vec::new();
@@ -127,4 +156,25 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         LETTERS.iter().all(|(name, _)| names.contains(name))
     };
     eventually("every letter", all_sent).await;
+}
+
+fn news(house: &House) -> String {
+    let url = &house.app.config.public_url;
+    NEWS.replace("SITE-URL", url.as_str())
+        .replace("SITE", url.host())
+}
+
+/// Announces this to everybody who has an account.
+pub async fn announced(house: &House, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("news.md");
+    std::fs::write(&file, text).unwrap();
+    let arguments = Arguments {
+        file,
+        to: "all".into(),
+        dry_run: false,
+        json: false,
+    };
+    let (config, clock) = ((*house.app.config).clone(), house.clock.clone());
+    announce::run(arguments, config, clock).await.unwrap();
 }

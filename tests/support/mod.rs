@@ -12,7 +12,7 @@ mod visitor;
 pub mod wire;
 
 pub use browser::{Browser, Focus, OtherSite, Scripts};
-pub use every_letter::{every_letter_is_sent, name_of_letter};
+pub use every_letter::{announced, every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, secret_key};
 pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
