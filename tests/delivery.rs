@@ -12,9 +12,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::accounts::sessions::Whereabouts;
-use doorpost::mail::letters::Urgency;
+use doorpost::mail::letters::{Letter, Urgency};
 use doorpost::mail::notices::Notice;
-use doorpost::mail::outbox;
+use doorpost::mail::outbox::{self, Words};
 use doorpost::schema;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
@@ -487,11 +487,34 @@ on_both! {
         server.go_away(); // nor do we wait for it
     }
 
+    /// OBX-05: neither mail that somebody waits for nor news of an account waits behind an announcement.
+    async fn nothing_waits_behind_an_announcement_that_a_slow_server_chews_on(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step {
+            Step { verb: ".", to } if to.starts_with("many") => Answer::Stall,
+            _ => Answer::Agree,
+        });
+        post_bulk(&house, 60).await;
+        eventually("the server to chew", async || server.handed().len() >= 5).await;
+        tokio::time::sleep(3 * SECOND).await; // until every slot chews that may
+        assert_eq!(server.handed().len(), 5, "the others are kept free");
+        let began = Instant::now();
+        post_news(&house, 1).await;
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        server.letter_for("ada@example.org").await;
+        server.letter_for("reader0@example.org").await;
+        assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+        assert!(server.taken().len() == 2, "the announcement is still chewed on");
+        server.go_away();
+    }
+
     /// OBX-05
     async fn what_somebody_waits_for_is_claimed_before_older_news(db: Database) {
         let (_server, mut house) = house_with_scripted_server(db).await;
         house.stop_worker();
-        post_news(&house, 20).await;
+        post_bulk(&house, 3).await;
+        house.advance(SECOND);
+        post_news(&house, 10).await;
         house.advance(SECOND);
         house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
         let to = |claimed: Vec<outbox::Mail>| -> Vec<String> {
@@ -499,6 +522,11 @@ on_both! {
         };
         assert_eq!(to(claim(&house).await), ["ada@example.org"]);
         assert_eq!(to(claim(&house).await).len(), 8, "then the news");
+        assert_eq!(to(claim(&house).await), ["reader8@example.org", "reader9@example.org"]);
+        assert!(claim(&house).await.is_empty(), "the announcement is not for such a slot");
+        let slow = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::Bulk));
+        assert_eq!(to(slow.await.unwrap()), ["many0@example.org", "many1@example.org", "many2@example.org"]);
+        post_news(&house, 1).await;
         let fast = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::Awaited));
         assert!(fast.await.unwrap().is_empty(), "which are not for every slot");
     }
@@ -869,6 +897,31 @@ async fn post_news(house: &House, how_many: usize) {
         (0..how_many).try_for_each(|n| {
             let to = format!("reader{n}@example.org");
             outbox.tell(tx, &to, Notice::NewBrowser, &at)
+        })
+    });
+    posted.await.unwrap();
+}
+
+/// So many copies of an announcement, to readers `many0@example.org` and so on.
+async fn post_bulk(house: &House, how_many: usize) {
+    let outbox = house.app.outbox.clone();
+    let posted = house.app.transaction(move |tx| {
+        (0..how_many).try_for_each(|n| {
+            let letter = Letter {
+                name: "announcement",
+                to: format!("many{n}@example.org"),
+                words: Words {
+                    subject: "News".into(),
+                    text: "News.".into(),
+                    html: "<p>News.</p>".into(),
+                    unsubscribe: Some("https://door.example.org/unsubscribe?token=x".into()),
+                },
+                link_hash: None,
+                urgency: Urgency::Bulk,
+                useful_for: MINUTE,
+                leaves_no_trace: false,
+            };
+            outbox.post(tx, &letter)
         })
     });
     posted.await.unwrap();

@@ -40,7 +40,9 @@ const LETTERS: [(&str, &str); 15] = [
 /// An announcement with everything that may be in one.
 const NEWS: &str = r#"# News from SITE
 
-**Two things** are _new_ & easy to find: your [sessions](/account/sessions?from=news#list), and <SITE-URL/members>.
+**Two things** are _new_ & easy to find: your [sessions](/account/sessions?from=news#list).
+
+There is <SITE-URL/members> as well.
 
 ## What else there is
 
