@@ -44,3 +44,8 @@ pub mod schema;
 pub mod server;
 pub mod web;
 pub mod words;
+
+/// The Rust in the documentation compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extend.md")]
+struct Extend;

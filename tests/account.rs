@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorpost::accounts::{announced, users};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -16,6 +17,15 @@ async fn another_session(house: &House) -> Visitor {
     visitor.click(&mail.link).await.goes_on_to("/account");
     house.advance(GAP);
     visitor
+}
+
+/// Something was announced to this account.
+async fn was_announced_to(house: &House, address: &'static str) {
+    let told = house.app.transaction(move |tx| {
+        let reader = users::of_address(tx, address)?.unwrap();
+        announced::announce_to(tx, b"by its digest", &reader.id)
+    });
+    assert!(told.await.unwrap());
 }
 
 /// The ids that the page with the sessions offers to end.
@@ -145,6 +155,7 @@ on_both! {
         let ada = house.owner(ADA).await;
         house.member("bob@example.org").await;
         ada.reauthenticate().await;
+        was_announced_to(&house, ADA).await;
         let file = ada.post("/account/export", &[]).await;
         assert_eq!(file.status, StatusCode::OK);
         assert_eq!(file.header("content-type"), Some("application/json"));
@@ -153,7 +164,8 @@ on_both! {
         assert_eq!(kept["account"]["email"], ADA);
         assert_eq!(kept["account"]["has_password"], true);
         assert_eq!(kept["sessions"].as_array().unwrap().len(), 1);
-        for part in ["links", "events", "mail"] {
+        assert_eq!(kept["account"]["notification_links"], true);
+        for part in ["links", "events", "mail", "announcements"] {
             assert!(!kept[part].as_array().unwrap().is_empty(), "{part}");
         }
         for secret in ["bob@", "argon2", "token_hash", "password_hash"] {
@@ -170,6 +182,7 @@ on_both! {
         house.all_mail_to("new@example.org").await;
         let (_, link) = house.asked("/sign-in", ADA).await;
         house.hold_mail();
+        was_announced_to(&house, ADA).await;
         house.advance(GAP);
         house.visitor().ask("/forgot-password", ADA).await.sees_inbox_page();
         for wrong in ["", "bob@example.org", "ada"] {
@@ -184,6 +197,7 @@ on_both! {
             "links WHERE email = 'new@example.org'", "outbox WHERE email = 'new@example.org'",
             "sessions WHERE user_id NOT IN (SELECT id FROM users)",
             "events WHERE user_id NOT IN (SELECT id FROM users)",
+            "announced WHERE user_id NOT IN (SELECT id FROM users)",
         ] {
             assert_eq!(house.count(format!("SELECT count(*) AS n FROM {rows}")).await, 0, "{rows}");
         }

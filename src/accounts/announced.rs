@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::clock::millis;
+use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::schema::announced;
@@ -38,6 +38,23 @@ pub fn was_sent(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bool>
         .first::<String>(tx.conn)
         .optional()?;
     Ok(sent.is_some())
+}
+
+/// What a reader was sent.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = announced)]
+pub struct Sent {
+    pub announcement: Vec<u8>,
+    pub posted_at: Timestamp,
+}
+
+/// What a reader was sent, as far as it is known, the newest first.
+pub fn list(tx: &mut Tx, user_id: &str) -> Result<Vec<Sent>> {
+    Ok(announced::table
+        .filter(announced::user_id.eq(user_id))
+        .order((announced::posted_at.desc(), announced::announcement))
+        .select(Sent::as_select())
+        .load(tx.conn)?)
 }
 
 /// Forgets a batch of what was sent long ago. No `IN` takes a key of two columns on both databases, and a reader

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_DISPOSITION, ContentType};
 use actix_web::web::{self, ServiceConfig};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::accounts::announced;
 use crate::accounts::events::{self, Event};
 use crate::accounts::links;
 use crate::accounts::owner::Owner;
@@ -58,6 +61,7 @@ fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Resu
     let links = links::kept_of(tx, user)?;
     let events = events::list(tx, &user.id, None, i64::MAX)?;
     let mail = outbox::kept::of_address(tx, &user.email)?;
+    let announced = announced::list(tx, &user.id)?;
     Ok(json!({
         "account": {
             "id": user.id,
@@ -65,6 +69,9 @@ fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Resu
             "created_at": rfc3339(user.created_at),
             "has_password": user.has_password(),
             "password_set_at": user.password_set_at.map(rfc3339),
+            "notification_links": user.notification_links,
+            "usual_networks_only": user.usual_networks_only,
+            "announcements": user.announcements,
         },
         "sessions": sessions.iter().map(|session| json!({
             "id": session.id,
@@ -94,6 +101,10 @@ fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Resu
             "state": mail.state,
             "queued_at": rfc3339(mail.queued_at),
             "settled_at": mail.settled_at.map(rfc3339),
+        })).collect::<Vec<_>>(),
+        "announcements": announced.iter().map(|sent| json!({
+            "sha256": STANDARD.encode(&sent.announcement),
+            "posted_at": rfc3339(sent.posted_at),
         })).collect::<Vec<_>>(),
     }))
 }
