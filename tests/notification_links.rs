@@ -297,6 +297,24 @@ on_both! {
         assert_eq!(ada.get("/nowhere?login_tokens=x").await.status, StatusCode::NOT_FOUND);
     }
 
+    /// No other site ever gets a token.
+    async fn only_pages_of_ours_get_a_token(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        for page in ["/", "/members", "/members?a=1", "members", "/members#end"] {
+            let link = link_for(&house, ADA, page).await;
+            assert!(link.starts_with(&format!("{}/", house.url)) && link.contains("login_token="), "{link}");
+        }
+        let pasted = link_for(&house, ADA, "/members?login_token=mine&a=1&login_token=mine").await;
+        assert!(!pasted.contains("mine") && pasted.contains("/members?a=1&login_token="), "{pasted}");
+        for elsewhere in [
+            "https://evil.test/", "//evil.test/members", "https://localhost/", "http://localhost:1/", "http:///",
+            "/\\evil.test", "javascript:alert(1)", "mailto:ada@example.org", "/static/doorpost.css",
+        ] {
+            assert_eq!(link_for(&house, ADA, elsewhere).await, elsewhere);
+        }
+    }
+
     /// TOK-06, TOK-07
     async fn a_link_counts_for_a_fortnight_or_as_long_as_is_set(db: Database) {
         let house = House::new(db).await;

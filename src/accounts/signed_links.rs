@@ -32,6 +32,9 @@ pub const FIELD: &str = "login_token";
 /// The page of an unsubscribe link; the token follows as `?token=`.
 pub const UNSUBSCRIBE: &str = "/unsubscribe";
 
+/// Stands where a token would.
+const NO_TOKEN: &str = "TOKEN";
+
 /// What a link is signed for. A token of one is none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -95,39 +98,25 @@ impl SignedLinks {
     /// The user is to be as this transaction has just read it, or the link may be dead already. What is no page of
     /// ours comes back as it is: no other site ever gets a token. Nor does a reader who does not want such links.
     pub fn to_page(&self, tx: &Tx, reader: &User, page: &str) -> String {
-        let Some(mut url) = self.page_of_ours(page) else {
-            return page.to_owned();
-        };
-        if reader.notification_links {
-            let token = self.sign(Purpose::Notification, reader, tx.now);
-            url.query_pairs_mut().append_pair(FIELD, token.reveal());
-        }
-        url.into()
+        let signed = || self.sign(Purpose::Notification, reader, tx.now);
+        let token = reader.notification_links.then(signed);
+        self.page_with(page, token.as_ref().map(SignedToken::reveal))
     }
 
     /// The URL that ends announcements to this reader.
     pub fn to_unsubscribe(&self, tx: &Tx, reader: &User) -> String {
         let token = self.sign(Purpose::Unsubscribe, reader, tx.now);
-        let path = format!("{UNSUBSCRIBE}?token={}", token.reveal());
-        self.config.public_url.link(&path)
+        self.unsubscribe_with(token.reveal())
     }
 
-    /// The URL of a page of ours as a letter would have it, with nothing that opens anything: to be looked at.
+    /// As [`SignedLinks::to_page`], with nothing that opens anything: to be looked at.
     pub fn to_page_unsigned(&self, page: &str) -> String {
-        match self.page_of_ours(page) {
-            Some(mut url) => {
-                url.query_pairs_mut().append_pair(FIELD, "TOKEN");
-                url.into()
-            }
-            None => page.to_owned(),
-        }
+        self.page_with(page, Some(NO_TOKEN))
     }
 
-    /// The same of the URL that ends announcements.
+    /// As [`SignedLinks::to_unsubscribe`], likewise.
     pub fn to_unsubscribe_unsigned(&self) -> String {
-        self.config
-            .public_url
-            .link(&format!("{UNSUBSCRIBE}?token=TOKEN"))
+        self.unsubscribe_with(NO_TOKEN)
     }
 
     /// Whom a token was made for, if it still counts.
@@ -145,6 +134,22 @@ impl SignedLinks {
         let reader = users::find(tx, &token.user_id)?;
         Ok(reader
             .filter(|reader| purpose.is_welcome(reader) && self.verifies(purpose, token, reader)))
+    }
+
+    fn page_with(&self, page: &str, token: Option<&str>) -> String {
+        let Some(mut url) = self.page_of_ours(page) else {
+            return page.to_owned();
+        };
+        if let Some(token) = token {
+            url.query_pairs_mut().append_pair(FIELD, token);
+        }
+        url.into()
+    }
+
+    fn unsubscribe_with(&self, token: &str) -> String {
+        self.config
+            .public_url
+            .link(&format!("{UNSUBSCRIBE}?token={token}"))
     }
 
     fn sign(&self, purpose: Purpose, reader: &User, at: Timestamp) -> SignedToken {
