@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::{
-    Browser, Database, House, OtherSite, PASSWORD, Scripts, every_letter_is_sent, name_of_letter,
+    Browser, Database, House, OtherSite, PASSWORD, Scripts, announced, every_letter_is_sent,
+    name_of_letter,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -230,6 +231,25 @@ with_and_without_scripts! {
         browser.goto(&format!("{}/sign-in/sent", house.url)).await;
         browser.fill("Code from the message", PASTE).await;
         assert_eq!(browser.typed("Code from the message").await, code);
+        browser.is_content().await;
+    }
+
+    async fn announcements_are_ended_by_the_link_in_one(house: House, scripts: Scripts) {
+        house.member("ada@example.org").await;
+        announced(&house, "# News from the door\n\nIt is [open](/members).\n").await;
+        let browser = Browser::open(scripts).await;
+        open_mail(&browser, &house, "News from the door").await;
+        let mail = house.everything_to("ada@example.org").await.remove(0);
+        browser.goto(&mail.link).await;
+        browser.sees("Get no more announcements?").await;
+        browser.photograph("unsubscribe").await;
+        browser.click("Get no more announcements").await;
+        browser.sees("You get no more announcements").await;
+        browser.photograph("unsubscribed").await;
+        let want = "SELECT count(*) AS n FROM users WHERE announcements";
+        assert_eq!(house.count(want).await, 0);
+        browser.goto(&format!("{}/unsubscribe?token=lost", house.url)).await;
+        browser.photograph("unsubscribe-gone").await;
         browser.is_content().await;
     }
 
