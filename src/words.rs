@@ -68,19 +68,6 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A number with its thousands apart: `10,000`.
-pub fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut words = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            words.push(',');
-        }
-        words.push(digit);
-    }
-    words
-}
-
 fn counted(count: u64, unit: &str) -> String {
     match count {
         1 => format!("1 {unit}"),
@@ -96,10 +83,6 @@ mod tests {
     fn times_read_like_words() {
         assert_eq!(moment(1_795_306_500_000), "22 November 2026, 00:15 UTC");
         assert_eq!(rfc3339(1_795_306_500_999), "2026-11-22T00:15:00Z");
-        assert_eq!(
-            [0, 999, 1_000, 9_998, 1_234_567].map(number),
-            ["0", "999", "1,000", "9,998", "1,234,567"]
-        );
         let lasts = |seconds| lasting(Duration::from_secs(seconds));
         assert_eq!(lasts(600), "10 minutes");
         assert_eq!(lasts(86_400), "24 hours");

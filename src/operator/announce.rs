@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use indicatif::ProgressBar;
+use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
 use crate::accounts::announced;
@@ -24,7 +24,6 @@ use crate::config::{Config, DatabaseUrl};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::mail::announcement::Announcement;
-use crate::words;
 
 /// What is announced, and to whom.
 #[derive(Args)]
@@ -341,5 +340,5 @@ impl Tally {
 
 fn how_many(count: u64, [one, many]: [&str; 2]) -> String {
     let form = if count == 1 { one } else { many };
-    format!("{} {form}", words::number(count))
+    format!("{} {form}", HumanCount(count))
 }
