@@ -249,3 +249,41 @@ impl fmt::Debug for SignedToken {
         f.write_str("SignedToken(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(purpose: Purpose, reader: &User, at: Timestamp) -> Vec<u8> {
+        over(purpose, reader, at, |parts| parts.concat())
+    }
+
+    /// Each of them by itself, whatever else changes along with it in the stories.
+    #[test]
+    fn a_tag_is_over_all_that_must_not_change() {
+        let (ada, purpose) = (User::somebody(), Purpose::Notification);
+        let made = tag(purpose, &ada, 1);
+        let but = |change: fn(&mut User)| {
+            let mut other = ada.clone();
+            change(&mut other);
+            other
+        };
+        let ben = but(|user| user.id = random::id());
+        let moved = but(|user| user.email = "ada@example.net".into());
+        let with_password = but(|user| user.password_set_at = Some(1));
+        let ended = but(|user| user.signed_links_epoch = 1);
+        for other in [&ben, &moved, &with_password, &ended] {
+            assert_ne!(tag(purpose, other, 1), made);
+        }
+        assert_ne!(tag(purpose, &ada, 2), made);
+        let unsubscribe = |reader| tag(Purpose::Unsubscribe, reader, 1);
+        assert!(!unsubscribe(&ada).starts_with(purpose.name().as_bytes()));
+        assert_ne!(unsubscribe(&moved), unsubscribe(&ada));
+        assert_eq!(
+            unsubscribe(&with_password),
+            unsubscribe(&ada),
+            "it ends by the address alone"
+        );
+        assert_eq!(unsubscribe(&ended), unsubscribe(&ada));
+    }
+}

@@ -60,6 +60,24 @@ impl User {
             .any(|known| known.user_id == self.id && known.since >= self.known_since)
     }
 
+    /// Somebody, for a test that has no database.
+    #[cfg(test)]
+    pub(super) fn somebody() -> Self {
+        Self {
+            id: random::id(),
+            email: "ada@example.org".into(),
+            created_at: 0,
+            known_since: 0,
+            password_set_at: None,
+            notification_links: true,
+            usual_networks_only: false,
+            announcements: true,
+            password_hash: None,
+            wrong_passwords: 0,
+            signed_links_epoch: 0,
+        }
+    }
+
     /// Whether it has a password, good or not.
     pub fn has_password(&self) -> bool {
         self.password_hash.is_some()
