@@ -96,7 +96,7 @@ pub struct Config {
     pub argon2_passes: u32,
     /// `ARGON2_PARALLEL`: how many hashes run at once; `None` is as many as there are cores.
     pub argon2_parallel: Option<usize>,
-    /// `MAIL_QUEUE_MAX`: with so many letters waiting, nobody may ask for another.
+    /// `MAIL_QUEUE_MAX`: with so many letters waiting, announcements aside, nobody may ask for another.
     pub mail_queue_max: u64,
     /// `HSTS_INCLUDE_SUBDOMAINS`: whether browsers shall insist on TLS for all hosts below ours, too.
     pub hsts_include_subdomains: bool,
