@@ -354,6 +354,11 @@ on_both! {
         lives(&elsewhere, &fresh().await, "made since it is on again").await;
 
         let link = fresh().await;
+        house.execute("UPDATE users SET notification_links = FALSE").await;
+        is_dead(&elsewhere, &link, "switched off by hand").await;
+        house.execute("UPDATE users SET notification_links = TRUE").await;
+
+        let link = fresh().await;
         ada.post("/account/password", &[("password", "quite another horse")]).await.goes_on_to("/account");
         is_dead(&elsewhere, &link, "the password was changed").await;
         let notice = house.news_to(ADA).await.into_iter().find(|news| news.subject.ends_with("was changed"));
