@@ -11,7 +11,6 @@ use diesel::prelude::*;
 use doorpost::accounts::purge;
 use doorpost::config::{DatabaseUrl, PublicUrl};
 use doorpost::mail::announcement::Announcement;
-use doorpost::operator::announce::{self, Arguments};
 use doorpost::random;
 use doorpost::schema::{outbox, users};
 use reqwest::{Method, StatusCode};
@@ -46,7 +45,7 @@ on_both! {
             [c](https://elsewhere.example/account) [d](http://sign.example.test/account) \
             [e](https://sign.example.test.evil.test/) [f](https://sign.example.test@evil.test/) \
             [g](mailto:ann@example.org) [h](/static/icon.svg) [i](/account?login_token=theirs)\n\
-        ").await;
+        ", "all").await;
         let mail = server.letter_for("reader0@example.org").await.mail();
         let links = links_in(&mail.html);
         let signed = |link: &str| link.contains("login_token=");
@@ -76,7 +75,7 @@ on_both! {
         let server = ScriptedServer::start();
         let house = House::public(db, &server, &[]).await;
         accounts(&house, 1).await;
-        announced(&house, NEWS).await;
+        announced(&house, NEWS, "all").await;
         let handed = server.letter_for("reader0@example.org").await;
         let url = format!("<{}>", unsubscribe_link(&handed.mail().text));
         assert_eq!(handed.header("List-Unsubscribe"), url);
@@ -308,14 +307,14 @@ on_both! {
         let mut house = House::new(db).await;
         house.stop_worker();
         accounts(&house, 3).await;
-        announced(&house, NEWS).await;
+        announced(&house, NEWS, "all").await;
         let rows = async || house.count("SELECT count(*) AS n FROM announced").await;
         let purge = async |house: &House| {
             let config = house.app.config.clone();
             house.app.transaction(move |tx| purge::batch(tx, &config)).await.unwrap();
         };
         house.advance(Duration::from_secs(89 * 24 * 60 * 60));
-        announced(&house, "# More\n\nNews.").await;
+        announced(&house, "# More\n\nNews.", "all").await;
         purge(&house).await;
         assert_eq!(rows().await, 6);
         house.advance(Duration::from_secs(24 * 60 * 60));
@@ -381,7 +380,7 @@ on_both! {
         let settings = [("SMTP_URL", "smtp://127.0.0.1:1"), ("MAIL_QUEUE_MAX", "3")];
         let house = House::with(db, &settings).await;
         accounts(&house, 20).await;
-        announced(&house, NEWS).await;
+        announced(&house, NEWS, "all").await;
         assert_eq!(house.count(LETTERS).await, 20);
         let outbox = house.app.outbox.clone();
         house.app.read(move |tx| outbox.count(tx)).await.unwrap();
@@ -428,7 +427,7 @@ on_both! {
         assert_eq!(house.count(WANT).await, 0);
         let events = "SELECT count(*) AS n FROM events WHERE name = 'announcements_switched'";
         assert_eq!(house.count(events).await, 2, "once each");
-        let again = run_on(&house, NEWS, "all").await;
+        let again = announced(&house, NEWS, "all").await;
         assert_eq!((again, house.count(LETTERS).await), (ExitCode::SUCCESS, 2), "no more for them");
     }
 
@@ -597,26 +596,12 @@ async fn provider(house: &House, link: &str, kind: &str, body: &str) -> Page {
 /// Announces something to this reader, who has no account before; the link that ends it.
 async fn sent_to(house: &House, reader: &'static str) -> String {
     account(house, reader).await;
-    run_on(house, NEWS, reader).await;
+    announced(house, NEWS, reader).await;
     eventually(reader, async || {
         !house.everything_to(reader).await.is_empty()
     })
     .await;
     unsubscribe_link(&house.everything_to(reader).await.remove(0).text)
-}
-
-async fn run_on(house: &House, text: &str, to: &str) -> ExitCode {
-    let folder = empty_folder();
-    let file = folder.path().join("news.md");
-    std::fs::write(&file, text).unwrap();
-    let arguments = Arguments {
-        file,
-        to: to.into(),
-        dry_run: false,
-        json: false,
-    };
-    let (config, clock) = ((*house.app.config).clone(), house.clock.clone());
-    announce::run(arguments, config, clock).await.unwrap()
 }
 
 // --- what the stories are told with ---

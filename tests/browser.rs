@@ -236,7 +236,7 @@ with_and_without_scripts! {
 
     async fn announcements_are_ended_by_the_link_in_one(house: House, scripts: Scripts) {
         house.member("ada@example.org").await;
-        announced(&house, "# News from the door\n\nIt is [open](/members).\n").await;
+        announced(&house, "# News from the door\n\nIt is [open](/members).\n", "all").await;
         let browser = Browser::open(scripts).await;
         open_mail(&browser, &house, "News from the door").await;
         let mail = house.everything_to("ada@example.org").await.remove(0);

@@ -1,6 +1,7 @@
 //! A life in letters: what may happen to accounts, from an invitation to the end, so that every letter there
 //! is gets sent.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use doorpost::accounts::email_address::EmailAddress;
@@ -146,7 +147,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     ada.use_link(&mail, address).await.goes_on_to("/account");
 
     // The operator has something to say.
-    announced(house, &news(house)).await;
+    announced(house, &news(house), address).await;
 
     let everybody = [ADA, BEN, CAROL, DAN, address];
     let all_sent = async || {
@@ -166,17 +167,17 @@ fn news(house: &House) -> String {
         .replace("SITE", url.host())
 }
 
-/// Announces this to everybody who has an account.
-pub async fn announced(house: &House, text: &str) {
+/// Announces this, as the command does.
+pub async fn announced(house: &House, text: &str, to: &str) -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("news.md");
     std::fs::write(&file, text).unwrap();
     let arguments = Arguments {
         file,
-        to: "all".into(),
+        to: to.into(),
         dry_run: false,
         json: false,
     };
     let (config, clock) = ((*house.app.config).clone(), house.clock.clone());
-    announce::run(arguments, config, clock).await.unwrap();
+    announce::run(arguments, config, clock).await.unwrap()
 }
