@@ -1,6 +1,7 @@
 //! What we say, what waits, and how it leaves.
 //!
 //! * [`asks`]: somebody typed an address and is to be mailed a link; one transaction.
+//! * [`changes`]: what an owner does to an account, and the mail about it; one transaction each.
 //! * [`letters`]: the words of what somebody asked for.
 //! * [`notices`]: news of an account, which its owner did not ask for.
 //! * [`announcement`]: what the operator has to say, for many readers.
@@ -11,6 +12,7 @@
 
 pub mod announcement;
 pub mod asks;
+pub mod changes;
 pub mod delivery;
 pub mod letters;
 pub mod message;

@@ -7,7 +7,8 @@
 //! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
 //! * [`gate`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
-//! * [`form`], [`one_click`], [`next`], [`client`]: what visitors send, parsed once.
+//! * [`password_try`]: a password that was typed to come in, counted and compared.
+//! * [`form`], [`one_click`], [`json`], [`next`], [`client`]: what visitors send, parsed once.
 //! * [`page`], [`problem`], [`assets`]: what they get.
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
 //!   story they belong to.
@@ -21,12 +22,14 @@ pub mod form;
 pub mod front_desk;
 pub mod gate;
 pub mod headers;
+pub mod json;
 pub mod link_page;
 pub mod mistake;
 pub mod new_password;
 pub mod next;
 pub mod one_click;
 pub mod page;
+pub mod password_try;
 pub mod problem;
 pub mod same_origin;
 pub mod sealed_cookies;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::events::{self, Event};
 use crate::accounts::owner::Owner;
 use crate::accounts::users::{self, User};
 use crate::clock::{Timestamp, millis};
@@ -295,6 +296,15 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
         browser,
     });
     Ok(listed.collect())
+}
+
+/// Its owner ends this session from the list, if it is one of this account.
+pub fn end_from_list(tx: &mut Tx, user_id: &str, id: &str, at: &Whereabouts) -> Result<bool> {
+    let ended = end_by_id(tx, user_id, id)?;
+    if ended {
+        events::note(tx, user_id, Event::SessionEnded, at)?;
+    }
+    Ok(ended)
 }
 
 /// Ends this session, if it is one of this account.

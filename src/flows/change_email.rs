@@ -18,15 +18,13 @@ use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
 use crate::accounts::links::{self, Consumed, PendingChange, Purpose, Wanted};
-use crate::accounts::owner::Owner;
 use crate::accounts::sessions::{self, Whereabouts};
 use crate::accounts::users::{self, User};
-use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
+use crate::mail::changes::{self, Asked, Asking};
 use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{self, Token, TokenHash};
@@ -94,7 +92,7 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         outbox: visit.app.outbox.clone(),
     };
     match gate
-        .act(move |tx, owner| ask_to_change(tx, owner, &asking))
+        .act(move |tx, owner| changes::ask_to_change_email(tx, owner, &asking))
         .await?
     {
         Asked::Sent => {
@@ -116,84 +114,6 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
 async fn again(gate: &Reauthenticated, email: String, mistake: Mistake) -> Answer {
     let again = ChangePage::of(gate, email, Some(mistake)).await?;
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
-}
-
-/// An owner wants another address.
-struct Asking {
-    new: EmailAddress,
-    session_id: String,
-    network: Network,
-    at: Whereabouts,
-    outbox: Outbox,
-}
-
-enum Asked {
-    Sent,
-    /// A mail went there a moment ago, and the change it was for is off.
-    TooSoon {
-        until: Timestamp,
-    },
-    TooMany {
-        until: Timestamp,
-    },
-}
-
-/// Counts the ask, against the network, the new address and the account; then mails the new address what is
-/// its own, and tells the old one. Only the newest change is pending.
-fn ask_to_change(tx: &mut Tx, owner: &Owner, asking: &Asking) -> Result<Asked> {
-    let (config, user) = (&asking.outbox.config, owner.user());
-    if let Verdict::Refused { until } =
-        limits::count_all(tx, config, &asking.network.asking_for_mail())?
-    {
-        return Ok(Asked::TooMany { until });
-    }
-    let target = MailKind::ChangeEmail.subject(&asking.new, false);
-    if let Verdict::Refused { until } = limits::count(tx, config, Limit::MailGap, &target)? {
-        let pending = links::pending_change(tx, config, &user.id)?;
-        let is_pending = pending.is_some_and(|pending| pending.email == asking.new.as_str());
-        return Ok(match is_pending {
-            true => Asked::Sent,
-            false => Asked::TooSoon { until },
-        });
-    }
-    let account = format!("change_email from {}", user.id);
-    let budget = [
-        (Limit::MailPerAddress, target.as_str()),
-        (Limit::MailPerAddressDaily, target.as_str()),
-        (Limit::MailPerAddress, account.as_str()),
-    ];
-    if let Verdict::Refused { until } = limits::count_all(tx, config, &budget)? {
-        limits::give_back(tx, Limit::MailGap, &target)?;
-        return Ok(Asked::TooMany { until });
-    }
-    links::end_of(tx, &user.id, Purpose::ChangeEmail)?;
-    mail_new_address(tx, user, asking)?;
-    events::note(tx, &user.id, Event::EmailChangeAsked, &asking.at)?;
-    let news = Notice::EmailChangeAsked;
-    asking.outbox.tell(tx, &user.email, news, &asking.at)?;
-    Ok(Asked::Sent)
-}
-
-/// Whatever is known of the new address, a change is pending from here on, and looks the same.
-fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
-    let Outbox { config, keys, .. } = &asking.outbox;
-    let wanted = Wanted {
-        purpose: Purpose::ChangeEmail,
-        email: asking.new.as_str(),
-        user_id: Some(&user.id),
-        ask_id: None,
-        session_id: Some(&asking.session_id),
-    };
-    if !users::may_have(tx, user, &asking.new)? {
-        links::issue_decoy(tx, config, keys, &wanted)?;
-        let news = Notice::EmailTaken;
-        return asking.outbox.tell(tx, wanted.email, news, &asking.at);
-    }
-    if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
-        return links::issue_decoy(tx, config, keys, &wanted);
-    }
-    let browser = Some(&*asking.at.browser);
-    asking.outbox.send_link(tx, &wanted, browser)
 }
 
 async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {

@@ -11,18 +11,9 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::accounts::events::{self, Event};
-use crate::accounts::links;
-use crate::accounts::owner::Owner;
-use crate::accounts::passwords::PasswordHash;
-use crate::accounts::sessions::{self, Whereabouts};
-use crate::accounts::users;
-use crate::db::Tx;
-use crate::error::Result;
+use crate::accounts::sessions;
 use crate::flows::Answer;
-use crate::mail::notices::Notice;
-use crate::mail::outbox::Outbox;
-use crate::random::{Token, TokenHash};
+use crate::mail::changes;
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::mistake::Mistake;
 use crate::web::new_password;
@@ -54,7 +45,7 @@ impl BehindGate for ChangeForm {
 
 async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let visit = &gate.visit;
-    let hash = match new_password::hash(visit, &form.password, &gate.session.email).await? {
+    let hash = match new_password::hash(&visit.app, &form.password, &gate.session.email).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ChangePage::of(&gate, Some(Mistake::NewPassword(refused)));
@@ -64,7 +55,10 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
     let (kept, token) = (gate.session.id.clone(), gate.token().clone());
     let renewed = gate
-        .act(move |tx, owner| change_it(tx, &outbox, owner, &hash, &kept, &token, &at))
+        .act(move |tx, owner| {
+            changes::change_password(tx, &outbox, owner, &hash, &kept, &at)?;
+            sessions::renew(tx, &token)
+        })
         .await?;
     let Some(token) = renewed else {
         let next = Next::DEFAULT.to_owned();
@@ -72,24 +66,6 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     };
     visit.hand_over(&token, gate.session.shared)?;
     Ok(see_other(Next::DEFAULT).finish())
-}
-
-fn change_it(
-    tx: &mut Tx,
-    outbox: &Outbox,
-    owner: &Owner,
-    hash: &PasswordHash,
-    kept_session: &str,
-    token: &TokenHash,
-    at: &Whereabouts,
-) -> Result<Option<Token>> {
-    let user = owner.user();
-    users::set_password(tx, owner, hash)?;
-    sessions::end_others(tx, &user.id, kept_session)?;
-    links::end_all(tx, user)?;
-    events::note(tx, &user.id, Event::PasswordChanged, at)?;
-    outbox.tell(tx, &user.email, Notice::PasswordChanged, at)?;
-    sessions::renew(tx, token)
 }
 
 #[derive(Template)]

@@ -57,7 +57,7 @@ async fn confirm(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
         Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash_optional(&visit, &chosen, ready.address()).await? {
+    let hash = match new_password::hash_optional(&visit.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);

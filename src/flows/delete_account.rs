@@ -12,14 +12,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::owner::Owner;
-use crate::accounts::sessions::Whereabouts;
-use crate::accounts::users;
-use crate::db::Tx;
-use crate::error::Result;
 use crate::flows::Answer;
-use crate::mail::notices::Notice;
-use crate::mail::outbox::{self, Outbox};
+use crate::mail::changes;
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::mistake::Mistake;
 use crate::web::page::{Frame, page, page_with};
@@ -51,30 +45,19 @@ impl BehindGate for DeleteForm {
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
     let (outbox, at) = (gate.visit.app.outbox.clone(), gate.visit.whereabouts());
-    let deleted = gate.act(move |tx, owner| delete_it(tx, &outbox, owner, typed.as_ref(), &at));
+    let deleted = gate.act(move |tx, owner| {
+        // As the account's is at this moment.
+        let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
+        if is_its_own {
+            changes::delete_account(tx, &outbox, owner, &at)?;
+        }
+        Ok(is_its_own)
+    });
     if deleted.await? {
         return gate.visit.leave();
     }
     let again = DeletePage::of(&gate, form.email, Some(Mistake::AnotherAddress));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
-}
-
-/// Nothing is deleted unless the address that was typed is the account's, as it is at this moment.
-fn delete_it(
-    tx: &mut Tx,
-    outbox: &Outbox,
-    owner: &Owner,
-    typed: Option<&EmailAddress>,
-    at: &Whereabouts,
-) -> Result<bool> {
-    let user = owner.user();
-    if typed.is_none_or(|typed| typed.as_str() != user.email) {
-        return Ok(false);
-    }
-    outbox::kept::forget_account(tx, &user.id, &user.email)?;
-    users::delete(tx, owner)?;
-    outbox.tell(tx, &user.email, Notice::AccountDeleted, at)?;
-    Ok(true)
 }
 
 #[derive(Template)]

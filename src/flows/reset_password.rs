@@ -71,7 +71,7 @@ async fn reset(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
         Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash(&visit, &chosen, ready.address()).await? {
+    let hash = match new_password::hash(&visit.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);

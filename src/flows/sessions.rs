@@ -38,13 +38,8 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
     let is_this = *id == signed_in.session.id;
     let (id, at) = (id.into_inner(), signed_in.visit.whereabouts());
-    let ended = signed_in.act(move |tx, session| {
-        let ended = sessions::end_by_id(tx, &session.user_id, &id)?;
-        if ended {
-            events::note(tx, &session.user_id, Event::SessionEnded, &at)?;
-        }
-        Ok(ended)
-    });
+    let ended =
+        signed_in.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
     if !ended.await? {
         return Err(Stop::NotFound);
     }

@@ -10,10 +10,8 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 use serde::Deserialize;
 
-use crate::accounts::limits::{self, Network, Verdict};
-use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
+use crate::accounts::links::{self, Consumed, Purpose};
 use crate::accounts::sessions::AuthMethod;
-use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
@@ -21,7 +19,7 @@ use crate::flows::Answer;
 use crate::mail::asks::Wish;
 use crate::random::Code;
 use crate::web::ask_form::{self, AskForm, AskView};
-use crate::web::entrance::{self, Arrival, Entered};
+use crate::web::entrance::{self, Arrival, CodeOutcome, Entered};
 use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::mistake::Mistake;
@@ -91,7 +89,8 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
     let outcome = visit
         .app
         .transaction(move |tx| {
-            enter_by_code(tx, &app, &asked_here, code.as_ref(), &arrival, &network)
+            let (ask_id, shared) = (&asked_here.id, asked_here.shared);
+            entrance::enter_by_code(tx, &app, ask_id, code.as_ref(), &arrival, &network, shared)
         })
         .await?;
     match outcome {
@@ -105,39 +104,6 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         }),
         CodeOutcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
     }
-}
-
-enum CodeOutcome {
-    In(Entered),
-    Wrong,
-    Ended,
-    TooMany { until: Timestamp },
-}
-
-/// A right code signs in; any other counts against the network it came from.
-fn enter_by_code(
-    tx: &mut Tx,
-    app: &App,
-    ask: &Ask,
-    code: Option<&Code>,
-    arrival: &Arrival,
-    network: &Network,
-) -> Result<CodeOutcome> {
-    let outcome = match links::try_code(tx, &app.keys, &ask.id, code)? {
-        CodeTried::Right(proof) => {
-            let method = AuthMethod::EmailCode;
-            let entered = entrance::enter(tx, &proof, method, arrival, ask.shared)?;
-            return Ok(entered.map_or(CodeOutcome::Ended, CodeOutcome::In));
-        }
-        CodeTried::Wrong { ended: false } => CodeOutcome::Wrong,
-        CodeTried::Wrong { ended: true } | CodeTried::Ended => CodeOutcome::Ended,
-    };
-    Ok(
-        match limits::count_all(tx, &app.config, &network.guessing())? {
-            Verdict::Allowed { .. } => outcome,
-            Verdict::Refused { until } => CodeOutcome::TooMany { until },
-        },
-    )
 }
 
 fn mistake_in_code(visit: &Visit, ask: &Ask, code: String, mistake: Mistake) -> Answer {

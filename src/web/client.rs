@@ -7,9 +7,14 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
+use actix_web::{HttpMessage, HttpRequest};
 use ipnet::IpNet;
+
+use crate::accounts::limits::Network;
+use crate::accounts::sessions::Whereabouts;
+use crate::config::Config;
+use crate::web::front_desk::RequestId;
 
 /// The address of the visitor.
 pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
@@ -30,6 +35,21 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
         }
     }
     believed
+}
+
+/// The network the visitor comes from.
+pub fn network(req: &HttpRequest, config: &Config) -> Network {
+    Network::of(address(req, &config.trusted_proxies))
+}
+
+/// Where the visitor stands, for the account's owner to recognise.
+pub fn whereabouts(req: &HttpRequest, config: &Config) -> Whereabouts {
+    let id = req.extensions().get::<RequestId>().cloned();
+    Whereabouts {
+        ip: network(req, config).ip.to_string(),
+        browser: browser(req),
+        request_id: id.map_or_else(String::new, |RequestId(id)| id),
+    }
 }
 
 /// The hops of all such headers together, left to right; `None` where one is not an address.

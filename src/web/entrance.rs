@@ -3,15 +3,18 @@
 use actix_web::HttpResponse;
 
 use crate::accounts::events::{self, Event};
-use crate::accounts::links::{self, Consumed, Purpose};
+use crate::accounts::limits::{self, Network, Verdict};
+use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::owner::Owner;
 use crate::accounts::sessions::{self, AuthMethod, Whereabouts};
 use crate::accounts::users::{self, KnownAccount, User};
+use crate::app::App;
+use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
-use crate::random::{Token, TokenHash};
+use crate::random::{Code, Token, TokenHash};
 use crate::web::page::see_other;
 use crate::web::problem::Stop;
 use crate::web::visit::Visit;
@@ -67,6 +70,44 @@ pub fn enter(
     let mut entered = begin(tx, &led_to.user, method, arrival, shared)?;
     entered.new_owner = led_to.new_owner;
     Ok(Some(entered))
+}
+
+/// What became of a code that was typed to come in.
+pub enum CodeOutcome {
+    In(Entered),
+    Wrong,
+    /// No tries are left, or the ask is gone: a new one must be made.
+    Ended,
+    TooMany {
+        until: Timestamp,
+    },
+}
+
+/// A right code signs in; any other counts against the network it came from.
+pub fn enter_by_code(
+    tx: &mut Tx,
+    app: &App,
+    ask_id: &str,
+    code: Option<&Code>,
+    arrival: &Arrival,
+    network: &Network,
+    shared: bool,
+) -> Result<CodeOutcome> {
+    let outcome = match links::try_code(tx, &app.keys, ask_id, code)? {
+        CodeTried::Right(proof) => {
+            let method = AuthMethod::EmailCode;
+            let entered = enter(tx, &proof, method, arrival, shared)?;
+            return Ok(entered.map_or(CodeOutcome::Ended, CodeOutcome::In));
+        }
+        CodeTried::Wrong { ended: false } => CodeOutcome::Wrong,
+        CodeTried::Wrong { ended: true } | CodeTried::Ended => CodeOutcome::Ended,
+    };
+    Ok(
+        match limits::count_all(tx, &app.config, &network.guessing())? {
+            Verdict::Allowed { .. } => outcome,
+            Verdict::Refused { until } => CodeOutcome::TooMany { until },
+        },
+    )
 }
 
 /// Signs in whoever knew the password of this account.

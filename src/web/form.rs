@@ -37,26 +37,46 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = check_head(req);
-        let body = web::Payload::from_request(req, payload);
+        let body = body(req, payload);
         Box::pin(async move {
             checked?;
-            let body = read_body(body.await, MOST).await?;
-            parse(&body).map(Form)
+            parse(&body.await?).map(Form)
         })
     }
 }
 
+/// The body, if it is neither too large nor too slow, of a request whose address holds no token.
+pub(super) fn body(
+    req: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, Stop>> + use<> {
+    let checked = check_query(req);
+    let body = body_within(req, payload, MOST);
+    async move {
+        checked?;
+        body.await
+    }
+}
+
 /// A body of so many bytes at the most, if it arrives in time.
-pub(super) async fn read_body(
-    body: Result<web::Payload, actix_web::Error>,
+pub(super) fn body_within(
+    req: &HttpRequest,
+    payload: &mut Payload,
     most: usize,
-) -> Result<Bytes, Stop> {
-    let body = body.map_err(|_| Stop::Unreadable)?;
-    timeout(DEADLINE, body.to_bytes_limited(most))
-        .await
-        .map_err(|_| Stop::TooSlow)?
-        .map_err(|_| Stop::TooLarge)?
-        .map_err(|_| Stop::Unreadable)
+) -> impl Future<Output = Result<Bytes, Stop>> + use<> {
+    let is_too_large = declared_length(req) > most as u64;
+    let body = web::Payload::from_request(req, payload);
+    async move {
+        if is_too_large {
+            return Err(Stop::TooLarge);
+        }
+        let body = body.await.map_err(|_| Stop::Unreadable)?;
+        timeout(DEADLINE, body.to_bytes_limited(most))
+            .await
+            .map_err(|_| Stop::TooSlow)?
+            .map_err(|_| Stop::TooLarge)?
+            .map_err(|_| Stop::Unreadable)
+    }
 }
 
 /// A form that is nothing but its button.
@@ -67,9 +87,10 @@ fn check_head(req: &HttpRequest) -> Result<(), Stop> {
     if !is_a_form(content_type(req)) {
         return Err(Stop::WrongType);
     }
-    if declared_length(req) > MOST as u64 {
-        return Err(Stop::TooLarge);
-    }
+    Ok(())
+}
+
+fn check_query(req: &HttpRequest) -> Result<(), Stop> {
     if pairs(req.query_string().as_bytes())?.contains_key("token") {
         return Err(Stop::Unreadable);
     }
@@ -84,13 +105,18 @@ pub(super) fn content_type(req: &HttpRequest) -> &str {
 }
 
 pub(super) fn is_a_form(content_type: &str) -> bool {
+    is_type(content_type, "application/x-www-form-urlencoded")
+}
+
+/// Whether a `Content-Type` names this one, in UTF-8.
+pub(super) fn is_type(content_type: &str, wanted: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    essence.eq_ignore_ascii_case(wanted)
         && parts.all(|part| part.is_empty() || part.eq_ignore_ascii_case("charset=utf-8"))
 }
 
-pub(super) fn declared_length(req: &HttpRequest) -> u64 {
+fn declared_length(req: &HttpRequest) -> u64 {
     req.headers()
         .get(actix_web::http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok())

@@ -1,41 +1,37 @@
-//! A new password, as it comes from a form: checked against the rules, then hashed, before any transaction.
+//! A new password, as somebody chose it: checked against the rules, then hashed, before any transaction.
 
 use crate::accounts::passwords::{About, Caller, Password, PasswordHash, Refused};
+use crate::app::App;
 use crate::web::problem::Stop;
-use crate::web::visit::Visit;
 
 /// Hashes the password that was chosen for the account of this address, or says why it is not taken.
 ///
 /// Only for those who hold a live link or a session: they have hashing slots that no stranger can fill.
 pub async fn hash(
-    visit: &Visit,
+    app: &App,
     chosen: &str,
     email: &str,
 ) -> Result<Result<PasswordHash, Refused>, Stop> {
     let about = About {
         email,
-        host: visit.app.config.public_url.host(),
+        host: app.config.public_url.host(),
     };
     let password = match Password::parse(chosen, &about) {
         Ok(password) => password,
         Err(refused) => return Ok(Err(refused)),
     };
-    let place = visit
-        .app
-        .passwords
-        .queue(Caller::Trusted)
-        .ok_or(Stop::Busy)?;
+    let place = app.passwords.queue(Caller::Trusted).ok_or(Stop::Busy)?;
     Ok(Ok(place.hash(password).await?))
 }
 
 /// The same where choosing none is as good.
 pub async fn hash_optional(
-    visit: &Visit,
+    app: &App,
     chosen: &str,
     email: &str,
 ) -> Result<Result<Option<PasswordHash>, Refused>, Stop> {
     if chosen.is_empty() {
         return Ok(Ok(None));
     }
-    Ok(hash(visit, chosen, email).await?.map(Some))
+    Ok(hash(app, chosen, email).await?.map(Some))
 }

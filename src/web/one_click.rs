@@ -6,9 +6,9 @@
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 
-use crate::web::form::{content_type, declared_length, is_a_form, pairs, read_body};
+use crate::web::form::{body_within, content_type, is_a_form, pairs};
 use crate::web::problem::Stop;
 
 /// The field and its value.
@@ -26,14 +26,10 @@ impl FromRequest for OneClick {
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let kind = Kind::of(content_type(req));
-        let is_too_large = declared_length(req) > MOST as u64;
-        let body = web::Payload::from_request(req, payload);
+        let body = body_within(req, payload, MOST);
         Box::pin(async move {
             let kind = kind.ok_or(Stop::WrongType)?;
-            if is_too_large {
-                return Err(Stop::TooLarge);
-            }
-            let body = read_body(body.await, MOST).await?;
+            let body = body.await?;
             match kind.value(&body)? == FIELD.1 {
                 true => Ok(Self),
                 false => Err(Stop::Unreadable),

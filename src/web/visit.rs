@@ -20,7 +20,7 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
-use crate::web::front_desk::{AskedByHead, RequestId};
+use crate::web::front_desk::AskedByHead;
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::problem::Stop;
@@ -104,21 +104,12 @@ impl Visit {
 
     /// The network the visitor comes from.
     pub fn network(&self) -> Network {
-        Network::of(client::address(&self.req, &self.app.config.trusted_proxies))
+        client::network(&self.req, &self.app.config)
     }
 
     /// Where the visitor stands, for the account's owner to recognise.
     pub fn whereabouts(&self) -> Whereabouts {
-        Whereabouts {
-            ip: self.network().ip.to_string(),
-            browser: client::browser(&self.req),
-            request_id: self.request_id(),
-        }
-    }
-
-    fn request_id(&self) -> String {
-        let id = self.req.extensions().get::<RequestId>().cloned();
-        id.map_or_else(String::new, |RequestId(id)| id)
+        client::whereabouts(&self.req, &self.app.config)
     }
 
     /// What actix-session carries for this browser.
