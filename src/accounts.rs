@@ -10,19 +10,25 @@
 //! * [`links`]: mailed tokens and codes; the heart, [`links::consume`].
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
+//! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
+//! * [`access_tokens`], [`signing_keys`], [`es256`]: what a program shows, and what it is signed with.
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
 //! * [`announced`]: who was sent which announcement; nobody is sent one twice.
 //! * [`purge`]: what is over is forgotten.
 
+pub mod access_tokens;
 pub mod announced;
 pub mod email_address;
+pub mod es256;
 pub mod events;
 pub mod limits;
 pub mod links;
 pub mod owner;
 pub mod passwords;
 pub mod purge;
+pub mod refresh_tokens;
 pub mod sessions;
 pub mod signed_links;
+pub mod signing_keys;
 pub mod users;

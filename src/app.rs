@@ -5,6 +5,7 @@ use std::thread;
 
 use crate::accounts::passwords::{Cost, Hasher};
 use crate::accounts::signed_links::SignedLinks;
+use crate::accounts::signing_keys::SigningKeys;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Tx};
@@ -24,6 +25,8 @@ pub struct App {
     pub passwords: Hasher,
     /// Makes links to pages of ours for a reader, and reads them again.
     pub signed_links: SignedLinks,
+    /// What access tokens are signed with.
+    pub signing_keys: SigningKeys,
     pub outbox: Outbox,
     /// How the mail worker is doing.
     pub mail_health: Arc<Health>,
@@ -46,6 +49,7 @@ impl App {
         Ok(Self {
             passwords,
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
+            signing_keys: SigningKeys::new(keys.clone()),
             outbox: Outbox::new(config.clone(), keys.clone()),
             mail_health: Arc::new(Health::default()),
             config,

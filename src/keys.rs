@@ -43,10 +43,12 @@ pub enum Use {
     Code,
     /// A link in ordinary mail, authenticated together with its reader.
     SignedLink,
+    /// What access tokens are signed with.
+    SigningKey,
 }
 
 impl Use {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -55,6 +57,7 @@ impl Use {
         Self::Outbox,
         Self::Code,
         Self::SignedLink,
+        Self::SigningKey,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -67,6 +70,7 @@ impl Use {
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",
+            Self::SigningKey => b"doorpost signing key",
         }
     }
 }

@@ -25,6 +25,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     drawn
 }
 
+/// What ring draws from when it makes a key pair or a signature: the same generator.
+pub fn for_signatures() -> ring::rand::SystemRandom {
+    ring::rand::SystemRandom::new()
+}
+
 /// A fresh public id: 16 bytes, base64url, random but for the first bit. It names a row and opens
 /// nothing.
 ///

@@ -54,6 +54,7 @@ diesel::table! {
         browser -> Text,
         password_entered_at -> Nullable<BigInt>,
         wants_new_token -> Bool,
+        for_program -> Bool,
     }
 }
 
@@ -103,6 +104,26 @@ diesel::table! {
         announcement -> Binary,
         user_id -> Text,
         posted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (token_hash) {
+        token_hash -> Binary,
+        session_id -> Text,
+        issued_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    signing_keys (id) {
+        id -> Text,
+        public -> Binary,
+        sealed -> Binary,
+        created_at -> BigInt,
+        retired_at -> Nullable<BigInt>,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::cookie::{Cookie, CookieJar};
 use doorpost::accounts::email_address::EmailAddress;
-use doorpost::accounts::sessions::{self, AuthMethod, Whereabouts};
+use doorpost::accounts::sessions::{self, AuthMethod, Holder, Whereabouts};
 use doorpost::accounts::users;
 use doorpost::random::{self, Token};
 use reqwest::header::{COOKIE, HeaderValue};
@@ -777,9 +777,16 @@ async fn session_of(house: &House, address: &str) -> Token {
             browser: "a browser".into(),
             request_id: "a request".into(),
         };
-        sessions::start(tx, &user.id, AuthMethod::EmailLink, false, &at, None)
+        sessions::start(
+            tx,
+            &user.id,
+            AuthMethod::EmailLink,
+            Holder::Browser,
+            &at,
+            None,
+        )
     });
-    begin.await.unwrap()
+    begin.await.unwrap().token
 }
 
 /// The value of a cookie of this name that holds this token, as the house itself would seal it.

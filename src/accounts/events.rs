@@ -40,6 +40,8 @@ pub enum Event {
     SignedOut,
     /// A session was ended from the list.
     SessionEnded,
+    /// A program's session was: one of its refresh tokens was used twice.
+    RefreshTokenReused,
     /// All other sessions were.
     OtherSessionsEnded,
     /// All links that were out were ended.
@@ -78,6 +80,7 @@ impl Event {
             Self::ReauthenticationRequired => "reauthentication_required",
             Self::SignedOut => "signed_out",
             Self::SessionEnded => "session_ended",
+            Self::RefreshTokenReused => "refresh_token_reused",
             Self::OtherSessionsEnded => "other_sessions_ended",
             Self::LinksEnded => "links_ended",
             Self::NotificationLinksSwitched => "notification_links_switched",

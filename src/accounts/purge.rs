@@ -7,7 +7,7 @@
 
 use diesel::prelude::*;
 
-use crate::accounts::{announced, events};
+use crate::accounts::{announced, events, refresh_tokens, signing_keys};
 use crate::clock::millis;
 use crate::config::Config;
 use crate::db::Tx;
@@ -21,6 +21,8 @@ pub const BATCH: i64 = 500;
 pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     let mut gone = links(tx)?;
     gone += sessions(tx, config)?;
+    gone += refresh_tokens::purge(tx, BATCH)?;
+    gone += signing_keys::purge(tx)?;
     gone += limits(tx)?;
     gone += events::purge(tx, BATCH)?;
     gone += announced::purge(tx, BATCH)?;
@@ -39,9 +41,15 @@ fn links(tx: &mut Tx) -> Result<usize> {
 
 fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
     let idle_since = tx.now - millis(config.session_idle);
+    let program_idle_since = tx.now - millis(refresh_tokens::LIFETIME);
     let too_old = tx.now - millis(config.session_lifetime);
     let mut over: Vec<Vec<u8>> = sessions::table
         .filter(sessions::last_seen_at.le(idle_since))
+        .filter(
+            sessions::for_program
+                .eq(false)
+                .or(sessions::last_seen_at.le(program_idle_since)),
+        )
         .select(sessions::token_hash)
         .limit(BATCH)
         .load(tx.conn)?;

@@ -4,6 +4,9 @@
 //! long, and when it is too old whatever it did; both are judged at every look, so that neither depends
 //! on a cleaner and a shorter setting takes effect at once. A visitor who is not signed in has no row.
 //!
+//! A program's session is a row like a browser's and ends with the others. Its token is one that nobody has:
+//! refresh tokens keep it alive, so that it may rest for as long as one of those is good.
+//!
 //! A session that came from a link may look. What is sensitive wants the password, entered in this very
 //! session and lately: [`owner`] is the one place that decides that.
 
@@ -13,10 +16,11 @@ use diesel::prelude::*;
 
 use crate::accounts::events::{self, Event};
 use crate::accounts::owner::Owner;
+use crate::accounts::refresh_tokens;
 use crate::accounts::users::{self, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, on_either};
+use crate::db::{Connection, Tx, on_either};
 use crate::error::Result;
 use crate::random::{self, Token, TokenHash};
 use crate::schema::{self, sessions};
@@ -60,6 +64,8 @@ pub struct Session {
     pub password_entered_at: Option<Timestamp>,
     /// Its rights have changed elsewhere: its token is to be replaced.
     pub wants_new_token: bool,
+    /// Refresh tokens keep it alive, and no cookie opens it.
+    pub for_program: bool,
     pub email: String,
 }
 
@@ -84,6 +90,30 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
             sessions::last_seen_at,
             sessions::password_entered_at,
             sessions::wants_new_token,
+            sessions::for_program,
+            schema::users::email,
+        ))
+        .first::<Session>(conn)
+        .optional())?;
+    Ok(found.filter(|session| session.is_alive(tx.now, config)))
+}
+
+/// The living session with this id, if it is a program's.
+pub fn find_of_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<Session>> {
+    let found = on_either!(tx.conn, |conn| sessions::table
+        .inner_join(schema::users::table)
+        .filter(sessions::id.eq(id))
+        .filter(sessions::for_program.eq(true))
+        .select((
+            sessions::id,
+            sessions::user_id,
+            sessions::auth_method,
+            sessions::shared,
+            sessions::created_at,
+            sessions::last_seen_at,
+            sessions::password_entered_at,
+            sessions::wants_new_token,
+            sessions::for_program,
             schema::users::email,
         ))
         .first::<Session>(conn)
@@ -110,10 +140,10 @@ impl Session {
     }
 
     fn idle(&self, config: &Config) -> Duration {
-        if self.shared {
-            config.session_idle.min(SHARED_IDLE)
-        } else {
-            config.session_idle
+        match (self.for_program, self.shared) {
+            (true, _) => refresh_tokens::LIFETIME,
+            (false, true) => config.session_idle.min(SHARED_IDLE),
+            (false, false) => config.session_idle,
         }
     }
 
@@ -133,12 +163,25 @@ impl Session {
 /// The owner of the account, if this session lives and its password was entered in it within the window:
 /// not by any other event, in no other session, and as this transaction sees it.
 pub fn owner(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Owner>> {
-    let Some(found) = find(tx, config, token)? else {
+    owner_in(tx, config, |tx| find(tx, config, token))
+}
+
+/// The same for the session of a program.
+pub fn owner_by_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<Owner>> {
+    owner_in(tx, config, |tx| find_of_program(tx, config, id))
+}
+
+fn owner_in(
+    tx: &mut Tx,
+    config: &Config,
+    find: impl Fn(&mut Tx) -> Result<Option<Session>>,
+) -> Result<Option<Owner>> {
+    let Some(found) = find(tx)? else {
         return Ok(None);
     };
     // Whatever is just being done to the account comes first; it may have ended the session.
     users::hold(tx, &found.user_id)?;
-    let lives = find(tx, config, token)?;
+    let lives = find(tx)?;
     let Some(session) = lives.filter(|session| session.is_reauthenticated(tx.now, config)) else {
         return Ok(None);
     };
@@ -155,28 +198,44 @@ pub struct Whereabouts {
     pub request_id: String,
 }
 
-/// Begins a session and ends the one it replaces: no right of the old one carries over. The token goes
-/// into the cookie.
+/// What holds a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Browser,
+    /// One on a shared computer.
+    SharedBrowser,
+    Program,
+}
+
+/// A session that has just begun.
+pub struct Started {
+    pub id: String,
+    /// For the browser's cookie; a program is not given it.
+    pub token: Token,
+}
+
+/// Begins a session and ends the one it replaces: no right of the old one carries over.
 pub fn start(
     tx: &mut Tx,
     user_id: &str,
     method: AuthMethod,
-    shared: bool,
+    holder: Holder,
     at: &Whereabouts,
     replaced: Option<&TokenHash>,
-) -> Result<Token> {
+) -> Result<Started> {
     if let Some(old) = replaced {
         end(tx, old)?;
     }
-    let token = Token::draw();
+    let (id, token) = (random::id(), Token::draw());
     let entered_at = (method == AuthMethod::Password).then_some(tx.now);
     diesel::insert_into(sessions::table)
         .values((
             sessions::token_hash.eq(token.hash().as_bytes()),
-            sessions::id.eq(random::id()),
+            sessions::id.eq(&id),
             sessions::user_id.eq(user_id),
             sessions::auth_method.eq(method.name()),
-            sessions::shared.eq(shared),
+            sessions::shared.eq(holder == Holder::SharedBrowser),
+            sessions::for_program.eq(holder == Holder::Program),
             sessions::created_at.eq(tx.now),
             sessions::last_seen_at.eq(tx.now),
             sessions::password_entered_at.eq(entered_at),
@@ -186,7 +245,7 @@ pub fn start(
         ))
         .execute(tx.conn)?;
     end_all_but_newest(tx, user_id)?;
-    Ok(token)
+    Ok(Started { id, token })
 }
 
 fn end_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
@@ -207,6 +266,47 @@ fn end_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
 pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     diesel::delete(sessions::table.find(token.as_bytes())).execute(tx.conn)?;
     Ok(())
+}
+
+/// Keeps others from ending this session, or from using its tokens, until the transaction has ended. On SQLite
+/// there is one writer anyhow.
+pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
+    if let Connection::Postgres(conn) = tx.conn {
+        sessions::table
+            .filter(sessions::id.eq(id))
+            .select(sessions::id)
+            .for_update()
+            .load::<String>(conn)?;
+    }
+    Ok(())
+}
+
+/// Ends the session of a program whose token somebody has used twice: whoever else has it is out, too.
+pub fn end_stolen(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
+    let ended = diesel::delete(sessions::table.filter(sessions::id.eq(id)))
+        .returning(sessions::user_id)
+        .get_result::<String>(tx.conn)
+        .optional()?;
+    match ended {
+        Some(user_id) => events::note(tx, &user_id, Event::RefreshTokenReused, at),
+        None => Ok(()),
+    }
+}
+
+/// Ends the session of a program that gives its token back.
+pub fn end_of_program(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
+    let ended = diesel::delete(
+        sessions::table
+            .filter(sessions::id.eq(id))
+            .filter(sessions::for_program.eq(true)),
+    )
+    .returning(sessions::user_id)
+    .get_result::<String>(tx.conn)
+    .optional()?;
+    match ended {
+        Some(user_id) => events::note(tx, &user_id, Event::SignedOut, at),
+        None => Ok(()),
+    }
 }
 
 /// The password was entered in this session, just now. It goes on under a new token, and the old one is
@@ -277,6 +377,7 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
                 sessions::last_seen_at,
                 sessions::password_entered_at,
                 sessions::wants_new_token,
+                sessions::for_program,
                 schema::users::email,
             ),
             sessions::ip,

@@ -6,7 +6,8 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::owner::Owner;
-use crate::accounts::sessions::{self, AuthMethod, Whereabouts};
+use crate::accounts::refresh_tokens;
+use crate::accounts::sessions::{self, AuthMethod, Holder, Whereabouts};
 use crate::accounts::users::{self, KnownAccount, User};
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -25,6 +26,7 @@ pub struct Arrival {
     /// The accounts that know the browser.
     pub known: Vec<KnownAccount>,
     replaced: Option<TokenHash>,
+    by_program: bool,
     outbox: Outbox,
 }
 
@@ -32,6 +34,9 @@ pub struct Arrival {
 pub struct Entered {
     /// Whose account began with it.
     pub new_owner: Option<Owner>,
+    pub session_id: String,
+    /// What keeps it alive, if a program holds it.
+    pub refresh_token: Option<Token>,
     token: Token,
     user_id: String,
     shared: bool,
@@ -44,7 +49,27 @@ impl Arrival {
             at: visit.whereabouts(),
             replaced: visit.token_hash(),
             known: visit.known().accounts().to_vec(),
+            by_program: false,
             outbox: visit.app.outbox.clone(),
+        }
+    }
+
+    /// A program brings nothing along: no session to replace, and no account knows it.
+    pub fn of_program(app: &App, at: Whereabouts) -> Self {
+        Self {
+            at,
+            replaced: None,
+            known: Vec::new(),
+            by_program: true,
+            outbox: app.outbox.clone(),
+        }
+    }
+
+    fn holder(&self, shared: bool) -> Holder {
+        match (self.by_program, shared) {
+            (true, _) => Holder::Program,
+            (false, true) => Holder::SharedBrowser,
+            (false, false) => Holder::Browser,
         }
     }
 }
@@ -126,9 +151,9 @@ pub fn enter_by_password(
 pub fn enter_by_notification(tx: &mut Tx, reader: &User, arrival: &Arrival) -> Result<Token> {
     let (method, at) = (AuthMethod::NotificationLink, &arrival.at);
     let replaced = arrival.replaced.as_ref();
-    let token = sessions::start(tx, &reader.id, method, false, at, replaced)?;
+    let started = sessions::start(tx, &reader.id, method, Holder::Browser, at, replaced)?;
     events::note(tx, &reader.id, Event::SignedIn(method), at)?;
-    Ok(token)
+    Ok(started.token)
 }
 
 /// The session replaces the one this browser had, so that no right of that one carries over; every link that
@@ -145,11 +170,24 @@ fn begin(
     }
     users::forget_wrong_passwords(tx, &user.id)?;
     let replaced = arrival.replaced.as_ref();
-    let token = sessions::start(tx, &user.id, method, shared, &arrival.at, replaced)?;
+    let started = sessions::start(
+        tx,
+        &user.id,
+        method,
+        arrival.holder(shared),
+        &arrival.at,
+        replaced,
+    )?;
+    let refresh_token = match arrival.by_program {
+        true => Some(refresh_tokens::issue(tx, &started.id)?),
+        false => None,
+    };
     events::note(tx, &user.id, Event::SignedIn(method), &arrival.at)?;
     Ok(Entered {
         new_owner: None,
-        token,
+        session_id: started.id,
+        refresh_token,
+        token: started.token,
         user_id: user.id.clone(),
         shared,
     })

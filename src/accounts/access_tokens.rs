@@ -1,0 +1,135 @@
+//! Access tokens: JWTs (RFC 9068) that say for a quarter of an hour who calls, and what for.
+//!
+//! They are signed with a key whose public half anybody may have, so that other services check them on their
+//! own. Read strictly: one algorithm, one type, our own issuer and audience, an end that is a number, a key that
+//! we made. A token that says `alg: none`, or that is "signed" with our public key as if it were a password, is
+//! no token (the confusion that JWT libraries were fooled by from 2015 on).
+//!
+//! A token alone opens nothing here: whoever reads one looks up its session, which may have ended since.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::es256;
+use crate::accounts::sessions::{AuthMethod, Session};
+use crate::accounts::signing_keys::Ring;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::random;
+
+/// How long one is good.
+pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// To see the account and its sessions, and to end these.
+pub const READ: &str = "account:read";
+
+/// Besides, to do what is sensitive, once the password was entered lately.
+pub const WRITE: &str = "account:write";
+
+const TYPE: &str = "at+jwt";
+
+/// What one says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub iss: String,
+    pub aud: String,
+    /// The account.
+    pub sub: String,
+    pub iat: i64,
+    pub exp: i64,
+    pub jti: String,
+    /// When somebody last proved who they are.
+    pub auth_time: i64,
+    /// How (RFC 8176): `pwd`, or `otp` for a code that was mailed.
+    pub amr: Vec<String>,
+    pub scope: String,
+    /// The session, by the id that opens nothing.
+    pub sid: String,
+}
+
+impl Claims {
+    /// What a token for this session says from now on.
+    pub fn of(session: &Session, issuer: &str, now: Timestamp) -> Self {
+        let by_password = session.auth_method == AuthMethod::Password.name();
+        let auth_time = session.password_entered_at.unwrap_or(session.created_at);
+        let iat = now / 1000;
+        Self {
+            iss: issuer.to_owned(),
+            aud: issuer.to_owned(),
+            sub: session.user_id.clone(),
+            iat,
+            exp: iat + LIFETIME.as_secs().cast_signed(),
+            jti: random::id(),
+            auth_time: auth_time / 1000,
+            amr: vec![if by_password { "pwd" } else { "otp" }.to_owned()],
+            scope: scope_of(session),
+            sid: session.id.clone(),
+        }
+    }
+
+    /// Whether it may do this.
+    pub fn allows(&self, scope: &str) -> bool {
+        self.scope.split(' ').any(|held| held == scope)
+    }
+}
+
+/// What a session may do: one that came from a mail never more than look.
+pub fn scope_of(session: &Session) -> String {
+    match session.auth_method == AuthMethod::Password.name() {
+        true => format!("{READ} {WRITE}"),
+        false => READ.to_owned(),
+    }
+}
+
+/// Signs what a token says.
+pub fn sign(ring: &Ring, claims: &Claims) -> Result<String> {
+    es256::install();
+    let key = ring.signs.as_ref();
+    let key = key.ok_or_else(|| Error::internal("there is no key to sign with"))?;
+    let mut header = Header::new(Algorithm::ES256);
+    header.typ = Some(TYPE.to_owned());
+    header.kid = Some(key.id.clone());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&key.pkcs8))
+        .map_err(Error::internal)
+}
+
+/// Why a token is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It names a key that this node does not know: another may have made it.
+    UnknownKey,
+    /// It is not ours, was changed, or is over.
+    NotOurs,
+}
+
+/// Reads a token of ours.
+pub fn read(ring: &Ring, issuer: &str, now: Timestamp, token: &str) -> Result<Claims, Refused> {
+    es256::install();
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Refused::NotOurs)?;
+    let is_ours = header.alg == Algorithm::ES256
+        && header.typ.as_deref() == Some(TYPE)
+        && header.crit.is_none();
+    let (true, Some(id)) = (is_ours, header.kid) else {
+        return Err(Refused::NotOurs);
+    };
+    let key = ring.find(&id, now).ok_or(Refused::UnknownKey)?;
+    let key = DecodingKey::from_ec_der(&key.point);
+    let decoded = jsonwebtoken::decode::<Claims>(token, &key, &rules(issuer));
+    let claims = decoded.map_err(|_| Refused::NotOurs)?.claims;
+    match now < claims.exp.saturating_mul(1000) {
+        true => Ok(claims),
+        false => Err(Refused::NotOurs),
+    }
+}
+
+/// The end is judged here, by the clock of the house, and the library's asks no other.
+fn rules(issuer: &str) -> Validation {
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    rules.set_issuer(&[issuer]);
+    rules.set_audience(&[issuer]);
+    rules.validate_exp = false;
+    rules
+}

@@ -1,0 +1,103 @@
+//! ES256 (RFC 7518, 3.4) for the reader of JWTs: ring's, which TLS brings along.
+//!
+//! `jsonwebtoken` has its choice of cryptography: a library that wants more than a C compiler, one whose RSA
+//! gives its key away, or ours. Every other algorithm is refused here, whatever a token says of itself.
+
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{ErrorKind, Result};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+use signature::{Error, Signer, Verifier};
+use zeroize::Zeroizing;
+
+use crate::error;
+use crate::random;
+
+/// A key pair that was just made: the private half in PKCS #8, the public one as an uncompressed point.
+pub struct KeyPair {
+    pub private: Zeroizing<Vec<u8>>,
+    pub public: Vec<u8>,
+}
+
+impl KeyPair {
+    /// A new one that nobody has seen.
+    pub fn draw() -> error::Result<Self> {
+        let random = random::for_signatures();
+        let failed = |_| error::Error::internal("no key pair could be made");
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+            .map_err(failed)?;
+        let private = Zeroizing::new(document.as_ref().to_vec());
+        let pair = pair_of(&private).map_err(error::Error::internal)?;
+        Ok(Self {
+            public: pair.public_key().as_ref().to_vec(),
+            private,
+        })
+    }
+}
+
+/// Makes this the cryptography of `jsonwebtoken`; once more is no mistake.
+pub fn install() {
+    static PROVIDER: CryptoProvider = CryptoProvider {
+        signer_factory: signer,
+        verifier_factory: verifier,
+        key_utils: KeyUtils::new_unimplemented(),
+    };
+    // Refused where it stands already.
+    let _ = PROVIDER.install_default();
+}
+
+fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    match (algorithm, key.family()) {
+        (Algorithm::ES256, AlgorithmFamily::Ec) => Ok(Box::new(Private(pair_of(key.as_bytes())?))),
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
+}
+
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    match (algorithm, key.family()) {
+        (Algorithm::ES256, AlgorithmFamily::Ec) => {
+            Ok(Box::new(Public(key.try_get_as_bytes()?.to_vec())))
+        }
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
+}
+
+fn pair_of(pkcs8: &[u8]) -> Result<EcdsaKeyPair> {
+    let random = random::for_signatures();
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
+        .map_err(|_| ErrorKind::InvalidEcdsaKey.into())
+}
+
+struct Private(EcdsaKeyPair);
+
+impl Signer<Vec<u8>> for Private {
+    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        let signed = self.0.sign(&random::for_signatures(), message);
+        Ok(signed.map_err(|_| Error::new())?.as_ref().to_vec())
+    }
+}
+
+impl JwtSigner for Private {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
+}
+
+struct Public(Vec<u8>);
+
+impl Verifier<Vec<u8>> for Public {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0)
+            .verify(message, signature)
+            .map_err(|_| Error::new())
+    }
+}
+
+impl JwtVerifier for Public {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
+}

@@ -1,0 +1,243 @@
+//! What access tokens are signed with: one key pair for all nodes, which is replaced now and then.
+//!
+//! The private half is sealed in the table; whoever steals the table can sign nothing. One key signs at a time:
+//! a unique index says so, and two nodes that make the first at once end up with one. Another one takes its
+//! place after ninety days, or when the operator says so (`doorpost keys rotate`). A key that was retired still
+//! verifies until the last token it signed is dead, and is then forgotten.
+//!
+//! A node keeps what it read for a minute, and reads again when a token names a key that it does not know. So a
+//! retired key may sign for a minute more, on a node that has not heard of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::prelude::*;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::accounts::access_tokens;
+use crate::accounts::es256::KeyPair;
+use crate::clock::{Timestamp, millis};
+use crate::db::{Db, Tx};
+use crate::error::{Error, Result};
+use crate::keys::{Keys, Use};
+use crate::schema::signing_keys;
+
+/// So long one key signs.
+const SIGNS_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// So long a node goes by what it read.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// So long after its end a key still verifies: what a node signed that had not heard of the end lives on.
+const VERIFIES_FOR: Duration =
+    Duration::from_secs(access_tokens::LIFETIME.as_secs() + 2 * KNOWN_FOR.as_secs());
+
+/// All keys that count at one moment.
+pub struct Ring {
+    /// The one that signs, if this node could open it.
+    pub signs: Option<Private>,
+    /// Those that verify, the newest first.
+    pub verify: Vec<Public>,
+    created_at: Timestamp,
+    read_at: Timestamp,
+}
+
+/// The private half of the key that signs.
+pub struct Private {
+    pub id: String,
+    pub pkcs8: Zeroizing<Vec<u8>>,
+}
+
+/// The public half of a key.
+pub struct Public {
+    pub id: String,
+    /// An uncompressed point: 4, x, y.
+    pub point: Vec<u8>,
+    retired_at: Option<Timestamp>,
+}
+
+impl Ring {
+    /// The key with this id, while it verifies.
+    pub fn find(&self, id: &str, now: Timestamp) -> Option<&Public> {
+        self.living(now).find(|key| key.id == id)
+    }
+
+    /// The keys that verify at this moment.
+    pub fn living(&self, now: Timestamp) -> impl Iterator<Item = &Public> {
+        self.verify.iter().filter(move |key| {
+            key.retired_at
+                .is_none_or(|retired_at| now < retired_at + millis(VERIFIES_FOR))
+        })
+    }
+
+    fn wants_another(&self, now: Timestamp) -> bool {
+        self.signs.is_none() || now >= self.created_at + millis(SIGNS_FOR)
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        (self.read_at..self.read_at + millis(KNOWN_FOR)).contains(&now)
+    }
+}
+
+impl Public {
+    /// Its coordinates, as a JWK has them.
+    pub fn coordinates(&self) -> Option<(String, String)> {
+        coordinates(&self.point)
+    }
+}
+
+fn coordinates(point: &[u8]) -> Option<(String, String)> {
+    let (x, y) = point.get(1..65)?.split_at(32);
+    Some((URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y)))
+}
+
+/// The keys as this node knows them. Clones know the same.
+#[derive(Clone)]
+pub struct SigningKeys {
+    keys: Arc<Keys>,
+    known: Arc<Mutex<Option<Arc<Ring>>>>,
+}
+
+impl SigningKeys {
+    /// Knows none yet.
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self {
+            keys,
+            known: Arc::default(),
+        }
+    }
+
+    /// The keys to verify with, as they were a minute ago at the latest.
+    pub async fn ring(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>> {
+        let known = self.known().clone();
+        match known.filter(|ring| ring.is_fresh(now)) {
+            Some(ring) => Ok(ring),
+            None => self.read_again(db).await,
+        }
+    }
+
+    /// The keys to sign with: the first is made now, and one that is too old is replaced.
+    pub async fn ring_that_signs(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>> {
+        let ring = self.ring(db, now).await?;
+        if !ring.wants_another(now) {
+            return Ok(ring);
+        }
+        let keys = self.keys.clone();
+        db.transaction(move |tx| replace_if_wanted(tx, &keys))
+            .await?;
+        self.read_again(db).await
+    }
+
+    /// The keys as they are now: a token named one that this node has not heard of.
+    pub async fn read_again(&self, db: &Db) -> Result<Arc<Ring>> {
+        let keys = self.keys.clone();
+        let ring = Arc::new(db.read(move |tx| read(tx, &keys)).await?);
+        *self.known() = Some(ring.clone());
+        Ok(ring)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<Ring>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = signing_keys)]
+struct Row {
+    id: String,
+    public: Vec<u8>,
+    sealed: Vec<u8>,
+    created_at: Timestamp,
+    retired_at: Option<Timestamp>,
+}
+
+fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
+    let rows: Vec<Row> = signing_keys::table
+        .order((signing_keys::created_at.desc(), signing_keys::id))
+        .select(Row::as_select())
+        .load(tx.conn)?;
+    let signing = rows.iter().find(|row| row.retired_at.is_none());
+    Ok(Ring {
+        // What was sealed under a key that is gone signs no more: another takes its place.
+        signs: signing.and_then(|row| {
+            Some(Private {
+                id: row.id.clone(),
+                pkcs8: Zeroizing::new(keys.open(Use::SigningKey, &row.sealed)?),
+            })
+        }),
+        created_at: signing.map_or(tx.now, |row| row.created_at),
+        read_at: tx.now,
+        verify: rows
+            .into_iter()
+            .map(|row| Public {
+                id: row.id,
+                point: row.public,
+                retired_at: row.retired_at,
+            })
+            .collect(),
+    })
+}
+
+/// Another node may have been faster: then there is nothing to do.
+fn replace_if_wanted(tx: &mut Tx, keys: &Keys) -> Result<()> {
+    match read(tx, keys)?.wants_another(tx.now) {
+        true => rotate(tx, keys).map(drop),
+        false => Ok(()),
+    }
+}
+
+/// Retires the key that signs, and makes another. Its id, unless another caller was faster: then that one's
+/// key signs.
+pub fn rotate(tx: &mut Tx, keys: &Keys) -> Result<Option<String>> {
+    let pair = KeyPair::draw()?;
+    let id = thumbprint(&pair.public)?;
+    let sealed = keys.seal(Use::SigningKey, &pair.private)?;
+    diesel::update(signing_keys::table.filter(signing_keys::retired_at.is_null()))
+        .set(signing_keys::retired_at.eq(tx.now))
+        .execute(tx.conn)?;
+    let now = tx.now;
+    let made = tx.attempt(|tx| {
+        diesel::insert_into(signing_keys::table)
+            .values((
+                signing_keys::id.eq(&id),
+                signing_keys::public.eq(&pair.public),
+                signing_keys::sealed.eq(&sealed),
+                signing_keys::created_at.eq(now),
+            ))
+            .execute(tx.conn)
+    })?;
+    Ok(made.map(|_| id))
+}
+
+/// What names a key (RFC 7638): the digest of its public half, in the one spelling that has no choice.
+fn thumbprint(point: &[u8]) -> Result<String> {
+    let (x, y) = coordinates(point).ok_or_else(|| Error::internal("not a point of P-256"))?;
+    let spelled = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(spelled)))
+}
+
+/// Forgets keys whose last token is dead.
+pub fn purge(tx: &mut Tx) -> Result<usize> {
+    let over = signing_keys::retired_at.le(tx.now - millis(VERIFIES_FOR));
+    Ok(diesel::delete(signing_keys::table.filter(over)).execute(tx.conn)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of RFC 7638 are of an RSA key; this is the P-256 key of RFC 7517, appendix A.1.
+    #[test]
+    fn a_key_is_named_by_its_thumbprint() {
+        let part = |text| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let x = part("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4");
+        let y = part("4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+        let point = [&[4], x.as_slice(), &y].concat();
+        let named = thumbprint(&point).unwrap();
+        assert_eq!(named, "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");
+        assert!(thumbprint(&point[..64]).is_err());
+    }
+}
