@@ -60,6 +60,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `REAUTHENTICATION_WINDOW`: how long a password entry counts for what is sensitive.
     pub reauthentication_window: Duration,
+    /// `API_ORIGINS`: other sites whose pages may call the API.
+    pub api_origins: Vec<String>,
     /// `SESSION_IDLE`: how long a session lives unused; at most `session_lifetime`.
     pub session_idle: Duration,
     /// `SESSION_LIFETIME`: how long it lives at all.
@@ -191,6 +193,7 @@ impl Config {
         let sign_up = env.value("SIGN_UP", "open", SignUp::parse)?;
         let trusted_proxies = env.value("TRUSTED_PROXIES", "", networks)?;
         let reauthentication_window = env.value("REAUTHENTICATION_WINDOW", "10m", duration)?;
+        let api_origins = env.value("API_ORIGINS", "", |list| comma_list(list, api_origin))?;
         let session_idle = env.value("SESSION_IDLE", "7d", duration)?;
         let session_lifetime = env.value("SESSION_LIFETIME", "30d", duration)?;
         refuse_if(
@@ -243,6 +246,7 @@ impl Config {
             sign_up,
             trusted_proxies,
             reauthentication_window,
+            api_origins,
             session_idle,
             session_lifetime,
             link_lifetime_sign_in,
@@ -364,6 +368,11 @@ fn network(text: &str) -> Parsed<IpNet> {
         Ok(network) => Ok(network.trunc()),
         Err(_) => Err(Mistake::new("is not a list of networks", form)),
     }
+}
+
+/// An origin as browsers send it.
+fn api_origin(text: &str) -> Parsed<String> {
+    Ok(PublicUrl::parse(text)?.as_str().to_owned())
 }
 
 fn count(text: &str) -> Parsed<u64> {

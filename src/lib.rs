@@ -5,7 +5,7 @@
 //! ```text
 //!    main · operator · server                                      the program
 //!                                     │
-//!                           flows · pages · health                 stories; never each other
+//!                           flows · api · pages · health           stories; never each other
 //!                                     │
 //!                              web       mail                      front desk · post room
 //!                                     │
@@ -15,6 +15,7 @@
 //! ```
 //!
 //! 1. [`flows`]: what a visitor does, one story a file. Start with [`flows::sign_in`].
+//!    [`api`]: the same for programs.
 //! 2. [`accounts`]: who, which links, which sessions. The heart is [`accounts::links::consume`].
 //! 3. [`mail`]: what we say, what waits, how it leaves.
 //! 4. [`web`]: what is the same for every request.
@@ -27,6 +28,7 @@
 //! shown.
 
 pub mod accounts;
+pub mod api;
 pub mod app;
 pub mod clock;
 pub mod config;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::mail::delivery;
 use crate::web::{assets, front_desk, same_origin, session_cookie};
-use crate::{flows, health, pages};
+use crate::{api, flows, health, pages};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ const WAITING: i32 = 4_096;
 
 /// Everything a request may reach, around one [`App`].
 ///
-/// The front desk stands before all of it. Static files and the health routes do without a session; what
+/// The front desk stands before all of it. Static files, the health routes and programs do without a session; what
 /// visitors use is behind the same-origin check and the session cookie.
 pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> {
     let data = Data::new(app);
@@ -47,9 +47,11 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
         let session = session_cookie::middleware(&data);
         Actix::new()
             .app_data(data.clone())
+            .wrap(from_fn(api::cors::guard))
             .wrap(from_fn(front_desk::attend))
             .configure(assets::configure)
             .configure(health::configure)
+            .configure(api::configure)
             .service(
                 web::scope("")
                     .wrap(from_fn(notification_links::follow))
@@ -57,6 +59,7 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
                     .wrap(from_fn(session_cookie::mend))
                     .wrap(from_fn(same_origin::guard))
                     .configure(pages::configure)
+                    .configure(api::openapi::configure_page)
                     .configure(flows::configure),
             )
     });

@@ -15,6 +15,7 @@ mod support;
 mod account;
 mod addresses;
 mod announce;
+mod api;
 mod browser;
 mod change_email;
 mod codes;

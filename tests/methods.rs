@@ -38,7 +38,8 @@ on_both! {
                 .filter(|method| !methods.contains(method));
             let other = others
                 .iter()
-                .map(|name| Method::from_bytes(name.as_bytes()).unwrap());
+                .map(|name| Method::from_bytes(name.as_bytes()).unwrap())
+                .filter(|method| !methods.contains(method));
             for method in known.chain(other) {
                 let what = format!("{method:.20} {path}");
                 let request = ada

@@ -191,6 +191,24 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "303 /dev/inbox",
         "303 /dev/inbox",
     ),
+    ("GET", "/api", "200", "200", "200"),
+    ("GET", "/api/openapi.json", "200", "200", "200"),
+    ("POST", "/api/v1/sign-in-codes", "415", "415", "415"),
+    ("POST", "/api/v1/tokens", "415", "415", "415"),
+    ("POST", "/api/v1/tokens/revoke", "415", "415", "415"),
+    ("GET", "/api/v1/me", "401", "401", "401"),
+    ("DELETE", "/api/v1/me", "401", "401", "401"),
+    ("GET", "/api/v1/me/sessions", "401", "401", "401"),
+    (
+        "DELETE",
+        "/api/v1/me/sessions/{session}",
+        "401",
+        "401",
+        "401",
+    ),
+    ("POST", "/api/v1/me/password", "401", "401", "401"),
+    ("POST", "/api/v1/me/email", "401", "401", "401"),
+    ("GET", "/.well-known/jwks.json", "200", "200", "200"),
     ("GET", "/healthz", "200", "200", "200"),
     ("GET", "/readyz", "200", "200", "200"),
     ("GET", "/static/doorpost.css", "200", "200", "200"),
@@ -210,6 +228,15 @@ pub fn paths(mail_id: &str) -> BTreeMap<String, BTreeSet<Method>> {
         methods.insert(method);
     }
     paths
+}
+
+/// The routes that the description of the API is of.
+pub fn of_the_api() -> Vec<String> {
+    ROUTES
+        .iter()
+        .filter(|(_, path, ..)| path.starts_with("/api/v1/") || path.starts_with("/.well-known/"))
+        .map(|(method, path, ..)| format!("{method} {}", path.replace("{session}", "{id}")))
+        .collect()
 }
 
 /// The path to ask for: with the id of a mail, and with a file's fingerprint.
@@ -262,6 +289,7 @@ fn keep_the_session_alone(member: &Visitor) {
 async fn ask(visitor: &Visitor, method: &str, path: &str) -> Page {
     match method {
         "GET" => visitor.get(path).await,
+        "DELETE" => visitor.send(visitor.request(Method::DELETE, path)).await,
         _ => visitor.post(path, &[]).await,
     }
 }

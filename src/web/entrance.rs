@@ -99,7 +99,7 @@ pub fn enter(
 
 /// What became of a code that was typed to come in.
 pub enum CodeOutcome {
-    In(Entered),
+    In(Box<Entered>),
     Wrong,
     /// No tries are left, or the ask is gone: a new one must be made.
     Ended,
@@ -122,7 +122,9 @@ pub fn enter_by_code(
         CodeTried::Right(proof) => {
             let method = AuthMethod::EmailCode;
             let entered = enter(tx, &proof, method, arrival, shared)?;
-            return Ok(entered.map_or(CodeOutcome::Ended, CodeOutcome::In));
+            return Ok(entered.map_or(CodeOutcome::Ended, |entered| {
+                CodeOutcome::In(Box::new(entered))
+            }));
         }
         CodeTried::Wrong { ended: false } => CodeOutcome::Wrong,
         CodeTried::Wrong { ended: true } | CodeTried::Ended => CodeOutcome::Ended,

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::random;
-use crate::web::{headers, unread_body};
+use crate::web::{headers, problem, unread_body};
 use crate::words;
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
@@ -83,8 +83,11 @@ fn allow_head_too(headers: &mut HeaderMap) {
     }
 }
 
-/// Programs get `application/problem+json`; whoever likes HTML as much, or names neither, gets a page.
+/// Programs get `application/problem+json`, whatever they say they like; elsewhere whoever likes HTML as much, or names neither, gets a page.
 fn prefers_json(req: &HttpRequest) -> bool {
+    if req.path().starts_with("/api/") {
+        return true;
+    }
     let accept = Accept::parse(req).unwrap_or_else(|_| Accept(Vec::new()));
     let liking = |is_meant: fn(&str) -> bool| {
         let meant = accept
@@ -117,14 +120,14 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     .words();
     let wait = retry_after(&res);
     let (content_type, body) = if prefers_json(res.request()) {
-        let problem = json!({
-            "type": "about:blank",
+        let words = json!({
+            "type": problem::kind(&name_of(status)),
             "title": title,
             "status": status.as_u16(),
             "detail": advice,
             "request_id": request_id,
         });
-        ("application/problem+json", problem.to_string())
+        (problem::CONTENT_TYPE, words.to_string())
     } else {
         let page = ErrorPage {
             status: status.as_u16(),
@@ -140,6 +143,12 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     res.headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     res
+}
+
+/// Its reason in one word: `not_found`.
+fn name_of(status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or("error");
+    reason.to_ascii_lowercase().replace([' ', '-'], "_")
 }
 
 fn retry_after(res: &ServiceResponse<BoxBody>) -> Option<String> {

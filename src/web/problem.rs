@@ -46,6 +46,14 @@ pub enum Stop {
     Trouble(Error),
 }
 
+/// What a problem is sent as (RFC 9457).
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// The type of a problem: what a program goes by, and the same for ever.
+pub fn kind(name: &str) -> String {
+    format!("urn:doorpost:problem:{name}")
+}
+
 /// By then the queue before the hashing slots has moved on.
 const RETRY_BUSY: Duration = Duration::from_secs(1);
 
@@ -61,7 +69,8 @@ impl Stop {
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// How long to wait before trying again, where that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait } => Some(*wait),
             Self::Busy => Some(RETRY_BUSY),

@@ -36,7 +36,8 @@ pub async fn guard(
     Ok(next.call(req).await?.map_into_left_body())
 }
 
-fn is_ours(req: &HttpRequest) -> bool {
+/// Whether the browser says that one of our own pages sent this.
+pub fn is_ours(req: &HttpRequest) -> bool {
     let Some(app) = req.app_data::<Data<App>>() else {
         return false;
     };
@@ -55,9 +56,17 @@ fn is_ours(req: &HttpRequest) -> bool {
 
 /// Whether no browser sent it, to where none is needed.
 fn is_one_click(req: &HttpRequest) -> bool {
-    let headers = req.headers();
-    let says_whence = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
-    req.path() == UNSUBSCRIBE && !says_whence
+    req.path() == UNSUBSCRIBE && !says_whence(req)
+}
+
+/// Whether the browser says that another site sent this. A program says nothing.
+pub fn is_anothers(req: &HttpRequest) -> bool {
+    says_whence(req) && !is_ours(req)
+}
+
+fn says_whence(req: &HttpRequest) -> bool {
+    let says = |name: &str| req.headers().contains_key(name);
+    says("sec-fetch-site") || says(ORIGIN.as_str())
 }
 
 /// The value of a header that was sent exactly once.

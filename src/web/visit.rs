@@ -59,13 +59,16 @@ impl FromRequest for Visit {
                 token,
             };
             visit.renew_if_wanted().await?;
-            visit.note_seen();
+            if let Some(session) = &visit.session {
+                note_seen(&visit.app, session, || visit.whereabouts());
+            }
             Ok(visit)
         })
     }
 }
 
-fn app_of(req: &HttpRequest) -> Result<Data<App>, Stop> {
+/// What a request may need.
+pub fn app_of(req: &HttpRequest) -> Result<Data<App>, Stop> {
     req.app_data::<Data<App>>()
         .cloned()
         .ok_or_else(|| Stop::Trouble(Error::internal("no app is configured")))
@@ -166,21 +169,20 @@ impl Visit {
         let asked_by_head = self.req.extensions().contains::<AskedByHead>();
         !asked_by_head && navigates(self.req.headers())
     }
+}
 
-    /// Writes down, seldom and beside the answer, that the session is in use.
-    fn note_seen(&self) {
-        let Some(session) = &self.session else { return };
-        if !session.wants_touch(self.now(), &self.app.config) {
-            return;
-        }
-        let (app, id, at) = (self.app.clone(), session.id.clone(), self.whereabouts());
-        actix_web::rt::spawn(async move {
-            let seen = app.transaction(move |tx| sessions::touch(tx, &id, &at));
-            if let Err(error) = seen.await {
-                tracing::warn!(%error, "a session's use was not written down");
-            }
-        });
+/// Writes down, seldom and beside the answer, that the session is in use.
+pub fn note_seen(app: &Data<App>, session: &Session, at: impl FnOnce() -> Whereabouts) {
+    if !session.wants_touch(app.clock.now(), &app.config) {
+        return;
     }
+    let (app, id, at) = (app.clone(), session.id.clone(), at());
+    actix_web::rt::spawn(async move {
+        let seen = app.transaction(move |tx| sessions::touch(tx, &id, &at));
+        if let Err(error) = seen.await {
+            tracing::warn!(%error, "a session's use was not written down");
+        }
+    });
 }
 
 fn navigates(headers: &HeaderMap) -> bool {

@@ -1,0 +1,41 @@
+//! The same verbs for programs: tokens, and what may be done with one. JSON in, JSON out.
+//!
+//! The rules are those of the [`flows`](crate::flows), called from the same places below; here stands how a
+//! program asks and is answered, in OAuth's words where they fit (RFC 6749, 6750, 7009, 9068, 9457, 9470).
+//!
+//! * [`caller`]: who calls, by an access token; the guards that handlers ask for.
+//! * [`codes`], [`tokens`]: how a program gets tokens, keeps and gives them back.
+//! * [`me`]: the account of whoever calls.
+//! * [`jwks`]: the public keys, for services that check tokens on their own.
+//! * [`openapi`]: the description of all this, for programs and for people.
+//! * [`refusal`]: why a program got no further, as a problem with a type of its own.
+//! * [`cors`]: pages of other sites, where the operator names them.
+//!
+//! The browser's session cookie opens nothing here, and what a browser must be protected from, a page of
+//! another site that acts in its name, cannot happen to a program that holds its token itself.
+
+use actix_web::HttpResponse;
+use actix_web::web::ServiceConfig;
+
+use crate::api::refusal::Refusal;
+
+pub mod caller;
+pub mod codes;
+pub mod cors;
+pub mod jwks;
+pub mod me;
+pub mod openapi;
+pub mod refusal;
+pub mod tokens;
+
+/// What a handler gives: an answer, or why there is none.
+pub type Answer = Result<HttpResponse, Refusal>;
+
+/// Every route for programs.
+pub fn configure(cfg: &mut ServiceConfig) {
+    codes::configure(cfg);
+    tokens::configure(cfg);
+    me::configure(cfg);
+    jwks::configure(cfg);
+    openapi::configure(cfg);
+}

@@ -1,0 +1,237 @@
+//! Who calls, by an access token; the guards that handlers ask for.
+//!
+//! [`Caller`] is somebody whose session lives at this moment: the token says which, and the table has the last
+//! word. [`Owner`](crate::accounts::owner::Owner)s are made of callers who have entered the password within the
+//! window, as the session and the token both have it; for everybody else there is a challenge that says what
+//! is missing (RFC 9470).
+//!
+//! A token in a cookie is sent by the browser whoever asked for it. So it counts for what changes something only
+//! if the request is from a page of ours.
+
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+
+use crate::accounts::access_tokens::{self, Claims, Refused};
+use crate::accounts::events::{self, Event};
+use crate::accounts::owner::Owner;
+use crate::accounts::sessions::{self, Session, Whereabouts};
+use crate::api::refusal::Refusal;
+use crate::app::App;
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::web::cookie_header::CookieHeader;
+use crate::web::json::Json;
+use crate::web::problem::Stop;
+use crate::web::visit::{app_of, note_seen};
+use crate::web::{client, same_origin, sealed_cookies};
+
+/// The end of the name of the cookie that holds an access token.
+pub const ACCESS_COOKIE: &str = "_access";
+
+/// A program whose session lives.
+pub struct Caller {
+    pub app: Data<App>,
+    pub req: HttpRequest,
+    pub session: Session,
+    pub claims: Claims,
+}
+
+impl FromRequest for Caller {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let req = req.clone();
+        Box::pin(async move {
+            let app = app_of(&req)?;
+            let token = brought(&req, &app)?;
+            let claims = claims_of(&app, &token).await?;
+            let (config, named) = (app.config.clone(), claims.clone());
+            let found = app.read(move |tx| session_of(tx, &config, &named));
+            let session = found.await?.ok_or(Refusal::InvalidToken)?;
+            note_seen(&app, &session, || client::whereabouts(&req, &app.config));
+            Ok(Self {
+                app,
+                req,
+                session,
+                claims,
+            })
+        })
+    }
+}
+
+/// The token of a request: in its header or, where that is missing, in the cookie.
+fn brought(req: &HttpRequest, app: &App) -> Result<String, Refusal> {
+    let mut headers = req.headers().get_all(AUTHORIZATION);
+    if let Some(header) = headers.next() {
+        let alone = headers.next().is_none();
+        let token = header.to_str().ok().and_then(bearer);
+        return token.filter(|_| alone).ok_or(Refusal::InvalidToken);
+    }
+    let name = sealed_cookies::name(&app.config, ACCESS_COOKIE);
+    let cookies = CookieHeader::sift(req.headers());
+    let token = cookies.get(&name).ok_or(Refusal::NoToken)?;
+    if req.method() != Method::GET && !same_origin::is_ours(req) {
+        return Err(Stop::CrossOrigin.into());
+    }
+    Ok(token.to_owned())
+}
+
+fn bearer(header: &str) -> Option<String> {
+    let (scheme, token) = header.split_once(' ')?;
+    let is_bearer = scheme.eq_ignore_ascii_case("Bearer");
+    is_bearer.then(|| token.trim().to_owned())
+}
+
+/// What a living token says.
+pub async fn claims_of(app: &App, token: &str) -> Result<Claims, Refusal> {
+    let (issuer, now) = (app.config.public_url.as_str(), app.clock.now());
+    let ring = app.signing_keys.ring(&app.db, now).await?;
+    let read = match access_tokens::read(&ring, issuer, now, token) {
+        // Another node may have made that key a moment ago.
+        Err(Refused::UnknownKey) => {
+            let ring = app.signing_keys.read_again(&app.db).await?;
+            access_tokens::read(&ring, issuer, now, token)
+        }
+        read => read,
+    };
+    read.map_err(|_| Refusal::InvalidToken)
+}
+
+fn session_of(tx: &mut Tx, config: &Config, claims: &Claims) -> Result<Option<Session>> {
+    let found = sessions::find_of_program(tx, config, &claims.sid)?;
+    Ok(found.filter(|session| session.user_id == claims.sub))
+}
+
+impl Caller {
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// Where the program stands, for the account's owner to recognise.
+    pub fn whereabouts(&self) -> Whereabouts {
+        client::whereabouts(&self.req, &self.app.config)
+    }
+
+    /// Does something in one transaction, which looks once more whether the session lives.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &Session) -> Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (config, claims) = (self.app.config.clone(), self.claims.clone());
+        let done = self.app.transaction(move |tx| {
+            let session = session_of(tx, &config, &claims)?;
+            session.map(|session| work(tx, &session)).transpose()
+        });
+        done.await?.ok_or(Refusal::InvalidToken)
+    }
+
+    /// Does something sensitive in one transaction, which looks once more whether it may.
+    pub async fn act_as_owner<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (config, id) = (self.app.config.clone(), self.session.id.clone());
+        let done = self.app.transaction(move |tx| {
+            let owner = sessions::owner_by_program(tx, &config, &id)?;
+            owner.map(|owner| work(tx, &owner)).transpose()
+        });
+        done.await?.ok_or_else(|| self.challenge())
+    }
+
+    /// Whether its token says of itself what the session says, too: the password was entered lately.
+    fn is_stepped_up(&self) -> bool {
+        let window = millis(self.app.config.reauthentication_window);
+        let says_so = self.claims.allows(access_tokens::WRITE)
+            && self.now() < self.claims.auth_time * 1000 + window;
+        says_so
+            && self
+                .session
+                .is_reauthenticated(self.now(), &self.app.config)
+    }
+
+    fn challenge(&self) -> Refusal {
+        Refusal::StepUp {
+            max_age: self.app.config.reauthentication_window,
+        }
+    }
+}
+
+/// A body that anybody may send.
+pub struct Open<T> {
+    pub app: Data<App>,
+    pub req: HttpRequest,
+    pub body: T,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Open<T> {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (app, req) = (app_of(req), req.clone());
+        let body = Json::<T>::from_request(&req, payload);
+        Box::pin(async move {
+            let Json(body) = body.await?;
+            Ok(Self {
+                app: app?,
+                req,
+                body,
+            })
+        })
+    }
+}
+
+/// A body that somebody sent who has entered the password lately enough.
+pub struct Sensitive<T> {
+    pub caller: Caller,
+    pub body: T,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Sensitive<T> {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let caller = SteppedUp::from_request(req, payload);
+        let body = Json::<T>::from_request(req, payload);
+        Box::pin(async move {
+            let SteppedUp(caller) = caller.await?;
+            let Json(body) = body.await?;
+            Ok(Self { caller, body })
+        })
+    }
+}
+
+/// Somebody who has entered the password lately enough.
+pub struct SteppedUp(pub Caller);
+
+impl FromRequest for SteppedUp {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let caller = Caller::from_request(req, payload);
+        Box::pin(async move {
+            let caller = caller.await?;
+            if caller.is_stepped_up() {
+                return Ok(Self(caller));
+            }
+            let (user_id, at) = (caller.session.user_id.clone(), caller.whereabouts());
+            let noted = caller.app.transaction(move |tx| {
+                events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
+            });
+            noted.await?;
+            Err(caller.challenge())
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! A code by mail, for a program that asks for it.
+//!
+//! What happens is what happens when somebody asks in a browser, and known and unknown addresses are answered
+//! alike. The code is good only with the id that this answers with, as it is good only in the browser that
+//! asked: whoever is read a code over the phone has nothing.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::api::Answer;
+use crate::api::caller::Open;
+use crate::api::refusal::{Problem, Refusal};
+use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
+use crate::random;
+use crate::web::client;
+use crate::web::mistake::Mistake;
+use crate::web::problem::Stop;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/api/v1/sign-in-codes").post(ask));
+}
+
+/// Whom to mail a code.
+#[derive(Deserialize, ToSchema)]
+pub struct CodeRequest {
+    #[schema(format = "email", example = "ada@example.org")]
+    email: String,
+}
+
+/// The ask that the code will belong to.
+#[derive(Serialize, ToSchema)]
+pub struct CodeAsked {
+    /// To be sent with the code, and kept to oneself until then.
+    sign_in_id: String,
+    /// In so many seconds another mail can be asked for. Sooner is no mistake, and sends none: then the code on
+    /// its way belongs to the id that was answered first.
+    again_in: u64,
+}
+
+/// Mail a sign-in code.
+#[utoipa::path(
+    post, path = "/api/v1/sign-in-codes", tag = "tokens", operation_id = "askForCode",
+    request_body = CodeRequest,
+    responses(
+        (status = 202, description = "A code is on its way, if this address may have one", body = CodeAsked),
+        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No address that mail could go to", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often: wait for Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
+    let email = EmailAddress::parse(&body.email).map_err(|why| Refusal::Unacceptable {
+        field: "email",
+        mistake: Mistake::Address(why),
+    })?;
+    app.outbox.check_room()?;
+    let (outbox, now) = (app.outbox.clone(), app.clock.now());
+    let ask = Ask {
+        id: random::id(),
+        wish: Wish::ComeIn,
+        email,
+        network: client::network(&req, &app.config),
+        at: client::whereabouts(&req, &app.config),
+        known: Vec::new(),
+    };
+    let sign_in_id = ask.id.clone();
+    let asked = app.transaction(move |tx| asks::ask(tx, &outbox, &ask));
+    let again_at = match asked.await? {
+        Asked::Sent { again_at } | Asked::SentAlready { again_at } => again_at,
+        Asked::TooMany { until } => return Err(Stop::too_many(until, now).into()),
+    };
+    let wait = u64::try_from(again_at - now).unwrap_or(0);
+    Ok(HttpResponse::Accepted().json(CodeAsked {
+        sign_in_id,
+        again_in: wait.div_ceil(1000),
+    }))
+}

@@ -1,0 +1,64 @@
+//! The public keys (RFC 7517), with which any service checks access tokens on its own.
+//!
+//! A key that was retired is there until the last token it signed is dead.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, ServiceConfig};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::Answer;
+use crate::api::refusal::Problem;
+use crate::app::App;
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/.well-known/jwks.json").get(show));
+}
+
+/// A set of public keys.
+#[derive(Serialize, ToSchema)]
+pub struct JwkSet {
+    keys: Vec<Jwk>,
+}
+
+/// One of them.
+#[derive(Serialize, ToSchema)]
+pub struct Jwk {
+    kty: &'static str,
+    crv: &'static str,
+    alg: &'static str,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    kid: String,
+    x: String,
+    y: String,
+}
+
+/// The public keys.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "keys", operation_id = "publicKeys",
+    responses(
+        (status = 200, description = "Those whose tokens may live", body = JwkSet),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn show(app: Data<App>) -> Answer {
+    let now = app.clock.now();
+    let ring = app.signing_keys.ring(&app.db, now).await?;
+    let keys = ring
+        .living(now)
+        .filter_map(|key| {
+            let (x, y) = key.coordinates()?;
+            Some(Jwk {
+                kty: "EC",
+                crv: "P-256",
+                alg: "ES256",
+                usage: "sig",
+                kid: key.id.clone(),
+                x,
+                y,
+            })
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(JwkSet { keys }))
+}

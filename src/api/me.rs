@@ -1,0 +1,264 @@
+//! The account of whoever calls: who it is, where it is signed in, and what its owner may change.
+//!
+//! What is sensitive asks for the password first, as the browser's pages do, and by the same rules.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::sessions::{self, Listed};
+use crate::accounts::users;
+use crate::api::Answer;
+use crate::api::caller::{Caller, Sensitive, SteppedUp};
+use crate::api::refusal::{Problem, Refusal};
+use crate::mail::changes::{self, Asked, Asking};
+use crate::web::mistake::Mistake;
+use crate::web::problem::Stop;
+use crate::web::{client, new_password};
+use crate::words::{self, rfc3339};
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/api/v1/me").get(show).delete(delete))
+        .service(web::resource("/api/v1/me/sessions").get(list_sessions))
+        .service(web::resource("/api/v1/me/sessions/{id}").delete(end_session))
+        .service(web::resource("/api/v1/me/password").post(change_password))
+        .service(web::resource("/api/v1/me/email").post(change_email));
+}
+
+/// An account.
+#[derive(Serialize, ToSchema)]
+pub struct Me {
+    /// What `sub` names in tokens.
+    id: String,
+    email: String,
+    #[schema(format = "date-time")]
+    created_at: String,
+    has_password: bool,
+    /// What this access token is good for.
+    scope: String,
+    /// The session that it belongs to, as `sid` names it.
+    session_id: String,
+}
+
+/// Who is signed in.
+#[utoipa::path(
+    get, path = "/api/v1/me", tag = "me", operation_id = "me", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The account", body = Me),
+        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn show(caller: Caller) -> Answer {
+    let user_id = caller.session.user_id.clone();
+    let user = caller.app.read(move |tx| users::find(tx, &user_id));
+    let user = user.await?.ok_or(Refusal::InvalidToken)?;
+    Ok(HttpResponse::Ok().json(Me {
+        created_at: rfc3339(user.created_at),
+        has_password: user.has_password(),
+        id: user.id,
+        email: user.email,
+        scope: caller.claims.scope,
+        session_id: caller.session.id,
+    }))
+}
+
+/// The sessions of an account.
+#[derive(Serialize, ToSchema)]
+pub struct Sessions {
+    sessions: Vec<ShownSession>,
+}
+
+/// A session, as its owner sees it.
+#[derive(Serialize, ToSchema)]
+pub struct ShownSession {
+    /// It names the session and opens nothing.
+    id: String,
+    /// `password`, `email_code`, `email_link` or `notification_link`.
+    auth_method: String,
+    #[schema(format = "date-time")]
+    created_at: String,
+    #[schema(format = "date-time")]
+    last_seen_at: String,
+    ip: String,
+    browser: String,
+    /// On a shared computer.
+    shared: bool,
+    /// The one that asks.
+    current: bool,
+}
+
+impl ShownSession {
+    fn of(listed: Listed, current: &str) -> Self {
+        Self {
+            current: listed.id == current,
+            id: listed.id,
+            auth_method: listed.auth_method,
+            created_at: rfc3339(listed.created_at),
+            last_seen_at: rfc3339(listed.last_seen_at),
+            ip: listed.ip,
+            browser: listed.browser,
+            shared: listed.shared,
+        }
+    }
+}
+
+/// Where somebody is signed in, in browsers and programs.
+#[utoipa::path(
+    get, path = "/api/v1/me/sessions", tag = "me", operation_id = "listSessions", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The living sessions, the last seen first", body = Sessions),
+        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list_sessions(caller: Caller) -> Answer {
+    let (config, user_id) = (caller.app.config.clone(), caller.session.user_id.clone());
+    let list = caller
+        .app
+        .read(move |tx| sessions::list(tx, &config, &user_id));
+    let sessions = list
+        .await?
+        .into_iter()
+        .map(|listed| ShownSession::of(listed, &caller.session.id))
+        .collect();
+    Ok(HttpResponse::Ok().json(Sessions { sessions }))
+}
+
+/// End a session, this one too.
+#[utoipa::path(
+    delete, path = "/api/v1/me/sessions/{id}", tag = "me", operation_id = "endSession", security(("bearer" = [])),
+    params(("id" = String, Path, description = "As the list has it")),
+    responses(
+        (status = 204, description = "It has ended, and its tokens open nothing"),
+        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such session", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
+    let (id, at) = (id.into_inner(), caller.whereabouts());
+    let ended =
+        caller.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
+    match ended.await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(Stop::NotFound.into()),
+    }
+}
+
+/// The password that is wanted.
+#[derive(Deserialize, ToSchema)]
+pub struct PasswordChange {
+    #[schema(value_type = String, format = "password", min_length = 15, max_length = 256)]
+    password: Zeroizing<String>,
+}
+
+/// Change the password; every other session ends, and so does every link.
+#[utoipa::path(
+    post, path = "/api/v1/me/password", tag = "me", operation_id = "changePassword", security(("bearer" = [])),
+    request_body = PasswordChange,
+    responses(
+        (status = 204, description = "It is changed"),
+        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The password is not taken", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) -> Answer {
+    let hash = new_password::hash(&caller.app, &body.password, &caller.session.email).await?;
+    let hash = hash.map_err(|refused| Refusal::Unacceptable {
+        field: "password",
+        mistake: Mistake::NewPassword(refused),
+    })?;
+    let (outbox, at) = (caller.app.outbox.clone(), caller.whereabouts());
+    let kept = caller.session.id.clone();
+    let changed = caller.act_as_owner(move |tx, owner| {
+        changes::change_password(tx, &outbox, owner, &hash, &kept, &at)
+    });
+    changed.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The address that is wanted.
+#[derive(Deserialize, ToSchema)]
+pub struct EmailChange {
+    #[schema(format = "email")]
+    email: String,
+}
+
+/// Ask for another address; it changes once the link that is mailed there is used.
+#[utoipa::path(
+    post, path = "/api/v1/me/email", tag = "me", operation_id = "changeEmail", security(("bearer" = [])),
+    request_body = EmailChange,
+    responses(
+        (status = 202, description = "A link is on its way, if that address may be had"),
+        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The address is not taken", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too often: wait for Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Answer {
+    let unacceptable = |mistake| Refusal::Unacceptable {
+        field: "email",
+        mistake,
+    };
+    let new = match EmailAddress::parse(&body.email) {
+        Ok(new) if new.as_str() == caller.session.email => {
+            return Err(unacceptable(Mistake::SameAddress));
+        }
+        Ok(new) => new,
+        Err(why) => return Err(unacceptable(Mistake::Address(why))),
+    };
+    caller.app.outbox.check_room()?;
+    let asking = Asking {
+        new,
+        session_id: caller.session.id.clone(),
+        network: client::network(&caller.req, &caller.app.config),
+        at: caller.whereabouts(),
+        outbox: caller.app.outbox.clone(),
+    };
+    let asked =
+        caller.act_as_owner(move |tx, owner| changes::ask_to_change_email(tx, owner, &asking));
+    match asked.await? {
+        Asked::Sent => Ok(HttpResponse::Accepted().finish()),
+        Asked::TooSoon { until } => {
+            let wait = u64::try_from(until - caller.now()).unwrap_or(0);
+            let wait = words::waiting(Duration::from_millis(wait));
+            Err(unacceptable(Mistake::TooSoon { wait }))
+        }
+        Asked::TooMany { until } => Err(Stop::too_many(until, caller.now()).into()),
+    }
+}
+
+/// Delete the account.
+#[utoipa::path(
+    delete, path = "/api/v1/me", tag = "me", operation_id = "deleteAccount", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn delete(SteppedUp(caller): SteppedUp) -> Answer {
+    let (outbox, at) = (caller.app.outbox.clone(), caller.whereabouts());
+    let deleted =
+        caller.act_as_owner(move |tx, owner| changes::delete_account(tx, &outbox, owner, &at));
+    deleted.await?;
+    Ok(HttpResponse::NoContent().finish())
+}

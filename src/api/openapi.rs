@@ -1,0 +1,128 @@
+//! The API, described: an OpenAPI 3.1 document for programs, and a page of the same for people.
+//!
+//! Both are made from the handlers and their types, so that neither tells of anything that is not there.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, RefOr};
+use utoipa::{Modify, OpenApi};
+
+use crate::api::{Answer, codes, jwks, me, tokens};
+use crate::web::page::{Frame, page};
+use crate::web::problem::Stop;
+use crate::web::visit::Visit;
+
+/// The document, for programs.
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/api/openapi.json").get(describe));
+}
+
+/// The page, for people: among the other pages.
+pub fn configure_page(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/api").get(show));
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Doorpost",
+        version = "1",
+        description = "Sign in by a mailed code or with the password, and act on the account. Errors are application/problem+json; go by their type.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    paths(
+        codes::ask,
+        tokens::grant,
+        tokens::revoke,
+        me::show,
+        me::list_sessions,
+        me::end_session,
+        me::change_password,
+        me::change_email,
+        me::delete,
+        jwks::show,
+    ),
+    modifiers(&Bearer),
+)]
+struct Described;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+static DOCUMENT: LazyLock<Document> = LazyLock::new(Described::openapi);
+
+async fn describe() -> Answer {
+    Ok(HttpResponse::Ok().json(&*DOCUMENT))
+}
+
+async fn show(visit: Visit) -> Result<HttpResponse, Stop> {
+    Ok(page(&ApiPage {
+        frame: visit.frame(),
+        operations: operations(),
+    })?)
+}
+
+/// One thing that can be asked.
+struct Shown {
+    method: &'static str,
+    path: String,
+    summary: String,
+    wants_token: bool,
+    answers: Vec<(String, String)>,
+}
+
+fn operations() -> Vec<Shown> {
+    let paths = DOCUMENT.paths.paths.iter();
+    paths
+        .flat_map(|(path, item)| methods(item).map(move |(method, asked)| (path, method, asked)))
+        .map(|(path, method, asked)| Shown {
+            method,
+            path: path.clone(),
+            summary: asked.summary.clone().unwrap_or_default(),
+            wants_token: asked.security.is_some(),
+            answers: answers(asked),
+        })
+        .collect()
+}
+
+fn methods(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
+    [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, asked)| Some((method, asked.as_ref()?)))
+}
+
+fn answers(asked: &Operation) -> Vec<(String, String)> {
+    let responses = asked.responses.responses.iter();
+    responses
+        .filter_map(|(status, response)| match response {
+            RefOr::T(response) => Some((status.clone(), response.description.clone())),
+            RefOr::Ref(_) => None,
+        })
+        .collect()
+}
+
+#[derive(Template)]
+#[template(path = "api/description.html")]
+struct ApiPage {
+    frame: Frame,
+    operations: Vec<Shown>,
+}

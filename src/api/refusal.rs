@@ -1,0 +1,262 @@
+//! Why a program got no further: `application/problem+json` (RFC 9457).
+//!
+//! The `type` is what a program goes by. It stays as it is; the words beside it may change. Where OAuth has a
+//! word, it stands in `error` as well.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+use crate::web::mistake::Mistake;
+use crate::web::problem::{self, Stop};
+
+/// Why a program gets no further.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Something is missing in the body, or is none of the values it may have.
+    InvalidRequest(&'static str),
+    /// The password, code or refresh token opens nothing; nobody is told why.
+    InvalidGrant,
+    /// There is no such way to a token.
+    UnsupportedGrantType,
+    /// No access token came along.
+    NoToken,
+    /// One came that opens nothing, or nothing any more.
+    InvalidToken,
+    /// What is sensitive wants the password, entered this lately.
+    StepUp { max_age: Duration },
+    /// What was sent in this field is not taken.
+    Unacceptable {
+        field: &'static str,
+        mistake: Mistake,
+    },
+    /// What stops browsers, too.
+    Stopped(Stop),
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Stopped(Stop::Trouble(error))
+    }
+}
+
+/// A problem, as programs read it.
+#[derive(Serialize, ToSchema)]
+pub struct Problem {
+    /// What a program goes by: `urn:doorpost:problem:…`.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:doorpost:problem:invalid_grant")]
+    kind: String,
+    /// The same in a few words.
+    title: String,
+    status: u16,
+    /// What to do.
+    detail: String,
+    /// OAuth's word for it, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    /// The field of the body that is not taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    /// So many seconds ago, at the most, the password has to have been entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+}
+
+impl Refusal {
+    /// The end of its type, its title, and what to do.
+    fn words(&self) -> (&'static str, &'static str, String) {
+        let (name, title, detail) = match self {
+            Self::InvalidRequest(why) => ("invalid_request", "The request is incomplete", *why),
+            Self::InvalidGrant => (
+                "invalid_grant",
+                "This opens nothing",
+                "It is wrong, used, expired or ended. Sign in again.",
+            ),
+            Self::UnsupportedGrantType => (
+                "unsupported_grant_type",
+                "No such way to a token",
+                "grant_type is password, email_code or refresh_token.",
+            ),
+            Self::NoToken => (
+                "no_token",
+                "An access token is missing",
+                "Send one as Authorization: Bearer.",
+            ),
+            Self::InvalidToken => (
+                "invalid_token",
+                "This access token opens nothing",
+                "It has expired, or its session has ended. Refresh it, or sign in again.",
+            ),
+            Self::StepUp { .. } => (
+                "insufficient_user_authentication",
+                "The password is wanted first",
+                "Get a token with grant_type password, and repeat this within max_age seconds.",
+            ),
+            Self::Unacceptable { field, mistake } => {
+                return (
+                    unacceptable(field),
+                    "This is not taken",
+                    mistake.to_string(),
+                );
+            }
+            Self::Stopped(stop) => return stopped(stop),
+        };
+        (name, title, detail.to_owned())
+    }
+
+    /// OAuth's word.
+    fn error(&self) -> Option<&'static str> {
+        match self {
+            Self::InvalidRequest(_) | Self::Stopped(Stop::Unreadable) => Some("invalid_request"),
+            Self::InvalidGrant => Some("invalid_grant"),
+            Self::UnsupportedGrantType => Some("unsupported_grant_type"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::StepUp { .. } => Some("insufficient_user_authentication"),
+            _ => None,
+        }
+    }
+
+    /// What stands in `WWW-Authenticate` (RFC 6750, 3; RFC 9470, 3).
+    fn challenge(&self) -> Option<String> {
+        match self {
+            Self::NoToken => Some("Bearer".to_owned()),
+            Self::InvalidToken => Some(r#"Bearer error="invalid_token""#.to_owned()),
+            Self::StepUp { max_age } => Some(format!(
+                r#"Bearer error="insufficient_user_authentication", max_age="{}""#,
+                max_age.as_secs()
+            )),
+            _ => None,
+        }
+    }
+
+    fn max_age(&self) -> Option<u64> {
+        match self {
+            Self::StepUp { max_age } => Some(max_age.as_secs()),
+            _ => None,
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Unacceptable { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+}
+
+fn unacceptable(field: &str) -> &'static str {
+    match field {
+        "email" => "unacceptable_email",
+        _ => "unacceptable_password",
+    }
+}
+
+fn stopped(stop: &Stop) -> (&'static str, &'static str, String) {
+    let (name, title, detail) = match stop {
+        Stop::Unreadable => (
+            "invalid_request",
+            "The body could not be read",
+            "It is a JSON object in which each name comes once, with the fields that are described.",
+        ),
+        Stop::CrossOrigin => (
+            "cross_origin",
+            "This came from another site",
+            "A token in a cookie counts only for requests from this site's own pages.",
+        ),
+        Stop::NotFound => ("not_found", "There is no such thing", "Check its id."),
+        Stop::TooLarge => (
+            "too_large",
+            "That is too much at once",
+            "Send at most 16 KiB.",
+        ),
+        Stop::TooSlow => (
+            "too_slow",
+            "The body did not arrive in time",
+            "Send it again.",
+        ),
+        Stop::WrongType => (
+            "unsupported_media_type",
+            "This kind of content is not taken",
+            "Send application/json.",
+        ),
+        Stop::TooMany { .. } => (
+            "too_many_requests",
+            "Too many tries",
+            "Wait for as long as Retry-After says.",
+        ),
+        Stop::Busy | Stop::Trouble(Error::Unavailable(_)) => (
+            "unavailable",
+            "Back in a moment",
+            "It was not done, and it is safe to try again.",
+        ),
+        // The last two lead browsers elsewhere, and happen to none that calls this.
+        Stop::Trouble(Error::Internal(_))
+        | Stop::SignInFirst { .. }
+        | Stop::ReauthenticateFirst { .. } => (
+            "internal",
+            "Something went wrong here",
+            "The fault is ours, and it has been noted.",
+        ),
+    };
+    (name, title, detail.to_owned())
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words().0)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::InvalidRequest(_) | Self::InvalidGrant | Self::UnsupportedGrantType => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NoToken | Self::InvalidToken | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
+            Self::Unacceptable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Stopped(stop) => stop.status_code(),
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Stopped(Stop::Trouble(error)) = self {
+            tracing::error!(%error, "a request failed");
+        }
+        let (name, title, detail) = self.words();
+        let status = self.status_code();
+        let mut response = HttpResponseBuilder::new(status);
+        if let Some(challenge) = self.challenge() {
+            response.insert_header((WWW_AUTHENTICATE, challenge));
+        }
+        if let Self::Stopped(stop) = self
+            && let Some(wait) = stop.retry_after()
+        {
+            response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+        }
+        response.insert_header((CONTENT_TYPE, problem::CONTENT_TYPE));
+        let problem = Problem {
+            kind: problem::kind(name),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
+            error: self.error(),
+            field: self.field(),
+            max_age: self.max_age(),
+        };
+        response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}

@@ -1,0 +1,764 @@
+//! What programs do: tokens, what may be done with one, and all the ways in which one opens nothing.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Database, House, PASSWORD, Page, Visitor, at_once};
+
+const ADA: &str = "ada@example.org";
+const CODES: &str = "/api/v1/sign-in-codes";
+const TOKENS: &str = "/api/v1/tokens";
+const REVOKE: &str = "/api/v1/tokens/revoke";
+const ME: &str = "/api/v1/me";
+
+/// Somebody's program: no cookies, no pages, a pair of tokens once it has one.
+#[derive(Clone)]
+struct Program {
+    http: Visitor,
+    access: String,
+    refresh: String,
+}
+
+impl Program {
+    fn at(house: &House) -> Self {
+        Self {
+            http: house.visitor().refusing_cookies(),
+            access: String::new(),
+            refresh: String::new(),
+        }
+    }
+
+    /// One that has signed in with the password.
+    async fn of_owner(house: &House, address: &str) -> Self {
+        let page = Self::at(house).password(address, PASSWORD).await;
+        Self::at(house).with(&page)
+    }
+
+    /// One that has signed in with a code.
+    async fn by_code(house: &House, address: &str) -> Self {
+        let (id, code) = code_for(house, address).await;
+        let page = Self::at(house).code(&id, &code).await;
+        Self::at(house).with(&page)
+    }
+
+    fn with(mut self, page: &Page) -> Self {
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let tokens = read(page);
+        self.access = tokens["access_token"].as_str().unwrap().to_owned();
+        self.refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
+        self
+    }
+
+    async fn password(&self, address: &str, password: &str) -> Page {
+        let body = json!({"grant_type": "password", "email": address, "password": password});
+        self.post(TOKENS, &body).await
+    }
+
+    async fn code(&self, id: &str, code: &str) -> Page {
+        let body = json!({"grant_type": "email_code", "sign_in_id": id, "code": code});
+        self.post(TOKENS, &body).await
+    }
+
+    async fn refresh(&self) -> Page {
+        self.refresh_with(&self.refresh).await
+    }
+
+    async fn refresh_with(&self, token: &str) -> Page {
+        let body = json!({"grant_type": "refresh_token", "refresh_token": token});
+        self.post(TOKENS, &body).await
+    }
+
+    async fn get(&self, path: &str) -> Page {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn delete(&self, path: &str) -> Page {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Page {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Page {
+        let mut request = self.http.request(method, path);
+        if !self.access.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.access));
+        }
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        self.http.send(request).await
+    }
+
+    /// The address it is signed in as, if it is.
+    async fn signed_in_as(&self) -> Option<String> {
+        let page = self.get(ME).await;
+        match page.status {
+            StatusCode::OK => read(&page)["email"].as_str().map(str::to_owned),
+            _ => {
+                is_problem(&page, 401, "invalid_token");
+                assert_eq!(
+                    page.header("www-authenticate"),
+                    Some(r#"Bearer error="invalid_token""#)
+                );
+                None
+            }
+        }
+    }
+
+    fn claims(&self) -> Value {
+        claims_of(&self.access)
+    }
+}
+
+fn read(page: &Page) -> Value {
+    serde_json::from_str(&page.body).unwrap_or_else(|why| panic!("{why}: {}", page.body))
+}
+
+fn part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn claims_of(token: &str) -> Value {
+    part(token, 1)
+}
+
+#[track_caller]
+fn is_problem(page: &Page, status: u16, name: &str) {
+    assert_eq!(page.status.as_u16(), status, "{}", page.body);
+    assert_eq!(
+        page.header("content-type"),
+        Some("application/problem+json")
+    );
+    let problem = read(page);
+    assert_eq!(problem["type"], format!("urn:doorpost:problem:{name}"));
+    assert_eq!(problem["status"], status);
+    assert!(
+        problem["title"].is_string() && problem["detail"].is_string(),
+        "{problem}"
+    );
+}
+
+async fn ask(house: &House, address: &str) -> Page {
+    Program::at(house)
+        .post(CODES, &json!({"email": address}))
+        .await
+}
+
+/// Asks for a code; the id it is good with, and the code.
+async fn code_for(house: &House, address: &str) -> (String, String) {
+    let before = house.all_mail_to(address).await.len();
+    let page = ask(house, address).await;
+    assert_eq!(page.status, StatusCode::ACCEPTED, "{}", page.body);
+    let mail = house.mails_to(address, before + 1).await.remove(0);
+    let id = read(&page)["sign_in_id"].as_str().unwrap().to_owned();
+    house.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+    (id, mail.code.unwrap())
+}
+
+on_both! {
+    async fn a_password_gets_a_program_in_and_its_tokens_say_so(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        let header = part(&program.access, 0);
+        assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("ES256")));
+        let (claims, now) = (program.claims(), house.clock.now() / 1000);
+        let me = read(&program.get(ME).await);
+        assert_eq!(claims["iss"], house.url);
+        assert_eq!(claims["aud"], house.url);
+        assert_eq!(claims["sub"], me["id"]);
+        assert_eq!(claims["sid"], me["session_id"]);
+        assert_eq!((&claims["iat"], &claims["exp"]), (&json!(now), &json!(now + 900)));
+        assert_eq!(claims["auth_time"], now);
+        assert_eq!(claims["amr"], json!(["pwd"]));
+        assert_eq!(claims["scope"], "account:read account:write");
+        let another = Program::of_owner(&house, ADA).await;
+        assert_ne!(claims["jti"], another.claims()["jti"]);
+        assert_eq!(house.news_to(ADA).await.len(), 2, "its owner hears of each");
+    }
+
+    async fn a_code_gets_a_member_in_and_makes_a_stranger_one(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        for address in [ADA, "new@example.org"] {
+            let program = Program::by_code(&house, address).await;
+            assert_eq!(program.signed_in_as().await.as_deref(), Some(address));
+            assert_eq!(program.claims()["scope"], "account:read", "a mail never gives more");
+            assert_eq!(program.claims()["amr"], json!(["otp"]));
+        }
+    }
+
+    async fn a_code_is_good_once_with_its_own_id_and_five_times_at_most(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        let (other_id, other_code) = code_for(&house, ADA).await;
+        let (id, code) = code_for(&house, ADA).await;
+        let program = Program::at(&house);
+        is_problem(&program.code(&other_id, &code).await, 400, "invalid_grant");
+        is_problem(&program.code(&id, &other_code).await, 400, "invalid_grant");
+        is_problem(&program.code("nobodys", &code).await, 400, "invalid_grant");
+        assert_eq!(program.code(&id, &code).await.status, StatusCode::OK);
+        is_problem(&program.code(&id, &code).await, 400, "invalid_grant");
+        let (id, code) = code_for(&house, ADA).await;
+        for _ in 0..5 {
+            is_problem(&program.code(&id, "BCDF-GHJK").await, 400, "invalid_grant");
+        }
+        is_problem(&program.code(&id, &code).await, 400, "invalid_grant");
+    }
+
+    async fn known_and_unknown_addresses_look_alike(db: Database) {
+        let house = House::with(db, &[("SIGN_UP", "invited")]).await;
+        house.execute("INSERT INTO invitations (email, invited_at) VALUES ('ada@example.org', 0)").await;
+        house.member_with_password(ADA).await;
+        let looks = |page: &Page| {
+            let id = read(page)["sign_in_id"].as_str().unwrap().to_owned();
+            (page.looks().replace(&id, "ID"), id)
+        };
+        let (known, ada) = looks(&ask(&house, ADA).await);
+        let (unknown, nobody) = looks(&ask(&house, "nobody@example.org").await);
+        assert_eq!(known, unknown);
+        let (known, _) = looks(&ask(&house, ADA).await);
+        let (unknown, _) = looks(&ask(&house, "nobody@example.org").await);
+        assert_eq!(known, unknown, "within the gap, too");
+        let program = Program::at(&house);
+        for _ in 0..6 {
+            let known = program.code(&ada, "BCDF-GHJK").await;
+            assert_eq!(known.looks(), program.code(&nobody, "BCDF-GHJK").await.looks());
+        }
+        for _ in 0..6 {
+            let known = program.password(ADA, "a wrong password for her").await;
+            let unknown = program.password("nobody@example.org", "a wrong password for her").await;
+            assert_eq!(known.looks(), unknown.looks());
+        }
+    }
+
+    async fn tokens_are_delivered_where_they_are_wanted(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::at(&house);
+        let wanted = |delivery: &str| json!({
+            "grant_type": "password", "email": ADA, "password": PASSWORD, "delivery": delivery,
+        });
+        let page = program.post(TOKENS, &wanted("header")).await;
+        let access = page.header("authorization").unwrap().strip_prefix("Bearer ").unwrap();
+        assert_eq!(claims_of(access)["iss"], house.url);
+        let refresh = page.header("x-refresh-token").unwrap().to_owned();
+        assert_eq!(program.refresh_with(&refresh).await.status, StatusCode::OK);
+        assert!(read(&page)["access_token"].is_null() && read(&page)["refresh_token"].is_null());
+        assert_eq!(read(&page)["token_type"], "Bearer");
+
+        let page = program.post(TOKENS, &wanted("cookie")).await;
+        assert!(read(&page)["access_token"].is_null() && read(&page)["refresh_token"].is_null());
+        let cookies = page.set_cookies();
+        assert!(cookies[0].starts_with("doorpost_access=") && cookies[1].starts_with("doorpost_refresh="));
+        for cookie in cookies {
+            assert!(cookie.contains("; HttpOnly; SameSite=Strict; Path=/"), "{cookie}");
+        }
+        is_problem(&program.post(TOKENS, &wanted("pigeon")).await, 400, "invalid_request");
+    }
+
+    async fn a_token_in_a_cookie_counts_for_pages_of_ours_alone(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let browser = house.visitor();
+        let json = |site: &'static str, path: &str, body: Value| {
+            browser.request(Method::POST, path).header("sec-fetch-site", site)
+                .header("content-type", "application/json").body(body.to_string())
+        };
+        let sign_in = json!({"grant_type": "password", "email": ADA, "password": PASSWORD, "delivery": "cookie"});
+        let refused = browser.send(json("cross-site", TOKENS, sign_in.clone())).await;
+        is_problem(&refused, 403, "cross_origin");
+        let page = browser.send(json("same-origin", TOKENS, sign_in)).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        assert_eq!(browser.get(ME).await.status, StatusCode::OK);
+        let change = json!({"password": "another horse that eats staples"});
+        for site in ["cross-site", "same-site", "none"] {
+            let page = browser.send(json(site, "/api/v1/me/password", change.clone())).await;
+            is_problem(&page, 403, "cross_origin");
+            let page = browser.send(json(site, TOKENS, json!({"grant_type": "refresh_token"}))).await;
+            is_problem(&page, 403, "cross_origin");
+        }
+        let unsaid = browser.request(Method::DELETE, ME);
+        is_problem(&browser.send(unsaid).await, 403, "cross_origin");
+        let page = browser.send(json("same-origin", TOKENS, json!({"grant_type": "refresh_token"}))).await;
+        assert_eq!(page.set_cookies().len(), 2, "{}", page.body);
+        let page = browser.send(json("same-origin", "/api/v1/me/password", change)).await;
+        assert_eq!(page.status, StatusCode::NO_CONTENT, "{}", page.body);
+        browser.send(json("same-origin", REVOKE, json!({}))).await;
+        assert_eq!(browser.cookie("doorpost_access"), None);
+        is_problem(&browser.get(ME).await, 401, "no_token");
+    }
+
+    async fn what_opens_the_pages_does_not_open_the_api_nor_the_other_way_round(db: Database) {
+        let house = House::new(db).await;
+        let browser = house.owner(ADA).await;
+        assert!(browser.signed_in_as().await.is_some());
+        let page = browser.get(ME).await;
+        is_problem(&page, 401, "no_token");
+        assert_eq!(page.header("www-authenticate"), Some("Bearer"));
+        let cookie = browser.cookie("doorpost").unwrap();
+        for junk in [cookie.as_str(), "", "x", "a.b.c"] {
+            let program = Program { access: junk.to_owned(), ..Program::at(&house) };
+            let page = program.get(ME).await;
+            assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{junk}");
+        }
+        let program = Program::of_owner(&house, ADA).await;
+        let stranger = house.visitor();
+        for token in [&program.access, &program.refresh] {
+            stranger.set_cookie("doorpost", token);
+            assert_eq!(stranger.signed_in_as().await, None);
+        }
+        // An id that names a browser's session names none for a program.
+        let listed = read(&program.get("/api/v1/me/sessions").await);
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 2);
+    }
+
+    async fn a_refresh_token_is_good_once_and_for_thirty_days(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let first = Program::of_owner(&house, ADA).await;
+        house.advance(Duration::from_secs(29 * 24 * 60 * 60));
+        assert_eq!(first.signed_in_as().await, None, "a quarter of an hour has passed");
+        let second = first.clone().with(&first.refresh().await);
+        assert_eq!(second.signed_in_as().await.as_deref(), Some(ADA));
+        assert_eq!(first.claims()["auth_time"], second.claims()["auth_time"], "nobody proved anything anew");
+        assert_eq!(first.claims()["sid"], second.claims()["sid"]);
+        house.advance(Duration::from_secs(24 * 60 * 60));
+        is_problem(&second.refresh().await, 400, "invalid_grant");
+        assert_eq!(read(&second.refresh().await)["error"], "invalid_grant");
+    }
+
+    async fn a_refresh_token_that_is_used_twice_ends_everything_that_came_of_it(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let first = Program::of_owner(&house, ADA).await;
+        let bystander = Program::of_owner(&house, ADA).await;
+        let second = first.clone().with(&first.refresh().await);
+        let third = second.clone().with(&second.refresh().await);
+        assert_eq!(third.signed_in_as().await.as_deref(), Some(ADA));
+        is_problem(&first.refresh().await, 400, "invalid_grant");
+        for program in [&first, &second, &third] {
+            assert_eq!(program.signed_in_as().await, None, "its access token is dead at once");
+            is_problem(&program.refresh().await, 400, "invalid_grant");
+        }
+        assert_eq!(bystander.signed_in_as().await.as_deref(), Some(ADA), "another sign-in is another family");
+        let noted = "SELECT count(*) AS n FROM events WHERE name = 'refresh_token_reused'";
+        assert_eq!(house.count(noted).await, 1);
+    }
+
+    async fn of_many_refreshes_at_once_one_wins_and_then_nobody_has_a_living_token(db: Database) {
+        let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "off")]).await;
+        let other_node = second_node(&house);
+        house.member_with_password(ADA).await;
+        for _ in 0..5 {
+            let program = Program::of_owner(&house, ADA).await;
+            let racers = (0..8).map(|index| {
+                let mut racer = program.clone();
+                if index % 2 == 1 {
+                    racer.http = Program::at(&other_node).http;
+                }
+                async move { racer.refresh().await }
+            });
+            let pages = at_once(racers).await;
+            let won: Vec<&Page> = pages.iter().filter(|page| page.status == StatusCode::OK).collect();
+            assert_eq!(won.len(), 1);
+            let winner = program.clone().with(won[0]);
+            for one in [&program, &winner] {
+                assert_eq!(one.signed_in_as().await, None);
+                is_problem(&one.refresh().await, 400, "invalid_grant");
+            }
+        }
+        assert_eq!(house.count("SELECT count(*) AS n FROM refresh_tokens").await, 0);
+    }
+
+    async fn what_is_sensitive_wants_the_password_lately(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let by_code = Program::by_code(&house, ADA).await;
+        let by_password = Program::of_owner(&house, ADA).await;
+        house.advance(Duration::from_secs(10 * 60));
+        let refreshed = by_password.clone().with(&by_password.refresh().await);
+        for program in [&by_code, &by_password, &refreshed] {
+            for page in [
+                program.post("/api/v1/me/password", &json!({"password": "another horse that eats staples"})).await,
+                program.post("/api/v1/me/email", &json!({"email": "next@example.org"})).await,
+                program.delete(ME).await,
+            ] {
+                is_problem(&page, 401, "insufficient_user_authentication");
+                assert_eq!(read(&page)["max_age"], 600);
+                assert_eq!(
+                    page.header("www-authenticate"),
+                    Some(r#"Bearer error="insufficient_user_authentication", max_age="600""#)
+                );
+            }
+            assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA), "it may look");
+        }
+        let stepped_up = Program::of_owner(&house, ADA).await;
+        let page = stepped_up.post("/api/v1/me/email", &json!({"email": "next@example.org"})).await;
+        assert_eq!(page.status, StatusCode::ACCEPTED, "{}", page.body);
+        assert_eq!(house.mail_to("next@example.org").await.route(), "/account/email/confirm");
+        assert_eq!(stepped_up.delete(ME).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(house.count("SELECT count(*) AS n FROM users").await, 0);
+        for program in [by_code, refreshed, stepped_up] {
+            assert_eq!(program.signed_in_as().await, None);
+        }
+    }
+
+    async fn a_new_password_ends_every_other_session_of_browsers_and_programs(db: Database) {
+        let house = House::new(db).await;
+        let browser = house.owner(ADA).await;
+        let other = Program::of_owner(&house, ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        for (refused, field) in [("too short", "password"), ("passwordpassword", "password")] {
+            let page = program.post("/api/v1/me/password", &json!({field: refused})).await;
+            is_problem(&page, 422, "unacceptable_password");
+        }
+        let new = "another horse that eats staples";
+        let page = program.post("/api/v1/me/password", &json!({"password": new})).await;
+        assert_eq!(page.status, StatusCode::NO_CONTENT, "{}", page.body);
+        assert_eq!(browser.signed_in_as().await, None);
+        assert_eq!(other.signed_in_as().await, None);
+        is_problem(&other.refresh().await, 400, "invalid_grant");
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        assert_eq!(program.refresh().await.status, StatusCode::OK);
+        is_problem(&Program::at(&house).password(ADA, PASSWORD).await, 400, "invalid_grant");
+        assert_eq!(Program::at(&house).password(ADA, new).await.status, StatusCode::OK);
+    }
+
+    async fn sessions_are_listed_and_ended_and_a_token_of_an_ended_one_is_dead_at_once(db: Database) {
+        let house = House::new(db).await;
+        let browser = house.owner(ADA).await;
+        house.member_with_password("bob@example.org").await;
+        let bob = Program::of_owner(&house, "bob@example.org").await;
+        let (one, two) = (Program::of_owner(&house, ADA).await, Program::of_owner(&house, ADA).await);
+        let listed = read(&one.get("/api/v1/me/sessions").await);
+        let ids: Vec<&str> = listed["sessions"].as_array().unwrap().iter()
+            .map(|session| session["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), 3);
+        let sid = two.claims()["sid"].as_str().unwrap().to_owned();
+        assert!(ids.contains(&sid.as_str()));
+        assert!(browser.get("/account/sessions").await.body.contains(&sid), "the browser's list has it, too");
+        let path = format!("/api/v1/me/sessions/{sid}");
+        is_problem(&bob.delete(&path).await, 404, "not_found");
+        assert_eq!(two.signed_in_as().await.as_deref(), Some(ADA));
+        assert_eq!(one.delete(&path).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(two.signed_in_as().await, None);
+        is_problem(&two.refresh().await, 400, "invalid_grant");
+        is_problem(&one.delete(&path).await, 404, "not_found");
+        browser.post("/account/sessions/end-others", &[]).await;
+        assert_eq!(one.signed_in_as().await, None, "and a browser ends those of programs");
+    }
+
+    async fn a_token_that_is_given_back_ends_its_session(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        for by_access in [false, true] {
+            let program = Program::of_owner(&house, ADA).await;
+            let token = if by_access { &program.access } else { &program.refresh };
+            let stranger = Program::at(&house);
+            let page = stranger.post(REVOKE, &json!({"token": token})).await;
+            assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+            assert_eq!(program.signed_in_as().await, None);
+            is_problem(&program.refresh().await, 400, "invalid_grant");
+            for unknown in [token.as_str(), "junk", ""] {
+                let page = stranger.post(REVOKE, &json!({"token": unknown})).await;
+                assert_eq!(page.status, StatusCode::OK, "as RFC 7009 has it");
+            }
+        }
+    }
+
+    /// The list of RFC 8725, and what libraries were fooled by.
+    async fn a_token_that_is_not_signed_by_us_for_us_opens_nothing(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let (header, claims) = (part(&program.access, 0), program.claims());
+        let [head, body, signature]: [&str; 3] =
+            program.access.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let with = |of: &Value, name: &str, value: Value| {
+            let mut changed = of.clone();
+            changed[name] = value;
+            changed
+        };
+        let sealed = |head: &Value, body: &Value, signature: &str| {
+            let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+            format!("{}.{}.{signature}", encode(head), encode(body))
+        };
+        let none = with(&header, "alg", json!("none"));
+        let hs256 = with(&header, "alg", json!("HS256"));
+        let jwks = read(&program.get("/.well-known/jwks.json").await);
+        let mut forged = vec![
+            sealed(&none, &claims, ""),
+            sealed(&with(&header, "alg", json!("None")), &claims, ""),
+            sealed(&none, &claims, signature),
+            sealed(&header, &claims, ""),
+            sealed(&header, &with(&claims, "sub", json!("somebody")), signature),
+            sealed(&with(&header, "kid", json!("unknown")), &claims, signature),
+            sealed(&with(&header, "alg", json!("ES384")), &claims, signature),
+            sealed(&with(&header, "jwk", jwks["keys"][0].clone()), &claims, signature),
+            format!("{head}.{body}"),
+            format!("{head}.{body}.{signature}."),
+            format!("{head}.{body}.{}", URL_SAFE_NO_PAD.encode([0; 64])),
+        ];
+        // Signed with what everybody has.
+        let coordinate = |name: &str| {
+            URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().unwrap()).unwrap()
+        };
+        let point = [&[4], coordinate("x").as_slice(), &coordinate("y")].concat();
+        for secret in [point.as_slice(), jwks["keys"][0].to_string().as_bytes(), b""] {
+            forged.push(hmac_signed(&hs256, &claims, secret));
+        }
+        for token in forged {
+            let thief = Program { access: token.clone(), ..Program::at(&house) };
+            assert_eq!(thief.signed_in_as().await, None, "{token}");
+        }
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        // Signed with our own key, as nobody can: what it says has to be right as well.
+        for (name, value) in [
+            ("iss", json!("https://elsewhere.example")),
+            ("aud", json!("https://elsewhere.example")),
+            ("aud", json!([house.url])),
+            ("exp", json!("9999999999")),
+            ("exp", json!(1)),
+            ("exp", Value::Null),
+            ("sid", json!("nobodys")),
+            ("sub", json!("nobody")),
+        ] {
+            let thief = Program { access: our_own(&house, &header, &with(&claims, name, value.clone())).await, ..Program::at(&house) };
+            assert_eq!(thief.signed_in_as().await, None, "{name}: {value}");
+        }
+        for (name, value) in [("typ", json!("JWT")), ("typ", Value::Null), ("crit", json!(["b64"]))] {
+            let thief = Program { access: our_own(&house, &with(&header, name, value.clone()), &claims).await, ..Program::at(&house) };
+            assert_eq!(thief.signed_in_as().await, None, "{name}: {value}");
+        }
+        let same = Program { access: our_own(&house, &header, &claims).await, ..Program::at(&house) };
+        assert_eq!(same.signed_in_as().await.as_deref(), Some(ADA), "or this test tries nothing");
+    }
+
+    async fn keys_are_replaced_and_old_tokens_live_on_until_their_end(db: Database) {
+        let house = House::new(db).await;
+        let other_node = second_node(&house);
+        house.member_with_password(ADA).await;
+        assert_eq!(key_ids(&house).await, [""; 0]);
+        let before = Program::of_owner(&house, ADA).await;
+        let at_other = |program: &Program| Program { http: Program::at(&other_node).http, ..program.clone() };
+        assert_eq!(at_other(&before).signed_in_as().await.as_deref(), Some(ADA));
+        let first = part(&before.access, 0)["kid"].as_str().unwrap().to_owned();
+        house.advance(Duration::from_secs(60));
+        let keys = house.app.keys.clone();
+        let made = house.app.transaction(move |tx| doorpost::accounts::signing_keys::rotate(tx, &keys));
+        let second = made.await.unwrap().unwrap();
+        house.advance(Duration::from_secs(60));
+        let after = Program::of_owner(&house, ADA).await;
+        assert_eq!(part(&after.access, 0)["kid"], second.as_str());
+        assert_eq!(at_other(&after).signed_in_as().await.as_deref(), Some(ADA), "a node that had not heard of it");
+        assert_eq!(before.signed_in_as().await.as_deref(), Some(ADA));
+        assert_eq!(key_ids(&house).await, [second.clone(), first.clone()]);
+        house.advance(Duration::from_secs(20 * 60));
+        assert_eq!(key_ids(&house).await, [second.as_str()], "its last token is dead");
+        house.advance(Duration::from_secs(90 * 24 * 60 * 60));
+        let later = Program::of_owner(&house, ADA).await;
+        assert_ne!(part(&later.access, 0)["kid"], second.as_str(), "and by the calendar");
+        assert_eq!(key_ids(&house).await.len(), 2);
+    }
+
+    async fn two_nodes_that_sign_at_once_make_one_key(db: Database) {
+        let house = House::with(db, &[("LIMIT_PASSWORD_PER_ACCOUNT", "off")]).await;
+        let other_node = second_node(&house);
+        house.member_with_password(ADA).await;
+        let racers = (0..8).map(|index| {
+            let program = Program::at(if index % 2 == 0 { &house } else { &other_node });
+            async move { program.clone().with(&program.password(ADA, PASSWORD).await) }
+        });
+        for program in at_once(racers).await {
+            assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        }
+        assert_eq!(house.count("SELECT count(*) AS n FROM signing_keys WHERE retired_at IS NULL").await, 1);
+    }
+
+    async fn what_is_tried_too_often_has_to_wait(db: Database) {
+        let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "3/1m")]).await;
+        house.member_with_password(ADA).await;
+        let program = Program::at(&house);
+        for _ in 0..5 {
+            is_problem(&program.password(ADA, "a wrong password for her").await, 400, "invalid_grant");
+        }
+        let page = program.password(ADA, PASSWORD).await;
+        is_problem(&page, 429, "too_many_requests");
+        assert_eq!(page.header("retry-after"), Some("900"));
+        for _ in 0..3 {
+            is_problem(&program.refresh_with("junk").await, 400, "invalid_grant");
+        }
+        is_problem(&program.refresh_with("junk").await, 429, "too_many_requests");
+        for _ in 0..5 {
+            assert_eq!(ask(&house, "bob@example.org").await.status, StatusCode::ACCEPTED);
+            house.advance(Duration::from_secs(61));
+        }
+        is_problem(&ask(&house, "bob@example.org").await, 429, "too_many_requests");
+    }
+
+    async fn a_body_is_json_and_read_strictly(db: Database) {
+        let house = House::new(db).await;
+        let visitor = house.visitor();
+        let sent = async |kind: &str, body: &str| {
+            let request = visitor.request(Method::POST, TOKENS).header("content-type", kind);
+            visitor.send(request.body(body.to_owned())).await
+        };
+        let json = "application/json";
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"] {
+            is_problem(&sent(kind, "{}").await, 415, "unsupported_media_type");
+        }
+        for body in ["", "[]", "{", r#"{"grant_type": 1}"#, r#"{"a": 1, "a": 1}"#] {
+            is_problem(&sent(json, body).await, 400, "invalid_request");
+        }
+        is_problem(&sent(json, "{}").await, 400, "invalid_request");
+        is_problem(&sent(json, r#"{"grant_type": "implicit"}"#).await, 400, "unsupported_grant_type");
+        is_problem(&sent(json, r#"{"grant_type": "password"}"#).await, 400, "invalid_request");
+        is_problem(&sent(json, &format!(r#"{{"a": "{}"}}"#, "a".repeat(17_000))).await, 413, "too_large");
+        is_problem(&ask(&house, "no address").await, 422, "unacceptable_email");
+        let nowhere = visitor.get("/api/v1/nowhere").await;
+        is_problem(&nowhere, 404, "not_found");
+    }
+
+    async fn pages_of_other_sites_are_told_nothing_unless_they_are_named(db: Database) {
+        let named = "https://app.example.org";
+        for (origins, told) in [("", None), (named, Some(named))] {
+            let house = House::with(db, &[("API_ORIGINS", origins)]).await;
+            house.member_with_password(ADA).await;
+            let program = Program::of_owner(&house, ADA).await;
+            let visitor = house.visitor();
+            let call = |origin: &str, path: &str| {
+                visitor.request(Method::GET, path).header("origin", origin)
+                    .header("authorization", format!("Bearer {}", program.access))
+            };
+            let page = visitor.send(call(named, ME)).await;
+            assert_eq!(page.status, StatusCode::OK);
+            assert_eq!(page.header("access-control-allow-origin"), told);
+            assert_eq!(page.header("access-control-allow-credentials"), None);
+            for (origin, path) in [("https://other.example.org", ME), ("null", ME), (named, "/account"), (named, "/")] {
+                let page = visitor.send(call(origin, path)).await;
+                assert!(page.headers.keys().all(|name| !name.as_str().starts_with("access-control")), "{path}");
+            }
+            let preflight = visitor.request(Method::OPTIONS, TOKENS).header("origin", named)
+                .header("access-control-request-method", "POST");
+            let page = visitor.send(preflight).await;
+            let expected = if told.is_some() { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED };
+            assert_eq!((page.status, page.header("access-control-allow-origin")), (expected, told));
+        }
+    }
+
+    async fn what_is_over_is_forgotten(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        house.advance(Duration::from_secs(8 * 24 * 60 * 60));
+        purge(&house).await;
+        assert_eq!(program.refresh().await.status, StatusCode::OK, "a program may rest longer than a browser");
+        house.advance(Duration::from_secs(31 * 24 * 60 * 60));
+        purge(&house).await;
+        for table in ["sessions", "refresh_tokens"] {
+            assert_eq!(house.count(format!("SELECT count(*) AS n FROM {table}")).await, 0, "{table}");
+        }
+    }
+
+    /// Promise 1: a dump of the database opens nothing.
+    async fn no_token_and_no_key_stands_in_the_database(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let dump = house.dump().await;
+        let holds = |secret: &[u8]| dump.windows(secret.len()).any(|window| window == secret);
+        assert!(holds(program.claims()["sid"].as_str().unwrap().as_bytes()), "the dump is one");
+        assert!(!holds(program.refresh.as_bytes()) && !holds(program.access.as_bytes()));
+        let ring = house.app.signing_keys.read_again(&house.app.db).await.unwrap();
+        assert!(!holds(&ring.signs.as_ref().unwrap().pkcs8[36..68]), "nor the private half");
+    }
+}
+
+/// Another node of the same site.
+fn second_node(house: &House) -> House {
+    house.second_node(&[
+        ("PUBLIC_URL", &house.url),
+        ("ARGON2_MEMORY_KIB", "64"),
+        ("ARGON2_PASSES", "1"),
+        ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
+        ("LIMIT_TOKEN_PER_NETWORK", "off"),
+    ])
+}
+
+async fn purge(house: &House) {
+    let config = house.app.config.clone();
+    let purged = house
+        .app
+        .transaction(move |tx| doorpost::accounts::purge::batch(tx, &config));
+    purged.await.unwrap();
+}
+
+async fn key_ids(house: &House) -> Vec<String> {
+    let page = house.visitor().get("/.well-known/jwks.json").await;
+    let keys = read(&page)["keys"].as_array().unwrap().clone();
+    let ids = keys
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned());
+    ids.collect()
+}
+
+/// A token that says anything, under the house's own key.
+async fn our_own(house: &House, header: &Value, claims: &Value) -> String {
+    use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+    let ring = house
+        .app
+        .signing_keys
+        .read_again(&house.app.db)
+        .await
+        .unwrap();
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let key = EncodingKey::from_ec_der(&ring.signs.as_ref().unwrap().pkcs8);
+    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::ES256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// What a library makes of our public key that takes it for a password.
+fn hmac_signed(header: &Value, claims: &Value, secret: &[u8]) -> String {
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+    let signature = ring::hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn the_document_describes_every_route_of_the_api() {
+    let house = House::new(Database::Sqlite).await;
+    let page = house.visitor().get("/api/openapi.json").await;
+    let document = read(&page);
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut described: Vec<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect();
+    described.sort();
+    let mut routes = crate::routes::of_the_api();
+    routes.sort();
+    assert_eq!(described, routes);
+    let shown = house.visitor().get("/api").await;
+    for path in document["paths"].as_object().unwrap().keys() {
+        assert!(shown.body.contains(path.as_str()), "{path}");
+    }
+}
