@@ -15,6 +15,7 @@ use crate::server;
 
 pub mod announce;
 pub mod check;
+pub mod keys;
 pub mod mail;
 pub mod users;
 
@@ -32,6 +33,9 @@ enum Command {
     Announce(announce::Arguments),
     /// Whether it could serve: configuration, database, key and mail server, a line each.
     Check,
+    /// What access tokens are signed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Mail that waits, was sent or was refused; and whether any would leave.
     #[command(subcommand)]
     Mail(mail::Command),
@@ -56,6 +60,7 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> 
             return announce::run(arguments, config, Clock::System).await;
         }
         Some(Command::Check) => return Ok(check::run(&config).await),
+        Some(Command::Keys(command)) => keys::run(command, open(config)?).await?,
         Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
         Some(Command::Users(command)) => users::run(command, open(config)?).await?,
     }
