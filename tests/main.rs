@@ -16,6 +16,7 @@ mod account;
 mod addresses;
 mod announce;
 mod api;
+mod api_clients;
 mod browser;
 mod change_email;
 mod codes;

@@ -776,7 +776,7 @@ impl Doorpost {
     }
 
     /// The newest that has these words in it.
-    async fn mail_with(&self, address: &str, words: &str) -> Mail {
+    pub async fn mail_with(&self, address: &str, words: &str) -> Mail {
         let reader = self.visitor();
         let began = Instant::now();
         while began.elapsed() < LEASED {

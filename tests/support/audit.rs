@@ -162,6 +162,11 @@ pub fn in_packages(file: &str) -> String {
     format!("{}/{file}", started("DOORPOST_TEST_PACKAGES"))
 }
 
+/// A program that pip brought.
+pub fn client(name: &str) -> String {
+    format!("{}/{name}", started("DOORPOST_TEST_CLIENTS"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "what tests/run brought")]
 fn started(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by tests/run"))
