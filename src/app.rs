@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use crate::accounts::access_tokens::ReadLately;
 use crate::accounts::passwords::{Cost, Hasher};
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::signing_keys::SigningKeys;
@@ -27,6 +28,8 @@ pub struct App {
     pub signed_links: SignedLinks,
     /// What access tokens are signed with.
     pub signing_keys: SigningKeys,
+    /// Those that were read lately.
+    pub access_tokens: ReadLately,
     pub outbox: Outbox,
     /// How the mail worker is doing.
     pub mail_health: Arc<Health>,
@@ -50,6 +53,7 @@ impl App {
             passwords,
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
             signing_keys: SigningKeys::new(keys.clone()),
+            access_tokens: ReadLately::default(),
             outbox: Outbox::new(config.clone(), keys.clone()),
             mail_health: Arc::new(Health::default()),
             config,

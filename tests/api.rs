@@ -482,6 +482,7 @@ on_both! {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
         let program = Program::of_owner(&house, ADA).await;
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA), "and the house remembers it");
         let (header, claims) = (part(&program.access, 0), program.claims());
         let [head, body, signature]: [&str; 3] =
             program.access.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -565,6 +566,7 @@ on_both! {
         assert_eq!(before.signed_in_as().await.as_deref(), Some(ADA));
         assert_eq!(key_ids(&house).await, [second.clone(), first.clone()]);
         house.advance(Duration::from_secs(20 * 60));
+        assert_eq!(before.signed_in_as().await, None, "not for having been read before");
         assert_eq!(key_ids(&house).await, [second.as_str()], "its last token is dead");
         house.advance(Duration::from_secs(90 * 24 * 60 * 60));
         let later = Program::of_owner(&house, ADA).await;

@@ -7,10 +7,13 @@
 //!
 //! A token alone opens nothing here: whoever reads one looks up its session, which may have ended since.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::accounts::es256;
 use crate::accounts::sessions::{AuthMethod, Session};
@@ -104,8 +107,64 @@ pub enum Refused {
     NotOurs,
 }
 
-/// Reads a token of ours.
-pub fn read(ring: &Ring, issuer: &str, now: Timestamp, token: &str) -> Result<Claims, Refused> {
+/// What tokens that were read lately say, by the digest of their whole text. To verify a signature costs more than
+/// all the rest of a request, and a program shows one token many times. Clones remember the same.
+#[derive(Clone, Default)]
+pub struct ReadLately(Arc<Mutex<HashMap<[u8; 32], Arc<Remembered>>>>);
+
+struct Remembered {
+    key_id: String,
+    claims: Arc<Claims>,
+}
+
+/// So many are remembered; then all are forgotten, and read once more.
+const MOST: usize = 10_000;
+
+impl ReadLately {
+    /// Reads a token of ours. What is remembered of one is that its signature is right: its key and its end are
+    /// judged each time.
+    pub fn read(
+        &self,
+        ring: &Ring,
+        issuer: &str,
+        now: Timestamp,
+        token: &str,
+    ) -> Result<Arc<Claims>, Refused> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let remembered = self.all().get(&digest).cloned();
+        let read = match remembered {
+            Some(known) => known,
+            None => {
+                let (key_id, claims) = verified(ring, issuer, now, token)?;
+                let claims = Arc::new(claims);
+                let read = Arc::new(Remembered { key_id, claims });
+                let mut all = self.all();
+                if all.len() >= MOST {
+                    all.clear();
+                }
+                all.insert(digest, read.clone());
+                read
+            }
+        };
+        ring.find(&read.key_id, now).ok_or(Refused::UnknownKey)?;
+        match now < read.claims.exp.saturating_mul(1000) {
+            true => Ok(read.claims.clone()),
+            false => Err(Refused::NotOurs),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<Remembered>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a token of ours says, over or not, and which key signed it.
+fn verified(
+    ring: &Ring,
+    issuer: &str,
+    now: Timestamp,
+    token: &str,
+) -> Result<(String, Claims), Refused> {
     es256::install();
     let header = jsonwebtoken::decode_header(token).map_err(|_| Refused::NotOurs)?;
     let is_ours = header.alg == Algorithm::ES256
@@ -118,13 +177,10 @@ pub fn read(ring: &Ring, issuer: &str, now: Timestamp, token: &str) -> Result<Cl
     let key = DecodingKey::from_ec_der(&key.point);
     let decoded = jsonwebtoken::decode::<Claims>(token, &key, &rules(issuer));
     let claims = decoded.map_err(|_| Refused::NotOurs)?.claims;
-    match now < claims.exp.saturating_mul(1000) {
-        true => Ok(claims),
-        false => Err(Refused::NotOurs),
-    }
+    Ok((id, claims))
 }
 
-/// The end is judged here, by the clock of the house, and the library's asks no other.
+/// The end is judged by the clock of the house, and not by the library, which would ask another.
 fn rules(issuer: &str) -> Validation {
     let mut rules = Validation::new(Algorithm::ES256);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

@@ -9,6 +9,7 @@
 //! if the request is from a page of ours.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -41,7 +42,7 @@ pub struct Caller {
     pub app: Data<App>,
     pub req: HttpRequest,
     pub session: Session,
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
 }
 
 impl FromRequest for Caller {
@@ -92,14 +93,14 @@ fn bearer(header: &str) -> Option<String> {
 }
 
 /// What a living token says.
-pub async fn claims_of(app: &App, token: &str) -> Result<Claims, Refusal> {
+pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, Refusal> {
     let (issuer, now) = (app.config.public_url.as_str(), app.clock.now());
     let ring = app.signing_keys.ring(&app.db, now).await?;
-    let read = match access_tokens::read(&ring, issuer, now, token) {
+    let read = match app.access_tokens.read(&ring, issuer, now, token) {
         // Another node may have made that key a moment ago.
         Err(Refused::UnknownKey) => {
             let ring = app.signing_keys.read_again(&app.db).await?;
-            access_tokens::read(&ring, issuer, now, token)
+            app.access_tokens.read(&ring, issuer, now, token)
         }
         read => read,
     };

@@ -63,7 +63,7 @@ async fn show(caller: Caller) -> Answer {
         has_password: user.has_password(),
         id: user.id,
         email: user.email,
-        scope: caller.claims.scope,
+        scope: caller.claims.scope.clone(),
         session_id: caller.session.id,
     }))
 }

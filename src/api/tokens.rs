@@ -365,7 +365,7 @@ async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {
     let revoked = app.transaction(move |tx| {
         let session_id = match Token::parse(&brought) {
             Some(token) => refresh_tokens::session_of(tx, &token.hash())?,
-            None => session_named.map(|claims| claims.sid),
+            None => session_named.map(|claims| claims.sid.clone()),
         };
         match session_id {
             Some(id) => sessions::end_of_program(tx, &id, &at),
