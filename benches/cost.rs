@@ -3,9 +3,10 @@
 //! * a signed-in page, as a multiple of what a plain-text actix route costs in the same run;
 //! * a link that is asked for and its mail delivered;
 //! * a sign-in with the password, as a multiple of one bare hash of the same cost in fresh memory;
+//! * a program's call with an access token, as a multiple of a signed-in page; and a refresh;
 //! * letters over one kept connection, against bare round trips on loopback: time that passes, not work.
 //!
-//! `cargo bench --bench cost`, or with `-- page`, `-- ask`, `-- password` or `-- send` one of them. The server is the
+//! `cargo bench --bench cost`, or with `-- page`, `-- ask`, `-- password`, `-- token` or `-- send` one of them. The server is the
 //! real program in a process of its own, on SQLite with 10,000 accounts; the load comes from this process
 //! over 32 kept connections on loopback. Ratios hold from machine to machine; microseconds do not.
 
@@ -29,6 +30,7 @@ const ACCOUNTS: usize = 10_000;
 const PAGES: usize = 60_000;
 const ASKS: usize = 5_000;
 const SIGN_INS: usize = 100;
+const REFRESHES: usize = 2_000;
 const LETTERS: usize = 5_000;
 const BARE_HASHES: usize = 50;
 const ROUNDS: usize = 5;
@@ -48,6 +50,9 @@ fn main() {
     }
     if wants("password") {
         signing_in_with_the_password();
+    }
+    if wants("token") {
+        calling_with_a_token();
     }
     if wants("send") {
         sending_letters();
@@ -152,6 +157,61 @@ fn signing_in_with_the_password() {
         "sign-in with the password: median ratio {:.3}",
         ratios[ROUNDS / 2]
     );
+}
+
+/// A signed-in page and a program's call in turn; then refreshes, one after another, for each brings the next
+/// one's token.
+fn calling_with_a_token() {
+    let house = House::open(&[
+        ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
+        ("LIMIT_PASSWORD_PER_NETWORK", "off"),
+    ]);
+    house.fill();
+    let cookies: Vec<String> = (0..CONNECTIONS).map(|n| house.sign_in(n)).collect();
+    house.register("owner@example.org", "&password=a+horse+that+eats+staples");
+    let mut program = Connection::open(house.port);
+    let password = r#"{"grant_type":"password","email":"owner@example.org","password":"a horse that eats staples"}"#;
+    let calls: Vec<String> = (0..CONNECTIONS)
+        .map(|_| {
+            let tokens = program.send(&post_json("/api/v1/tokens", password));
+            let token = between(&tokens, r#""access_token":""#, "\"");
+            format!("GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
+        })
+        .collect();
+    let pages: Vec<String> = cookies
+        .iter()
+        .map(|cookie| get("/members", cookie))
+        .collect();
+    load(house.port, &pages, PAGES / 4);
+    load(house.port, &calls, PAGES / 4);
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let page = house.server.cpu_of(|| load(house.port, &pages, PAGES)) / PAGES as f64;
+        let call = house.server.cpu_of(|| load(house.port, &calls, PAGES)) / PAGES as f64;
+        println!(
+            "call with a token {call:.1} µs, signed-in page {page:.1} µs, ratio {:.2}",
+            call / page
+        );
+        ratios.push(call / page);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("call with a token: median ratio {:.2}", ratios[ROUNDS / 2]);
+
+    let mut tokens = program.send(&post_json("/api/v1/tokens", password));
+    let mut costs = Vec::new();
+    for _ in 0..ROUNDS {
+        let spent = house.server.cpu_of(|| {
+            for _ in 0..REFRESHES {
+                let token = between(&tokens, r#""refresh_token":""#, "\"");
+                let body = format!(r#"{{"grant_type":"refresh_token","refresh_token":"{token}"}}"#);
+                tokens = program.send(&post_json("/api/v1/tokens", &body));
+            }
+        });
+        println!("refresh: {:.0} µs", spent / REFRESHES as f64);
+        costs.push(spent / REFRESHES as f64);
+    }
+    costs.sort_by(f64::total_cmp);
+    println!("refresh: median {:.0} µs", costs[ROUNDS / 2]);
 }
 
 /// Letters one after another over one connection. Each is four commands, and so four round trips: a delay
@@ -268,6 +328,14 @@ fn post(path: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn post_json(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
