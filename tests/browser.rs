@@ -616,6 +616,7 @@ async fn a_strangers_pages_fit_any_screen_and_break_no_policy() {
         ("link-without-cookie", "/sign-in/link"),
         ("link-gone", "/sign-in/link?token=used"),
         ("inbox-empty", "/dev/inbox"),
+        ("api", "/api"),
         ("error-404", "/there/is/no/such/page"),
     ];
     for (name, path) in pages {

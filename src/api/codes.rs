@@ -26,6 +26,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 /// Whom to mail a code.
 #[derive(Deserialize, ToSchema)]
 pub struct CodeRequest {
+    /// Where the code goes.
     #[schema(format = "email", example = "ada@example.org")]
     email: String,
 }

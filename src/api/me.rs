@@ -155,6 +155,7 @@ async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
 /// The password that is wanted.
 #[derive(Deserialize, ToSchema)]
 pub struct PasswordChange {
+    /// At least 15 characters, and none of those that many people have.
     #[schema(value_type = String, format = "password", min_length = 15, max_length = 256)]
     password: Zeroizing<String>,
 }
@@ -192,6 +193,7 @@ async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) 
 /// The address that is wanted.
 #[derive(Deserialize, ToSchema)]
 pub struct EmailChange {
+    /// Where the link goes; nothing changes before it is used.
     #[schema(format = "email")]
     email: String,
 }

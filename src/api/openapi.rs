@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
+use serde_json::json;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
@@ -83,19 +84,57 @@ struct Shown {
     path: String,
     summary: String,
     wants_token: bool,
+    fields: Vec<Field>,
     answers: Vec<(String, String)>,
 }
 
+/// A field of a body.
+struct Field {
+    name: String,
+    words: String,
+    is_required: bool,
+}
+
+/// Everything in the order in which a program comes to it: the tokens, the account, the keys.
 fn operations() -> Vec<Shown> {
     let paths = DOCUMENT.paths.paths.iter();
-    paths
+    let mut operations: Vec<Shown> = paths
         .flat_map(|(path, item)| methods(item).map(move |(method, asked)| (path, method, asked)))
         .map(|(path, method, asked)| Shown {
             method,
             path: path.clone(),
             summary: asked.summary.clone().unwrap_or_default(),
             wants_token: asked.security.is_some(),
+            fields: fields(asked),
             answers: answers(asked),
+        })
+        .collect();
+    let is_below = |asked: &Shown, path: &str| asked.path.starts_with(path);
+    operations.sort_by_key(|asked| {
+        (
+            is_below(asked, "/.well-known/"),
+            is_below(asked, "/api/v1/me"),
+        )
+    });
+    operations
+}
+
+/// What the body is made of, by the schema that it names.
+fn fields(asked: &Operation) -> Vec<Field> {
+    let (body, components) = (json!(asked.request_body), json!(DOCUMENT.components));
+    let schema = &body["content"]["application/json"]["schema"]["$ref"];
+    let name = schema.as_str().and_then(|path| path.rsplit('/').next());
+    let schema = &components["schemas"][name.unwrap_or_default()];
+    let required = schema["required"].as_array();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .map(|(name, property)| Field {
+            name: name.clone(),
+            words: property["description"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            is_required: required.is_some_and(|names| names.contains(&json!(name))),
         })
         .collect()
 }

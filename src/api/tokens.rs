@@ -47,16 +47,22 @@ pub struct TokenRequest {
     /// `refresh_token`, unless the cookie holds it.
     #[schema(value_type = GrantType)]
     grant_type: Option<String>,
+    /// Whose password it is.
     #[schema(nullable = false)]
     email: Option<String>,
+    /// As it was set, every character of it.
     #[schema(value_type = Option<String>, nullable = false, format = "password")]
     password: Option<Zeroizing<String>>,
+    /// As `/api/v1/sign-in-codes` answered it.
     #[schema(nullable = false)]
     sign_in_id: Option<String>,
+    /// From the message: in any case, with its hyphen or without.
     #[schema(nullable = false)]
     code: Option<String>,
+    /// The newest one, which was not used yet.
     #[schema(value_type = Option<String>, nullable = false)]
     refresh_token: Option<Zeroizing<String>>,
+    /// `body`, which is the default; `cookie`, for pages of this site; or `header`.
     #[schema(value_type = Option<Delivery>, nullable = false)]
     delivery: Option<String>,
 }
