@@ -51,7 +51,7 @@ impl AuthMethod {
 }
 
 /// A living session, and the address of its account.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
 pub struct Session {
     pub id: String,
     pub user_id: String,
@@ -66,6 +66,7 @@ pub struct Session {
     pub wants_new_token: bool,
     /// Refresh tokens keep it alive, and no cookie opens it.
     pub for_program: bool,
+    #[diesel(select_expression = schema::users::email)]
     pub email: String,
 }
 
@@ -81,19 +82,8 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
     let found = on_either!(tx.conn, |conn| sessions::table
         .inner_join(schema::users::table)
         .filter(sessions::token_hash.eq(token.as_bytes()))
-        .select((
-            sessions::id,
-            sessions::user_id,
-            sessions::auth_method,
-            sessions::shared,
-            sessions::created_at,
-            sessions::last_seen_at,
-            sessions::password_entered_at,
-            sessions::wants_new_token,
-            sessions::for_program,
-            schema::users::email,
-        ))
-        .first::<Session>(conn)
+        .select(Session::as_select())
+        .first(conn)
         .optional())?;
     Ok(found.filter(|session| session.is_alive(tx.now, config)))
 }
@@ -104,19 +94,8 @@ pub fn find_of_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<
         .inner_join(schema::users::table)
         .filter(sessions::id.eq(id))
         .filter(sessions::for_program.eq(true))
-        .select((
-            sessions::id,
-            sessions::user_id,
-            sessions::auth_method,
-            sessions::shared,
-            sessions::created_at,
-            sessions::last_seen_at,
-            sessions::password_entered_at,
-            sessions::wants_new_token,
-            sessions::for_program,
-            schema::users::email,
-        ))
-        .first::<Session>(conn)
+        .select(Session::as_select())
+        .first(conn)
         .optional())?;
     Ok(found.filter(|session| session.is_alive(tx.now, config)))
 }
@@ -367,22 +346,7 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
         .inner_join(schema::users::table)
         .filter(sessions::user_id.eq(user_id))
         .order((sessions::last_seen_at.desc(), sessions::id))
-        .select((
-            (
-                sessions::id,
-                sessions::user_id,
-                sessions::auth_method,
-                sessions::shared,
-                sessions::created_at,
-                sessions::last_seen_at,
-                sessions::password_entered_at,
-                sessions::wants_new_token,
-                sessions::for_program,
-                schema::users::email,
-            ),
-            sessions::ip,
-            sessions::browser,
-        ))
+        .select((Session::as_select(), sessions::ip, sessions::browser))
         .load(tx.conn)?;
     let living = all
         .into_iter()
