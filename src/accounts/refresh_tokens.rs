@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::events::Event;
 use crate::accounts::sessions::{self, Session, Whereabouts};
 use crate::clock::millis;
 use crate::config::Config;
@@ -55,7 +56,10 @@ pub fn consume(
         .get_result::<i64>(tx.conn)
         .optional()?;
     match used {
-        None => sessions::end_stolen(tx, &session_id, at).map(|()| None),
+        None => {
+            sessions::end_of_program(tx, &session_id, Event::RefreshTokenReused, at)?;
+            Ok(None)
+        }
         Some(expires_at) if expires_at <= tx.now => Ok(None),
         Some(_) => sessions::find_of_program(tx, config, &session_id),
     }

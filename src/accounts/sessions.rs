@@ -260,20 +260,9 @@ pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends the session of a program whose token somebody has used twice: whoever else has it is out, too.
-pub fn end_stolen(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
-    let ended = diesel::delete(sessions::table.filter(sessions::id.eq(id)))
-        .returning(sessions::user_id)
-        .get_result::<String>(tx.conn)
-        .optional()?;
-    match ended {
-        Some(user_id) => events::note(tx, &user_id, Event::RefreshTokenReused, at),
-        None => Ok(()),
-    }
-}
-
-/// Ends the session of a program that gives its token back.
-pub fn end_of_program(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
+/// Ends the session of a program for this reason: it gave its token back, or somebody used one twice. Whoever
+/// else has a token of it is out, too.
+pub fn end_of_program(tx: &mut Tx, id: &str, why: Event, at: &Whereabouts) -> Result<()> {
     let ended = diesel::delete(
         sessions::table
             .filter(sessions::id.eq(id))
@@ -283,7 +272,7 @@ pub fn end_of_program(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
     .get_result::<String>(tx.conn)
     .optional()?;
     match ended {
-        Some(user_id) => events::note(tx, &user_id, Event::SignedOut, at),
+        Some(user_id) => events::note(tx, &user_id, why, at),
         None => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::access_tokens::{self, Claims};
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::Event;
 use crate::accounts::limits::{self, Verdict};
 use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, Session};
@@ -226,9 +227,9 @@ enum Refreshed {
 
 async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result<Granted, Refusal> {
     let token = Token::parse(brought);
-    let (refreshing, req) = (app.clone(), req.clone());
-    let at = client::whereabouts(&req, &app.config);
-    let network = client::network(&req, &app.config);
+    let refreshing = app.clone();
+    let at = client::whereabouts(req, &app.config);
+    let network = client::network(req, &app.config);
     let refreshed = app.transaction(move |tx| {
         if let Some(granted) = refresh(tx, &refreshing, token.as_ref(), &at)? {
             return Ok(Refreshed::Granted(granted));
@@ -374,7 +375,7 @@ async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {
             None => session_named.map(|claims| claims.sid.clone()),
         };
         match session_id {
-            Some(id) => sessions::end_of_program(tx, &id, &at),
+            Some(id) => sessions::end_of_program(tx, &id, Event::SignedOut, &at),
             None => Ok(()),
         }
     });
