@@ -4,7 +4,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::ServiceConfig;
 
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 pub mod account;
 pub mod activity;
@@ -25,7 +25,7 @@ pub mod sign_out;
 pub mod unsubscribe;
 
 /// What a handler gives: an answer, or why there is none.
-pub type Answer = Result<HttpResponse, Stop>;
+pub type Answer = Result<HttpResponse, Rejection>;
 
 /// Every story's URLs.
 pub fn configure(cfg: &mut ServiceConfig) {

@@ -9,7 +9,7 @@
 //! * [`new_password`]: checked and hashed.
 //! * [`password_try`]: a password that was typed to come in, counted and compared.
 //! * [`form`], [`one_click`], [`json`], [`next`], [`client`]: what visitors send, parsed once.
-//! * [`page`], [`problem`], [`assets`]: what they get.
+//! * [`page`], [`rejection`], [`assets`]: what they get.
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
 //!   story they belong to.
 
@@ -30,7 +30,7 @@ pub mod next;
 pub mod one_click;
 pub mod page;
 pub mod password_try;
-pub mod problem;
+pub mod rejection;
 pub mod same_origin;
 pub mod sealed_cookies;
 pub mod session_cookie;

@@ -30,7 +30,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::web::cookie_header::CookieHeader;
 use crate::web::json::Json;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::{app_of, note_seen};
 use crate::web::{client, same_origin, sealed_cookies};
 
@@ -81,7 +81,7 @@ fn brought(req: &HttpRequest, app: &App) -> Result<String, Refusal> {
     let cookies = CookieHeader::sift(req.headers());
     let token = cookies.get(&name).ok_or(Refusal::NoToken)?;
     if req.method() != Method::GET && !same_origin::is_ours(req) {
-        return Err(Stop::CrossOrigin.into());
+        return Err(Rejection::CrossOrigin.into());
     }
     Ok(token.to_owned())
 }

@@ -17,7 +17,7 @@ use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;
 use crate::web::mistake::Mistake;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/sign-in-codes").post(ask));
@@ -74,7 +74,7 @@ async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
     let asked = app.transaction(move |tx| asks::ask(tx, &outbox, &ask));
     let again_at = match asked.await? {
         Asked::Sent { again_at } | Asked::SentAlready { again_at } => again_at,
-        Asked::TooMany { until } => return Err(Stop::too_many(until, now).into()),
+        Asked::TooMany { until } => return Err(Rejection::too_many(until, now).into()),
     };
     let wait = u64::try_from(again_at - now).unwrap_or(0);
     Ok(HttpResponse::Accepted().json(CodeAsked {

@@ -18,7 +18,7 @@ use crate::api::caller::{Caller, Sensitive, SteppedUp};
 use crate::api::refusal::{Problem, Refusal};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::mistake::Mistake;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::{client, new_password};
 use crate::words::{self, rfc3339};
 
@@ -148,7 +148,7 @@ async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
         caller.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
     match ended.await? {
         true => Ok(HttpResponse::NoContent().finish()),
-        false => Err(Stop::NotFound.into()),
+        false => Err(Rejection::NotFound.into()),
     }
 }
 
@@ -243,7 +243,7 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
             let wait = words::waiting(Duration::from_millis(wait));
             Err(unacceptable(Mistake::TooSoon { wait }))
         }
-        Asked::TooMany { until } => Err(Stop::too_many(until, caller.now()).into()),
+        Asked::TooMany { until } => Err(Rejection::too_many(until, caller.now()).into()),
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::api::{Answer, codes, jwks, me, tokens};
 use crate::web::page::{Frame, page};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::Visit;
 
 /// The document, for programs.
@@ -71,7 +71,7 @@ async fn describe() -> Answer {
     Ok(HttpResponse::Ok().json(&*DOCUMENT))
 }
 
-async fn show(visit: Visit) -> Result<HttpResponse, Stop> {
+async fn show(visit: Visit) -> Result<HttpResponse, Rejection> {
     Ok(page(&ApiPage {
         frame: visit.frame(),
         operations: operations(),

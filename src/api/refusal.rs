@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::web::mistake::Mistake;
-use crate::web::problem::{self, Stop};
+use crate::web::rejection::{self, Rejection};
 
 /// Why a program gets no further.
 #[derive(Debug)]
@@ -37,18 +37,18 @@ pub enum Refusal {
         mistake: Mistake,
     },
     /// What stops browsers, too.
-    Stopped(Stop),
+    Stopped(Rejection),
 }
 
-impl From<Stop> for Refusal {
-    fn from(stop: Stop) -> Self {
+impl From<Rejection> for Refusal {
+    fn from(stop: Rejection) -> Self {
         Self::Stopped(stop)
     }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::Stopped(Stop::Trouble(error))
+        Self::Stopped(Rejection::Trouble(error))
     }
 }
 
@@ -120,7 +120,7 @@ impl Refusal {
     /// OAuth's word.
     fn error(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidRequest(_) | Self::Stopped(Stop::Unreadable) => Some("invalid_request"),
+            Self::InvalidRequest(_) | Self::Stopped(Rejection::Unreadable) => Some("invalid_request"),
             Self::InvalidGrant => Some("invalid_grant"),
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
             Self::InvalidToken => Some("invalid_token"),
@@ -164,48 +164,48 @@ fn unacceptable(field: &str) -> &'static str {
     }
 }
 
-fn stopped(stop: &Stop) -> (&'static str, &'static str, String) {
+fn stopped(stop: &Rejection) -> (&'static str, &'static str, String) {
     let (name, title, detail) = match stop {
-        Stop::Unreadable => (
+        Rejection::Unreadable => (
             "invalid_request",
             "The body could not be read",
             "It is a JSON object in which each name comes once, with the fields that are described.",
         ),
-        Stop::CrossOrigin => (
+        Rejection::CrossOrigin => (
             "cross_origin",
             "This came from another site",
             "A token in a cookie counts only for requests from this site's own pages.",
         ),
-        Stop::NotFound => ("not_found", "There is no such thing", "Check its id."),
-        Stop::TooLarge => (
+        Rejection::NotFound => ("not_found", "There is no such thing", "Check its id."),
+        Rejection::TooLarge => (
             "too_large",
             "That is too much at once",
             "Send at most 16 KiB.",
         ),
-        Stop::TooSlow => (
+        Rejection::TooSlow => (
             "too_slow",
             "The body did not arrive in time",
             "Send it again.",
         ),
-        Stop::WrongType => (
+        Rejection::WrongType => (
             "unsupported_media_type",
             "This kind of content is not taken",
             "Send application/json.",
         ),
-        Stop::TooMany { .. } => (
+        Rejection::TooMany { .. } => (
             "too_many_requests",
             "Too many tries",
             "Wait for as long as Retry-After says.",
         ),
-        Stop::Busy | Stop::Trouble(Error::Unavailable(_)) => (
+        Rejection::Busy | Rejection::Trouble(Error::Unavailable(_)) => (
             "unavailable",
             "Back in a moment",
             "It was not done, and it is safe to try again.",
         ),
         // The last two lead browsers elsewhere, and happen to none that calls this.
-        Stop::Trouble(Error::Internal(_))
-        | Stop::SignInFirst { .. }
-        | Stop::ReauthenticateFirst { .. } => (
+        Rejection::Trouble(Error::Internal(_))
+        | Rejection::SignInFirst { .. }
+        | Rejection::ReauthenticateFirst { .. } => (
             "internal",
             "Something went wrong here",
             "The fault is ours, and it has been noted.",
@@ -233,7 +233,7 @@ impl ResponseError for Refusal {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Stopped(Stop::Trouble(error)) = self {
+        if let Self::Stopped(Rejection::Trouble(error)) = self {
             tracing::error!(%error, "a request failed");
         }
         let (name, title, detail) = self.words();
@@ -247,9 +247,9 @@ impl ResponseError for Refusal {
         {
             response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
         }
-        response.insert_header((CONTENT_TYPE, problem::CONTENT_TYPE));
+        response.insert_header((CONTENT_TYPE, rejection::CONTENT_TYPE));
         let problem = Problem {
-            kind: problem::kind(name),
+            kind: rejection::kind(name),
             title: title.to_owned(),
             status: status.as_u16(),
             detail,

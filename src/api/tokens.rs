@@ -30,7 +30,7 @@ use crate::random::{self, Code, Token};
 use crate::web::cookie_header::CookieHeader;
 use crate::web::entrance::{self, Arrival, CodeOutcome, Entered};
 use crate::web::password_try::{self, Attempt};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::{client, same_origin, sealed_cookies};
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -139,7 +139,7 @@ async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
     let wanted = body.delivery.as_deref().map(Delivery::parse).transpose()?;
     // A page of another site must not sign a visitor in to an account of its own.
     if wanted == Some(Delivery::Cookie) && same_origin::is_anothers(&req) {
-        return Err(Stop::CrossOrigin.into());
+        return Err(Rejection::CrossOrigin.into());
     }
     let mut delivery = wanted.unwrap_or(Delivery::Body);
     let granted = match body.grant_type.as_deref() {
@@ -202,7 +202,7 @@ async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Gr
     match outcome.await? {
         CodeOutcome::In(entered) => granted(app, Some(*entered)).await,
         CodeOutcome::Wrong | CodeOutcome::Ended => Err(Refusal::InvalidGrant),
-        CodeOutcome::TooMany { until } => Err(Stop::too_many(until, app.clock.now()).into()),
+        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
     }
 }
 
@@ -243,7 +243,7 @@ async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result
     match refreshed.await? {
         Refreshed::Granted(granted) => Ok(granted),
         Refreshed::Refused => Err(Refusal::InvalidGrant),
-        Refreshed::TooMany { until } => Err(Stop::too_many(until, app.clock.now()).into()),
+        Refreshed::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
     }
 }
 
@@ -275,7 +275,7 @@ fn in_cookie(req: &HttpRequest, app: &App) -> Result<String, Refusal> {
         .ok_or(Refusal::InvalidRequest("The token is missing."))?;
     match same_origin::is_ours(req) {
         true => Ok(token.to_owned()),
-        false => Err(Stop::CrossOrigin.into()),
+        false => Err(Rejection::CrossOrigin.into()),
     }
 }
 

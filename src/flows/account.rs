@@ -8,7 +8,7 @@ use crate::accounts::sessions::Session;
 use crate::accounts::users::{self, User};
 use crate::flows::Answer;
 use crate::web::page::{Frame, page};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::SignedIn;
 use crate::words;
 
@@ -27,7 +27,7 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
         })
         .await?;
     // It was deleted in this very moment.
-    let user = user.ok_or(Stop::NotFound)?;
+    let user = user.ok_or(Rejection::NotFound)?;
     let config = &visit.app.config;
     let may_act = session.is_reauthenticated(visit.now(), config);
     let may_act_until = session.reauthenticated_until(config).filter(|_| may_act);

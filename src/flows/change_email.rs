@@ -34,7 +34,7 @@ use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, Interrupted};
 use crate::web::visit::{SignedIn, Visit};
 use crate::words;
@@ -107,7 +107,7 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
             let wait = words::waiting(Duration::from_millis(wait));
             again(&gate, form.email, Mistake::TooSoon { wait }).await
         }
-        Asked::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+        Asked::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
     }
 }
 
@@ -292,7 +292,7 @@ fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Re
 }
 
 /// This browser is the one that asked for the mail which is on its way.
-fn to_inbox(visit: &Visit, ask_id: String, user: User) -> Result<HttpResponse, Stop> {
+fn to_inbox(visit: &Visit, ask_id: String, user: User) -> Result<HttpResponse, Rejection> {
     let now = visit.now();
     let ask = Ask {
         id: ask_id,
@@ -337,7 +337,7 @@ impl ChangePage {
         gate: &Reauthenticated,
         email: String,
         error: Option<Mistake>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, Rejection> {
         let app = &gate.visit.app;
         let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());
         let pending = app.read(move |tx| links::pending_change(tx, &config, &user_id));

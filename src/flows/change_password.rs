@@ -19,7 +19,7 @@ use crate::web::mistake::Mistake;
 use crate::web::new_password;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/password").get(show).post(change));
@@ -62,7 +62,7 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         .await?;
     let Some(token) = renewed else {
         let next = Next::DEFAULT.to_owned();
-        return Err(Stop::SignInFirst { next });
+        return Err(Rejection::SignInFirst { next });
     };
     visit.hand_over(&token, gate.session.shared)?;
     Ok(see_other(Next::DEFAULT).finish())

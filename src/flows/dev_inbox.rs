@@ -19,7 +19,7 @@ use crate::mail::outbox::{Mail, Words, kept};
 use crate::random::Code;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::Visit;
 use crate::words;
 
@@ -91,7 +91,7 @@ fn under(csp: &'static str, mut response: HttpResponse) -> HttpResponse {
 }
 
 /// What cannot be opened, as it was sealed under a key that is gone, is not listed.
-async fn newest(visit: &Visit) -> Result<Vec<Shown>, Stop> {
+async fn newest(visit: &Visit) -> Result<Vec<Shown>, Rejection> {
     only_for_developers(visit)?;
     let mails = visit.app.read(|tx| kept::inbox(tx, MOST as i64)).await?;
     Ok(mails
@@ -110,23 +110,23 @@ fn beside(id: &str, listed: Vec<Shown>) -> (Option<String>, Option<String>) {
     (newer.cloned(), ids.get(at + 1).cloned())
 }
 
-async fn find(visit: &Visit, id: String) -> Result<Shown, Stop> {
+async fn find(visit: &Visit, id: String) -> Result<Shown, Rejection> {
     only_for_developers(visit)?;
     let mail = visit
         .app
         .read(move |tx| kept::inbox_mail(tx, &id))
         .await?
-        .ok_or(Stop::NotFound)?;
+        .ok_or(Rejection::NotFound)?;
     opened(visit, mail)
-        .ok_or_else(|| Stop::Trouble(Error::internal("the words of a mail cannot be opened")))
+        .ok_or_else(|| Rejection::Trouble(Error::internal("the words of a mail cannot be opened")))
 }
 
-fn only_for_developers(visit: &Visit) -> Result<(), Stop> {
+fn only_for_developers(visit: &Visit) -> Result<(), Rejection> {
     let peer = visit.req.peer_addr().map(|peer| peer.ip().to_canonical());
     let is_ours = visit.app.config.has_dev_inbox()
         && peer.is_some_and(|ip: IpAddr| ip.is_loopback())
         && names_loopback(&visit.req);
-    if is_ours { Ok(()) } else { Err(Stop::NotFound) }
+    if is_ours { Ok(()) } else { Err(Rejection::NotFound) }
 }
 
 fn names_loopback(req: &HttpRequest) -> bool {

@@ -28,7 +28,7 @@ use crate::web::form::{self, Form};
 use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::{SignedIn, Visit};
 use crate::words;
 
@@ -60,12 +60,12 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
         .app
         .passwords
         .queue(Caller::Trusted)
-        .ok_or(Stop::Busy)?;
+        .ok_or(Rejection::Busy)?;
     let (app, user_id) = (visit.app.clone(), session.user_id.clone());
     let counted = visit.app.transaction(move |tx| count(tx, &app, &user_id));
     let (user, is_last) = match counted.await? {
         Counted::Compare { user, is_last } => (user, is_last),
-        Counted::TooMany { until } => return Err(Stop::too_many(until, visit.now())),
+        Counted::TooMany { until } => return Err(Rejection::too_many(until, visit.now())),
         Counted::NothingToCompare => return again(&signed_in, next, Mistake::WrongPassword).await,
     };
     let verified = match Typed::new(&form.password) {
@@ -77,7 +77,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
         return again(&signed_in, next, Mistake::WrongPassword).await;
     };
     let Some(token) = open(visit, user, rehashed).await? else {
-        return Err(Stop::SignInFirst {
+        return Err(Rejection::SignInFirst {
             next: next.unwrap_or_else(|| Next::DEFAULT.to_owned()),
         });
     };
@@ -115,7 +115,7 @@ fn count(tx: &mut Tx, app: &App, user_id: &str) -> Result<Counted> {
 }
 
 /// A wrong one: the trail has it, and with the last of a window the owner hears of it.
-async fn refuse(visit: &Visit, user: User, is_last: bool) -> Result<(), Stop> {
+async fn refuse(visit: &Visit, user: User, is_last: bool) -> Result<(), Rejection> {
     let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
     let refused = visit.app.transaction(move |tx| {
         events::note(tx, &user.id, Event::ReauthenticationRefused, &at)?;
@@ -131,7 +131,7 @@ async fn open(
     visit: &Visit,
     user: User,
     rehashed: Option<PasswordHash>,
-) -> Result<Option<Token>, Stop> {
+) -> Result<Option<Token>, Rejection> {
     let Some(token) = visit.token_hash() else {
         return Ok(None);
     };
@@ -191,7 +191,7 @@ struct EnterPage {
 }
 
 impl EnterPage {
-    async fn of(signed_in: &SignedIn, next: Option<String>) -> Result<Self, Stop> {
+    async fn of(signed_in: &SignedIn, next: Option<String>) -> Result<Self, Rejection> {
         let SignedIn { visit, session } = signed_in;
         let user_id = session.user_id.clone();
         let user = visit.app.read(move |tx| users::find(tx, &user_id)).await?;

@@ -28,7 +28,7 @@ use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
 use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Ask;
 use crate::web::visit::Visit;
 
@@ -118,7 +118,7 @@ fn set(
 }
 
 /// To sign in with the new password, and from there to where the visitor was.
-fn to_sign_in(visit: &Visit, user: User, asked: Option<Ask>) -> Result<HttpResponse, Stop> {
+fn to_sign_in(visit: &Visit, user: User, asked: Option<Ask>) -> Result<HttpResponse, Rejection> {
     let now = visit.now();
     let asked = asked.unwrap_or_else(|| Ask {
         id: random::id(),

@@ -10,7 +10,7 @@ use crate::accounts::sessions::{self, Listed};
 use crate::flows::Answer;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::SignedIn;
 use crate::words;
 
@@ -41,7 +41,7 @@ async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> A
     let ended =
         signed_in.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
     if !ended.await? {
-        return Err(Stop::NotFound);
+        return Err(Rejection::NotFound);
     }
     if is_this {
         return signed_in.visit.leave();

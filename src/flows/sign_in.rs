@@ -24,7 +24,7 @@ use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::mistake::Mistake;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Ask;
 use crate::web::visit::Visit;
 
@@ -102,7 +102,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
             code_ended: true,
             ..SentPage::of(&visit, Some(&ask))
         }),
-        CodeOutcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::flows::Answer;
 use crate::web::form;
 use crate::web::one_click::OneClick;
 use crate::web::page::{Frame, confidential, page, page_with};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::Visit;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -57,7 +57,7 @@ async fn unsubscribe(visit: Visit, _: OneClick) -> Answer {
     }
 }
 
-fn token(visit: &Visit) -> Result<Option<SignedToken>, Stop> {
+fn token(visit: &Visit) -> Result<Option<SignedToken>, Rejection> {
     let query = form::pairs(visit.req.query_string().as_bytes())?;
     let text = query.get("token");
     Ok(text.and_then(|text| SignedToken::parse(text)))

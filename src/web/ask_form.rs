@@ -14,7 +14,7 @@ use crate::web::form;
 use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, LookedAt};
 use crate::web::visit::Visit;
 
@@ -39,7 +39,7 @@ pub struct AskView {
 
 impl AskView {
     /// An empty form that will lead on to the page named in the query, if that is one of ours.
-    pub fn empty(visit: &Visit) -> Result<Self, Stop> {
+    pub fn empty(visit: &Visit) -> Result<Self, Rejection> {
         let query = form::pairs(visit.req.query_string().as_bytes())?;
         Ok(Self {
             next: query.get("next").and_then(|next| path(next)),
@@ -49,7 +49,7 @@ impl AskView {
 
     /// The same with the address filled in, for whoever just followed a link in ordinary mail to a browser that
     /// its account does not know. Nobody learns it by that: it is written in the mail.
-    pub async fn for_reader(visit: &Visit) -> Result<Self, Stop> {
+    pub async fn for_reader(visit: &Visit) -> Result<Self, Rejection> {
         let form = Self::empty(visit)?;
         let looked_at = LookedAt::of(&visit.req, &visit.app);
         let Some(token) = looked_at.notification(&visit.app) else {
@@ -76,7 +76,7 @@ pub async fn submit<P: Template>(
     route: &'static str,
     wish: Wish,
     page: impl FnOnce(Frame, AskView) -> P,
-) -> Result<HttpResponse, Stop> {
+) -> Result<HttpResponse, Rejection> {
     let next = path(&form.next);
     let shared = form.shared == "yes";
     let email = match EmailAddress::parse(&form.email) {
@@ -106,7 +106,7 @@ pub async fn submit<P: Template>(
     };
     let asked = visit.asked();
     match ask(visit, wish, email, made.id.clone()).await? {
-        Answer::TooMany { until } => return Err(Stop::too_many(until, now)),
+        Answer::TooMany { until } => return Err(Rejection::too_many(until, now)),
         Answer::Sent { again_at } => made.again_at = again_at,
         Answer::SentAlready { again_at } => {
             made.again_at = again_at;
@@ -121,7 +121,7 @@ pub async fn submit<P: Template>(
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }
 
-async fn ask(visit: &Visit, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Stop> {
+async fn ask(visit: &Visit, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Rejection> {
     let outbox = visit.app.outbox.clone();
     let ask = asks::Ask {
         id,

@@ -17,7 +17,7 @@ use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{Code, Token, TokenHash};
 use crate::web::page::see_other;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::visit::Visit;
 
 /// What a browser brings along when somebody is about to sign in there.
@@ -204,7 +204,7 @@ fn tell_of_new_browser(tx: &mut Tx, user: &User, arrival: &Arrival) -> Result<()
 }
 
 /// Hands over the cookies and goes on to where the visitor wanted. A shared computer comes to know nobody.
-pub fn welcome(visit: &Visit, entered: &Entered, next: &str) -> Result<HttpResponse, Stop> {
+pub fn welcome(visit: &Visit, entered: &Entered, next: &str) -> Result<HttpResponse, Rejection> {
     visit.hand_over(&entered.token, entered.shared)?;
     let mut onward = see_other(next);
     if !entered.shared {

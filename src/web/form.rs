@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 use tokio::time::timeout;
 
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// The most a form may weigh, in bytes.
 pub const MOST: usize = 16 * 1024;
@@ -32,8 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = check_head(req);
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 pub(super) fn body(
     req: &HttpRequest,
     payload: &mut Payload,
-) -> impl Future<Output = Result<Bytes, Stop>> + use<> {
+) -> impl Future<Output = Result<Bytes, Rejection>> + use<> {
     let checked = check_query(req);
     let body = body_within(req, payload, MOST);
     async move {
@@ -63,19 +63,19 @@ pub(super) fn body_within(
     req: &HttpRequest,
     payload: &mut Payload,
     most: usize,
-) -> impl Future<Output = Result<Bytes, Stop>> + use<> {
+) -> impl Future<Output = Result<Bytes, Rejection>> + use<> {
     let is_too_large = declared_length(req) > most as u64;
     let body = web::Payload::from_request(req, payload);
     async move {
         if is_too_large {
-            return Err(Stop::TooLarge);
+            return Err(Rejection::TooLarge);
         }
-        let body = body.await.map_err(|_| Stop::Unreadable)?;
+        let body = body.await.map_err(|_| Rejection::Unreadable)?;
         timeout(DEADLINE, body.to_bytes_limited(most))
             .await
-            .map_err(|_| Stop::TooSlow)?
-            .map_err(|_| Stop::TooLarge)?
-            .map_err(|_| Stop::Unreadable)
+            .map_err(|_| Rejection::TooSlow)?
+            .map_err(|_| Rejection::TooLarge)?
+            .map_err(|_| Rejection::Unreadable)
     }
 }
 
@@ -83,16 +83,16 @@ pub(super) fn body_within(
 #[derive(Default, Deserialize)]
 pub struct NoFields {}
 
-fn check_head(req: &HttpRequest) -> Result<(), Stop> {
+fn check_head(req: &HttpRequest) -> Result<(), Rejection> {
     if !is_a_form(content_type(req)) {
-        return Err(Stop::WrongType);
+        return Err(Rejection::WrongType);
     }
     Ok(())
 }
 
-fn check_query(req: &HttpRequest) -> Result<(), Stop> {
+fn check_query(req: &HttpRequest) -> Result<(), Rejection> {
     if pairs(req.query_string().as_bytes())?.contains_key("token") {
-        return Err(Stop::Unreadable);
+        return Err(Rejection::Unreadable);
     }
     Ok(())
 }
@@ -123,14 +123,14 @@ fn declared_length(req: &HttpRequest) -> u64 {
         .unwrap_or(0)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Stop> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
     let fields = pairs(body)?;
     T::deserialize(MapDeserializer::<_, ValueError>::new(fields.into_iter()))
-        .map_err(|_| Stop::Unreadable)
+        .map_err(|_| Rejection::Unreadable)
 }
 
 /// The fields of an urlencoded text, each at most once.
-pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Stop> {
+pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Rejection> {
     let mut fields = BTreeMap::new();
     for pair in encoded.split(|byte| *byte == b'&') {
         if pair.is_empty() {
@@ -141,7 +141,7 @@ pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Stop> {
             None => (pair, &[][..]),
         };
         if fields.insert(decode(name)?, decode(value)?).is_some() {
-            return Err(Stop::Unreadable);
+            return Err(Rejection::Unreadable);
         }
     }
     Ok(fields)
@@ -152,13 +152,13 @@ pub fn is_ticked(value: &str) -> bool {
     ["yes", "on", "true", "1"].contains(&value)
 }
 
-fn decode(encoded: &[u8]) -> Result<String, Stop> {
+fn decode(encoded: &[u8]) -> Result<String, Rejection> {
     let spaced: Vec<u8> = encoded
         .iter()
         .map(|byte| if *byte == b'+' { b' ' } else { *byte })
         .collect();
     let bytes: Vec<u8> = percent_decode(&spaced).collect();
-    String::from_utf8(bytes).map_err(|_| Stop::Unreadable)
+    String::from_utf8(bytes).map_err(|_| Rejection::Unreadable)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::random;
-use crate::web::{headers, problem, unread_body};
+use crate::web::{headers, rejection, unread_body};
 use crate::words;
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
@@ -121,13 +121,13 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     let wait = retry_after(&res);
     let (content_type, body) = if prefers_json(res.request()) {
         let words = json!({
-            "type": problem::kind(&name_of(status)),
+            "type": rejection::kind(&name_of(status)),
             "title": title,
             "status": status.as_u16(),
             "detail": advice,
             "request_id": request_id,
         });
-        (problem::CONTENT_TYPE, words.to_string())
+        (rejection::CONTENT_TYPE, words.to_string())
     } else {
         let page = ErrorPage {
             status: status.as_u16(),

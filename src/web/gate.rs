@@ -49,7 +49,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::random::TokenHash;
 use crate::web::form::Form;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Interrupted;
 use crate::web::visit::{SignedIn, Visit, way_back};
 
@@ -61,8 +61,8 @@ pub struct Reauthenticated {
 }
 
 impl FromRequest for Reauthenticated {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let signed_in = SignedIn::from_request(req, payload);
@@ -90,8 +90,8 @@ pub struct Sensitive<T> {
 }
 
 impl<T: BehindGate> FromRequest for Sensitive<T> {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let form = Form::<T>::from_request(req, payload);
@@ -109,7 +109,7 @@ async fn pass(
     SignedIn { visit, session }: SignedIn,
     next: String,
     typed: BTreeMap<String, String>,
-) -> Result<Reauthenticated, Stop> {
+) -> Result<Reauthenticated, Rejection> {
     let is_open = session.is_reauthenticated(visit.now(), &visit.app.config);
     if let Some(token) = visit.token_hash().filter(|_| is_open) {
         return Ok(Reauthenticated {
@@ -123,13 +123,13 @@ async fn pass(
         true => None,
         false => Interrupted::keep(&visit.app, &session, &next, typed)?,
     };
-    Err(Stop::ReauthenticateFirst {
+    Err(Rejection::ReauthenticateFirst {
         next,
         typed: typed.map(Box::new),
     })
 }
 
-async fn note_refusal(visit: &Visit, session: &Session) -> Result<(), Stop> {
+async fn note_refusal(visit: &Visit, session: &Session) -> Result<(), Rejection> {
     let (user_id, at) = (session.user_id.clone(), visit.whereabouts());
     let noted = visit.app.transaction(move |tx| {
         events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
@@ -143,7 +143,7 @@ impl Reauthenticated {
     pub async fn act<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
-    ) -> Result<T, Stop> {
+    ) -> Result<T, Rejection> {
         let (config, token) = (self.visit.app.config.clone(), self.token.clone());
         let done = self
             .visit
@@ -153,7 +153,7 @@ impl Reauthenticated {
                 owner.map(|owner| work(tx, &owner)).transpose()
             })
             .await?;
-        done.ok_or_else(|| Stop::ReauthenticateFirst {
+        done.ok_or_else(|| Rejection::ReauthenticateFirst {
             next: way_back(&self.visit.req),
             typed: None,
         })

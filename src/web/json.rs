@@ -14,21 +14,21 @@ use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::web::form;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// A body that could be read.
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(req);
         let body = form::body(req, payload);
         Box::pin(async move {
             if !is_json {
-                return Err(Stop::WrongType);
+                return Err(Rejection::WrongType);
             }
             parse(&body.await?).map(Json)
         })
@@ -39,9 +39,9 @@ fn is_json(req: &HttpRequest) -> bool {
     form::is_type(form::content_type(req), "application/json")
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Stop> {
-    serde_json::from_slice::<EachNameOnce>(body).map_err(|_| Stop::Unreadable)?;
-    serde_json::from_slice(body).map_err(|_| Stop::Unreadable)
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
+    serde_json::from_slice::<EachNameOnce>(body).map_err(|_| Rejection::Unreadable)?;
+    serde_json::from_slice(body).map_err(|_| Rejection::Unreadable)
 }
 
 /// An object in which no name comes twice.

@@ -29,7 +29,7 @@ use crate::web::form;
 use crate::web::mistake::Mistake;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, LookedAt};
 use crate::web::visit::Visit;
 
@@ -57,7 +57,7 @@ pub enum Looked {
 }
 
 /// Looks at the link a visitor came with.
-pub async fn look(visit: &Visit, purpose: Purpose) -> Result<Looked, Stop> {
+pub async fn look(visit: &Visit, purpose: Purpose) -> Result<Looked, Rejection> {
     let query = form::pairs(visit.req.query_string().as_bytes())?;
     let Some(text) = query.get("token") else {
         return look_on_page(visit, purpose).await;
@@ -69,7 +69,7 @@ pub async fn look(visit: &Visit, purpose: Purpose) -> Result<Looked, Stop> {
     })
 }
 
-async fn look_on_page(visit: &Visit, purpose: Purpose) -> Result<Looked, Stop> {
+async fn look_on_page(visit: &Visit, purpose: Purpose) -> Result<Looked, Rejection> {
     let Some(token) = LookedAt::of(&visit.req, &visit.app).token(&visit.app, purpose) else {
         return Ok(Looked::Answered(no_cookie(visit)?));
     };
@@ -86,7 +86,7 @@ fn onward(next: &str) -> HttpResponse {
 }
 
 /// Takes the token out of the address bar.
-pub fn to_clean_page(visit: &Visit, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Stop> {
+pub fn to_clean_page(visit: &Visit, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Rejection> {
     let cookie = LookedAt::of(&visit.req, &visit.app).with(&visit.app, purpose, &seen.token)?;
     let redirect = see_other(purpose.route()).cookie(cookie).finish();
     Ok(confidential(redirect))
@@ -98,7 +98,7 @@ enum Found {
     Dead,
 }
 
-async fn find(visit: &Visit, token: Option<Token>, purpose: Purpose) -> Result<Found, Stop> {
+async fn find(visit: &Visit, token: Option<Token>, purpose: Purpose) -> Result<Found, Rejection> {
     let Some(token) = token else {
         return Ok(Found::Dead);
     };
@@ -251,7 +251,7 @@ impl Ready {
 
 /// Looks whether this visitor has a live link and sent all that is asked for. Where something slow comes
 /// before the link is used up, junk gets no further than this.
-pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Checked, Stop> {
+pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Checked, Rejection> {
     let seen = match find(visit, Token::parse(&form.token), purpose).await? {
         Found::Live(seen) => seen,
         Found::UsedByMe { next } => return Ok(Checked::Answered(onward(&next))),
@@ -292,7 +292,7 @@ pub async fn submit<T: Send + 'static>(
     form: LinkForm,
     purpose: Purpose,
     effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
-) -> Result<Submitted<T>, Stop> {
+) -> Result<Submitted<T>, Rejection> {
     match check(visit, form, purpose).await? {
         Checked::Ready(ready) => finish(visit, ready, effect).await,
         Checked::Again(view) => Ok(Submitted::Again(view)),
@@ -305,7 +305,7 @@ pub async fn finish<T: Send + 'static>(
     visit: &Visit,
     ready: Ready,
     effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
-) -> Result<Submitted<T>, Stop> {
+) -> Result<Submitted<T>, Rejection> {
     let Ready {
         seen,
         purpose,
@@ -337,7 +337,7 @@ pub async fn finish<T: Send + 'static>(
             Some(Mistake::WrongLinkAddress),
         ))),
         Outcome::Dead => Ok(Submitted::Answered(gone(visit, purpose)?)),
-        Outcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+        Outcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
     }
 }
 
@@ -410,20 +410,20 @@ impl Guess {
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
-async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Stop> {
+async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Rejection> {
     let guess = Guess::of(visit, purpose);
     let counted = visit
         .app
         .transaction(move |tx| guess.count(tx, Outcome::<()>::Dead));
     match counted.await? {
-        Outcome::TooMany { until } => Err(Stop::too_many(until, visit.now())),
+        Outcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
         _ => gone(visit, purpose),
     }
 }
 
 /// The page for a link that is used, expired, unknown, tampered with or meant for something else. It
 /// depends on the route and on this browser alone, so that it tells nothing about the link.
-pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Stop> {
+pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Rejection> {
     let asked = visit.asked();
     let newest = asked.newest();
     let page = GonePage {
@@ -437,7 +437,7 @@ pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Stop> {
 }
 
 /// The clean page without the cookie that should have come along: most likely cookies are refused here.
-fn no_cookie(visit: &Visit) -> Result<HttpResponse, Stop> {
+fn no_cookie(visit: &Visit) -> Result<HttpResponse, Rejection> {
     let page = NoCookiePage {
         frame: visit.frame(),
     };

@@ -2,7 +2,7 @@
 
 use crate::accounts::passwords::{About, Caller, Password, PasswordHash, Refused};
 use crate::app::App;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// Hashes the password that was chosen for the account of this address, or says why it is not taken.
 ///
@@ -11,7 +11,7 @@ pub async fn hash(
     app: &App,
     chosen: &str,
     email: &str,
-) -> Result<Result<PasswordHash, Refused>, Stop> {
+) -> Result<Result<PasswordHash, Refused>, Rejection> {
     let about = About {
         email,
         host: app.config.public_url.host(),
@@ -20,7 +20,7 @@ pub async fn hash(
         Ok(password) => password,
         Err(refused) => return Ok(Err(refused)),
     };
-    let place = app.passwords.queue(Caller::Trusted).ok_or(Stop::Busy)?;
+    let place = app.passwords.queue(Caller::Trusted).ok_or(Rejection::Busy)?;
     Ok(Ok(place.hash(password).await?))
 }
 
@@ -29,7 +29,7 @@ pub async fn hash_optional(
     app: &App,
     chosen: &str,
     email: &str,
-) -> Result<Result<Option<PasswordHash>, Refused>, Stop> {
+) -> Result<Result<Option<PasswordHash>, Refused>, Rejection> {
     if chosen.is_empty() {
         return Ok(Ok(None));
     }

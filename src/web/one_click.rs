@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use crate::web::form::{body_within, content_type, is_a_form, pairs};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// The field and its value.
 const FIELD: (&str, &str) = ("List-Unsubscribe", "One-Click");
@@ -21,18 +21,18 @@ const MOST: usize = 2 * 1024;
 pub struct OneClick;
 
 impl FromRequest for OneClick {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let kind = Kind::of(content_type(req));
         let body = body_within(req, payload, MOST);
         Box::pin(async move {
-            let kind = kind.ok_or(Stop::WrongType)?;
+            let kind = kind.ok_or(Rejection::WrongType)?;
             let body = body.await?;
             match kind.value(&body)? == FIELD.1 {
                 true => Ok(Self),
-                false => Err(Stop::Unreadable),
+                false => Err(Rejection::Unreadable),
             }
         })
     }
@@ -66,15 +66,15 @@ impl Kind {
     }
 
     /// The value of the field, which must be there once.
-    fn value(&self, body: &[u8]) -> Result<String, Stop> {
+    fn value(&self, body: &[u8]) -> Result<String, Rejection> {
         let found = match self {
             Self::Urlencoded => pairs(body)?.remove(FIELD.0),
             Self::Multipart { boundary } => {
-                let body = std::str::from_utf8(body).map_err(|_| Stop::Unreadable)?;
+                let body = std::str::from_utf8(body).map_err(|_| Rejection::Unreadable)?;
                 only_part(body, boundary)
             }
         };
-        found.ok_or(Stop::Unreadable)
+        found.ok_or(Rejection::Unreadable)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::notices::Notice;
 use crate::web::entrance::{self, Arrival, Entered};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// Somebody tries to sign in to the account of this address.
 pub struct Attempt {
@@ -30,14 +30,14 @@ pub struct Attempt {
 }
 
 /// Lets in whoever has the password of the account; `None` for everybody else.
-pub async fn sign_in(app: &App, attempt: Attempt, typed: &str) -> Result<Option<Entered>, Stop> {
-    let place = app.passwords.queue(Caller::Anonymous).ok_or(Stop::Busy)?;
+pub async fn sign_in(app: &App, attempt: Attempt, typed: &str) -> Result<Option<Entered>, Rejection> {
+    let place = app.passwords.queue(Caller::Anonymous).ok_or(Rejection::Busy)?;
     let attempt = Arc::new(attempt);
     let (counting_app, counting) = (app.clone(), attempt.clone());
     let counted = app.transaction(move |tx| count(tx, &counting_app, &counting));
     let compare = match counted.await? {
         Counted::Compare(compare) => compare,
-        Counted::TooMany { until } => return Err(Stop::too_many(until, app.clock.now())),
+        Counted::TooMany { until } => return Err(Rejection::too_many(until, app.clock.now())),
     };
     let stored = compare.user.as_ref().and_then(User::password_hash);
     let verified = match Typed::new(typed) {

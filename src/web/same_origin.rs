@@ -20,7 +20,7 @@ use actix_web::{HttpRequest, ResponseError};
 
 use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 
 /// Refuses, before any handler, whatever may change something and is not from our own origin.
 pub async fn guard(
@@ -30,7 +30,7 @@ pub async fn guard(
     let post = (req.method() == Method::POST).then(|| req.request());
     if post.is_some_and(|post| !is_ours(post) && !is_one_click(post)) {
         tracing::warn!("a POST from another origin was refused");
-        let refusal = Stop::CrossOrigin.error_response();
+        let refusal = Rejection::CrossOrigin.error_response();
         return Ok(req.into_response(refusal).map_into_right_body());
     }
     Ok(next.call(req).await?.map_into_left_body())

@@ -23,7 +23,7 @@ use crate::web::client;
 use crate::web::front_desk::AskedByHead;
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
-use crate::web::problem::Stop;
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Asked, Interrupted, Known};
 use crate::web::session_cookie::{self, EndsWithBrowser};
 
@@ -38,8 +38,8 @@ pub struct Visit {
 }
 
 impl FromRequest for Visit {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let req = req.clone();
@@ -68,13 +68,13 @@ impl FromRequest for Visit {
 }
 
 /// What a request may need.
-pub fn app_of(req: &HttpRequest) -> Result<Data<App>, Stop> {
+pub fn app_of(req: &HttpRequest) -> Result<Data<App>, Rejection> {
     req.app_data::<Data<App>>()
         .cloned()
-        .ok_or_else(|| Stop::Trouble(Error::internal("no app is configured")))
+        .ok_or_else(|| Rejection::Trouble(Error::internal("no app is configured")))
 }
 
-async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Stop> {
+async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Rejection> {
     let config = app.config.clone();
     let hash = token.hash();
     Ok(app
@@ -126,7 +126,7 @@ impl Visit {
     }
 
     /// Hands the browser a session's token; that of a shared computer goes when the browser is closed.
-    pub fn hand_over(&self, token: &Token, shared: bool) -> Result<(), Stop> {
+    pub fn hand_over(&self, token: &Token, shared: bool) -> Result<(), Rejection> {
         session_cookie::hand_over(&self.carried, token)?;
         if shared {
             self.req.extensions_mut().insert(EndsWithBrowser);
@@ -135,7 +135,7 @@ impl Visit {
     }
 
     /// Goes home without a session, and without what the browser keeps of the pages it saw.
-    pub fn leave(&self) -> Result<HttpResponse, Stop> {
+    pub fn leave(&self) -> Result<HttpResponse, Rejection> {
         session_cookie::take_back(&self.carried);
         let mut home = see_other("/");
         // Not "cookies": that would take those of sibling hosts too.
@@ -149,7 +149,7 @@ impl Visit {
 
     /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once
     /// one does that.
-    async fn renew_if_wanted(&mut self) -> Result<(), Stop> {
+    async fn renew_if_wanted(&mut self) -> Result<(), Rejection> {
         let wanted = self.session.as_ref().filter(|found| found.wants_new_token);
         let (Some(session), Some(old)) = (wanted, self.token_hash()) else {
             return Ok(());
@@ -208,8 +208,8 @@ pub struct SignedIn {
 }
 
 impl FromRequest for SignedIn {
-    type Error = Stop;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Stop>>>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let visit = Visit::from_request(req, payload);
@@ -217,7 +217,7 @@ impl FromRequest for SignedIn {
             let visit = visit.await?;
             match visit.session.clone() {
                 Some(session) => Ok(Self { visit, session }),
-                None => Err(Stop::SignInFirst {
+                None => Err(Rejection::SignInFirst {
                     next: way_back(&visit.req),
                 }),
             }
@@ -231,17 +231,17 @@ impl SignedIn {
     pub async fn act<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &Session) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Stop> {
+    ) -> Result<T, Rejection> {
         let next = way_back(&self.visit.req);
         let Some(token) = self.visit.token_hash() else {
-            return Err(Stop::SignInFirst { next });
+            return Err(Rejection::SignInFirst { next });
         };
         let config = self.visit.app.config.clone();
         let done = self.visit.app.transaction(move |tx| {
             let session = sessions::find(tx, &config, &token)?;
             session.map(|session| work(tx, &session)).transpose()
         });
-        done.await?.ok_or(Stop::SignInFirst { next })
+        done.await?.ok_or(Rejection::SignInFirst { next })
     }
 }
 

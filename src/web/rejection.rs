@@ -1,6 +1,6 @@
 //! Why a request got no further, and the page that says so.
 //!
-//! A handler returns a [`Stop`]; it becomes an answer with a status and no body, and the front desk, which
+//! A handler returns a [`Rejection`]; it becomes an answer with a status and no body, and the front desk, which
 //! knows what the visitor reads best, writes the page or the `application/problem+json` (RFC 9457) into it.
 //! The page says what to do next and nothing of what went wrong inside.
 
@@ -17,7 +17,7 @@ use crate::error::Error;
 
 /// Why a request goes no further.
 #[derive(Debug)]
-pub enum Stop {
+pub enum Rejection {
     /// Nobody is signed in here: first that, and then back to this path.
     SignInFirst { next: String },
     /// What is sensitive wants the password first: then back to this page, where what was typed is found
@@ -60,7 +60,7 @@ const RETRY_BUSY: Duration = Duration::from_secs(1);
 /// What storage trouble asks a visitor to wait: it is mostly over by then.
 const RETRY_TROUBLE: Duration = Duration::from_secs(2);
 
-impl Stop {
+impl Rejection {
     /// Too often, as of now.
     pub fn too_many(until: Timestamp, now: Timestamp) -> Self {
         let wait = u64::try_from(until - now).unwrap_or(0);
@@ -80,13 +80,13 @@ impl Stop {
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         Self::Trouble(error)
     }
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trouble(error) => error.fmt(f),
@@ -95,7 +95,7 @@ impl fmt::Display for Stop {
     }
 }
 
-impl ResponseError for Stop {
+impl ResponseError for Rejection {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::SignInFirst { .. } | Self::ReauthenticateFirst { .. } => StatusCode::SEE_OTHER,
