@@ -8,7 +8,7 @@
 //! * [`me`]: the account of whoever calls.
 //! * [`jwks`]: the public keys, for services that check tokens on their own.
 //! * [`openapi`]: the description of all this, for programs and for people.
-//! * [`refusal`]: why a program got no further, as a problem with a type of its own.
+//! * [`error`]: why a program got no further, as a problem with a type of its own.
 //! * [`cors`]: pages of other sites, where the operator names them.
 //!
 //! The browser's session cookie opens nothing here, and what a browser must be protected from, a page of
@@ -17,7 +17,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::ServiceConfig;
 
-use crate::api::refusal::Refusal;
+use crate::api::error::ApiError;
 
 pub mod caller;
 pub mod codes;
@@ -25,11 +25,11 @@ pub mod cors;
 pub mod jwks;
 pub mod me;
 pub mod openapi;
-pub mod refusal;
+pub mod error;
 pub mod tokens;
 
 /// What a handler gives: an answer, or why there is none.
-pub type Answer = Result<HttpResponse, Refusal>;
+pub type Answer = Result<HttpResponse, ApiError>;
 
 /// Every route for programs.
 pub fn configure(cfg: &mut ServiceConfig) {

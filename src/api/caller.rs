@@ -22,7 +22,7 @@ use crate::accounts::access_tokens::{self, Claims, Refused};
 use crate::accounts::events::{self, Event};
 use crate::accounts::owner::Owner;
 use crate::accounts::sessions::{self, Session, Whereabouts};
-use crate::api::refusal::Refusal;
+use crate::api::error::ApiError;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -46,8 +46,8 @@ pub struct Caller {
 }
 
 impl FromRequest for Caller {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let req = req.clone();
@@ -57,7 +57,7 @@ impl FromRequest for Caller {
             let claims = claims_of(&app, &token).await?;
             let (config, named) = (app.config.clone(), claims.clone());
             let found = app.read(move |tx| session_of(tx, &config, &named));
-            let session = found.await?.ok_or(Refusal::InvalidToken)?;
+            let session = found.await?.ok_or(ApiError::InvalidToken)?;
             note_seen(&app, &session, || client::whereabouts(&req, &app.config));
             Ok(Self {
                 app,
@@ -70,16 +70,16 @@ impl FromRequest for Caller {
 }
 
 /// The token of a request: in its header or, where that is missing, in the cookie.
-fn brought(req: &HttpRequest, app: &App) -> Result<String, Refusal> {
+fn brought(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
     let mut headers = req.headers().get_all(AUTHORIZATION);
     if let Some(header) = headers.next() {
         let alone = headers.next().is_none();
         let token = header.to_str().ok().and_then(bearer);
-        return token.filter(|_| alone).ok_or(Refusal::InvalidToken);
+        return token.filter(|_| alone).ok_or(ApiError::InvalidToken);
     }
     let name = sealed_cookies::name(&app.config, ACCESS_COOKIE);
     let cookies = CookieHeader::sift(req.headers());
-    let token = cookies.get(&name).ok_or(Refusal::NoToken)?;
+    let token = cookies.get(&name).ok_or(ApiError::NoToken)?;
     if req.method() != Method::GET && !same_origin::is_ours(req) {
         return Err(Rejection::CrossOrigin.into());
     }
@@ -93,7 +93,7 @@ fn bearer(header: &str) -> Option<String> {
 }
 
 /// What a living token says.
-pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, Refusal> {
+pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, ApiError> {
     let (issuer, now) = (app.config.public_url.as_str(), app.clock.now());
     let ring = app.signing_keys.ring(&app.db, now).await?;
     let read = match app.access_tokens.read(&ring, issuer, now, token) {
@@ -104,7 +104,7 @@ pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, Refusal> {
         }
         read => read,
     };
-    read.map_err(|_| Refusal::InvalidToken)
+    read.map_err(|_| ApiError::InvalidToken)
 }
 
 fn session_of(tx: &mut Tx, config: &Config, claims: &Claims) -> Result<Option<Session>> {
@@ -127,20 +127,20 @@ impl Caller {
     pub async fn act<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &Session) -> Result<T> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         let (config, claims) = (self.app.config.clone(), self.claims.clone());
         let done = self.app.transaction(move |tx| {
             let session = session_of(tx, &config, &claims)?;
             session.map(|session| work(tx, &session)).transpose()
         });
-        done.await?.ok_or(Refusal::InvalidToken)
+        done.await?.ok_or(ApiError::InvalidToken)
     }
 
     /// Does something sensitive in one transaction, which looks once more whether it may.
     pub async fn act_as_owner<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         let (config, id) = (self.app.config.clone(), self.session.id.clone());
         let done = self.app.transaction(move |tx| {
             let owner = sessions::owner_by_program(tx, &config, &id)?;
@@ -160,8 +160,8 @@ impl Caller {
                 .is_reauthenticated(self.now(), &self.app.config)
     }
 
-    fn challenge(&self) -> Refusal {
-        Refusal::StepUp {
+    fn challenge(&self) -> ApiError {
+        ApiError::StepUp {
             max_age: self.app.config.reauthentication_window,
         }
     }
@@ -175,8 +175,8 @@ pub struct Open<T> {
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Open<T> {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (app, req) = (app_of(req), req.clone());
@@ -199,8 +199,8 @@ pub struct Sensitive<T> {
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Sensitive<T> {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let caller = SteppedUp::from_request(req, payload);
@@ -217,8 +217,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Sensitive<T> {
 pub struct SteppedUp(pub Caller);
 
 impl FromRequest for SteppedUp {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let caller = Caller::from_request(req, payload);

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::accounts::email_address::EmailAddress;
 use crate::api::Answer;
 use crate::api::caller::Open;
-use crate::api::refusal::{Problem, Refusal};
+use crate::api::error::{Problem, ApiError};
 use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;
@@ -56,7 +56,7 @@ pub struct CodeAsked {
     )
 )]
 async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
-    let email = EmailAddress::parse(&body.email).map_err(|why| Refusal::Unacceptable {
+    let email = EmailAddress::parse(&body.email).map_err(|why| ApiError::Unacceptable {
         field: "email",
         mistake: Mistake::Address(why),
     })?;

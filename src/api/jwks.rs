@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Answer;
-use crate::api::refusal::Problem;
+use crate::api::error::Problem;
 use crate::app::App;
 
 pub fn configure(cfg: &mut ServiceConfig) {

@@ -15,7 +15,7 @@ use crate::accounts::sessions::{self, Listed};
 use crate::accounts::users;
 use crate::api::Answer;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
-use crate::api::refusal::{Problem, Refusal};
+use crate::api::error::{Problem, ApiError};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::mistake::Mistake;
 use crate::web::rejection::Rejection;
@@ -57,7 +57,7 @@ pub struct Me {
 async fn show(caller: Caller) -> Answer {
     let user_id = caller.session.user_id.clone();
     let user = caller.app.read(move |tx| users::find(tx, &user_id));
-    let user = user.await?.ok_or(Refusal::InvalidToken)?;
+    let user = user.await?.ok_or(ApiError::InvalidToken)?;
     Ok(HttpResponse::Ok().json(Me {
         created_at: rfc3339(user.created_at),
         has_password: user.has_password(),
@@ -177,7 +177,7 @@ pub struct PasswordChange {
 )]
 async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) -> Answer {
     let hash = new_password::hash(&caller.app, &body.password, &caller.session.email).await?;
-    let hash = hash.map_err(|refused| Refusal::Unacceptable {
+    let hash = hash.map_err(|refused| ApiError::Unacceptable {
         field: "password",
         mistake: Mistake::NewPassword(refused),
     })?;
@@ -215,7 +215,7 @@ pub struct EmailChange {
     )
 )]
 async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Answer {
-    let unacceptable = |mistake| Refusal::Unacceptable {
+    let unacceptable = |mistake| ApiError::Unacceptable {
         field: "email",
         mistake,
     };

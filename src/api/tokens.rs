@@ -21,7 +21,7 @@ use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, Session};
 use crate::api::Answer;
 use crate::api::caller::{self, Open};
-use crate::api::refusal::{Problem, Refusal};
+use crate::api::error::{Problem, ApiError};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -90,12 +90,12 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, ApiError> {
         match text {
             "body" => Ok(Self::Body),
             "cookie" => Ok(Self::Cookie),
             "header" => Ok(Self::Header),
-            _ => Err(Refusal::InvalidRequest(
+            _ => Err(ApiError::InvalidRequest(
                 "delivery is body, cookie or header.",
             )),
         }
@@ -155,8 +155,8 @@ async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
             };
             by_refresh_token(&app, &req, &brought).await?
         }
-        Some(_) => return Err(Refusal::UnsupportedGrantType),
-        None => return Err(Refusal::InvalidRequest("grant_type is missing.")),
+        Some(_) => return Err(ApiError::UnsupportedGrantType),
+        None => return Err(ApiError::InvalidRequest("grant_type is missing.")),
     };
     deliver(&app, granted, delivery).await
 }
@@ -171,12 +171,12 @@ async fn by_password(
     app: &App,
     req: &HttpRequest,
     body: &TokenRequest,
-) -> Result<Granted, Refusal> {
+) -> Result<Granted, ApiError> {
     let (Some(email), Some(password)) = (&body.email, &body.password) else {
-        return Err(Refusal::InvalidRequest("email or password is missing."));
+        return Err(ApiError::InvalidRequest("email or password is missing."));
     };
     let attempt = Attempt {
-        email: EmailAddress::parse(email).map_err(|_| Refusal::InvalidGrant)?,
+        email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
         network: client::network(req, &app.config),
         arrival: Arrival::of_program(app, client::whereabouts(req, &app.config)),
         shared: false,
@@ -185,12 +185,12 @@ async fn by_password(
     granted(app, entered).await
 }
 
-async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Granted, Refusal> {
+async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Granted, ApiError> {
     let (Some(sign_in_id), Some(code)) = (body.sign_in_id.clone(), &body.code) else {
-        return Err(Refusal::InvalidRequest("sign_in_id or code is missing."));
+        return Err(ApiError::InvalidRequest("sign_in_id or code is missing."));
     };
     if !random::is_id(&sign_in_id) {
-        return Err(Refusal::InvalidGrant);
+        return Err(ApiError::InvalidGrant);
     }
     let (code, network) = (Code::parse(code), client::network(req, &app.config));
     let arrival = Arrival::of_program(app, client::whereabouts(req, &app.config));
@@ -201,18 +201,18 @@ async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Gr
     });
     match outcome.await? {
         CodeOutcome::In(entered) => granted(app, Some(*entered)).await,
-        CodeOutcome::Wrong | CodeOutcome::Ended => Err(Refusal::InvalidGrant),
+        CodeOutcome::Wrong | CodeOutcome::Ended => Err(ApiError::InvalidGrant),
         CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
     }
 }
 
-async fn granted(app: &App, entered: Option<Entered>) -> Result<Granted, Refusal> {
-    let entered = entered.ok_or(Refusal::InvalidGrant)?;
+async fn granted(app: &App, entered: Option<Entered>) -> Result<Granted, ApiError> {
+    let entered = entered.ok_or(ApiError::InvalidGrant)?;
     let config = app.config.clone();
     let found = app.read(move |tx| sessions::find_of_program(tx, &config, &entered.session_id));
     // It may have been ended this moment.
-    let session = found.await?.ok_or(Refusal::InvalidGrant)?;
-    let refresh_token = entered.refresh_token.ok_or(Refusal::InvalidGrant)?;
+    let session = found.await?.ok_or(ApiError::InvalidGrant)?;
+    let refresh_token = entered.refresh_token.ok_or(ApiError::InvalidGrant)?;
     Ok(Granted {
         session,
         refresh_token,
@@ -225,7 +225,7 @@ enum Refreshed {
     TooMany { until: Timestamp },
 }
 
-async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result<Granted, Refusal> {
+async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result<Granted, ApiError> {
     let token = Token::parse(brought);
     let refreshing = app.clone();
     let at = client::whereabouts(req, &app.config);
@@ -242,7 +242,7 @@ async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result
     });
     match refreshed.await? {
         Refreshed::Granted(granted) => Ok(granted),
-        Refreshed::Refused => Err(Refusal::InvalidGrant),
+        Refreshed::Refused => Err(ApiError::InvalidGrant),
         Refreshed::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
     }
 }
@@ -267,12 +267,12 @@ fn refresh(
 }
 
 /// The refresh token that the browser keeps for pages of ours.
-fn in_cookie(req: &HttpRequest, app: &App) -> Result<String, Refusal> {
+fn in_cookie(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
     let name = sealed_cookies::name(&app.config, REFRESH_COOKIE);
     let cookies = CookieHeader::sift(req.headers());
     let token = cookies
         .get(&name)
-        .ok_or(Refusal::InvalidRequest("The token is missing."))?;
+        .ok_or(ApiError::InvalidRequest("The token is missing."))?;
     match same_origin::is_ours(req) {
         true => Ok(token.to_owned()),
         false => Err(Rejection::CrossOrigin.into()),

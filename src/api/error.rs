@@ -18,7 +18,7 @@ use crate::web::rejection::{self, Rejection};
 
 /// Why a program gets no further.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum ApiError {
     /// Something is missing in the body, or is none of the values it may have.
     InvalidRequest(&'static str),
     /// The password, code or refresh token opens nothing; nobody is told why.
@@ -40,13 +40,13 @@ pub enum Refusal {
     Stopped(Rejection),
 }
 
-impl From<Rejection> for Refusal {
+impl From<Rejection> for ApiError {
     fn from(stop: Rejection) -> Self {
         Self::Stopped(stop)
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         Self::Stopped(Rejection::Trouble(error))
     }
@@ -75,7 +75,7 @@ pub struct Problem {
     max_age: Option<u64>,
 }
 
-impl Refusal {
+impl ApiError {
     /// The end of its type, its title, and what to do.
     fn words(&self) -> (&'static str, &'static str, String) {
         let (name, title, detail) = match self {
@@ -214,13 +214,13 @@ fn stopped(stop: &Rejection) -> (&'static str, &'static str, String) {
     (name, title, detail.to_owned())
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.words().0)
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::InvalidRequest(_) | Self::InvalidGrant | Self::UnsupportedGrantType => {
