@@ -24,7 +24,7 @@ pub mod gate;
 pub mod headers;
 pub mod json;
 pub mod link_page;
-pub mod mistake;
+pub mod field_error;
 pub mod new_password;
 pub mod next;
 pub mod one_click;

@@ -16,7 +16,7 @@ use crate::api::error::{Problem, ApiError};
 use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::rejection::Rejection;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -58,7 +58,7 @@ pub struct CodeAsked {
 async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
     let email = EmailAddress::parse(&body.email).map_err(|why| ApiError::Unacceptable {
         field: "email",
-        mistake: Mistake::Address(why),
+        error: FieldError::Address(why),
     })?;
     app.outbox.check_room()?;
     let (outbox, now) = (app.outbox.clone(), app.clock.now());

@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::rejection::{self, Rejection};
 
 /// Why a program gets no further.
@@ -34,7 +34,7 @@ pub enum ApiError {
     /// What was sent in this field is not taken.
     Unacceptable {
         field: &'static str,
-        mistake: Mistake,
+        error: FieldError,
     },
     /// What stops browsers, too.
     Stopped(Rejection),
@@ -105,11 +105,11 @@ impl ApiError {
                 "The password is wanted first",
                 "Get a token with grant_type password, and repeat this within max_age seconds.",
             ),
-            Self::Unacceptable { field, mistake } => {
+            Self::Unacceptable { field, error } => {
                 return (
                     unacceptable(field),
                     "This is not taken",
-                    mistake.to_string(),
+                    error.to_string(),
                 );
             }
             Self::Stopped(stop) => return stopped(stop),

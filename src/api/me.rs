@@ -17,7 +17,7 @@ use crate::api::Answer;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
 use crate::api::error::{Problem, ApiError};
 use crate::mail::changes::{self, Asked, Asking};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::rejection::Rejection;
 use crate::web::{client, new_password};
 use crate::words::{self, rfc3339};
@@ -179,7 +179,7 @@ async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) 
     let hash = new_password::hash(&caller.app, &body.password, &caller.session.email).await?;
     let hash = hash.map_err(|refused| ApiError::Unacceptable {
         field: "password",
-        mistake: Mistake::NewPassword(refused),
+        error: FieldError::NewPassword(refused),
     })?;
     let (outbox, at) = (caller.app.outbox.clone(), caller.whereabouts());
     let kept = caller.session.id.clone();
@@ -215,16 +215,16 @@ pub struct EmailChange {
     )
 )]
 async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Answer {
-    let unacceptable = |mistake| ApiError::Unacceptable {
+    let unacceptable = |error| ApiError::Unacceptable {
         field: "email",
-        mistake,
+        error,
     };
     let new = match EmailAddress::parse(&body.email) {
         Ok(new) if new.as_str() == caller.session.email => {
-            return Err(unacceptable(Mistake::SameAddress));
+            return Err(unacceptable(FieldError::SameAddress));
         }
         Ok(new) => new,
-        Err(why) => return Err(unacceptable(Mistake::Address(why))),
+        Err(why) => return Err(unacceptable(FieldError::Address(why))),
     };
     caller.app.outbox.check_room()?;
     let asking = Asking {
@@ -241,7 +241,7 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
         Asked::TooSoon { until } => {
             let wait = u64::try_from(until - caller.now()).unwrap_or(0);
             let wait = words::waiting(Duration::from_millis(wait));
-            Err(unacceptable(Mistake::TooSoon { wait }))
+            Err(unacceptable(FieldError::TooSoon { wait }))
         }
         Asked::TooMany { until } => Err(Rejection::too_many(until, caller.now()).into()),
     }

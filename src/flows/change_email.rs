@@ -31,7 +31,7 @@ use crate::random::{self, Token, TokenHash};
 use crate::web::form::{Form, NoFields};
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -77,10 +77,10 @@ impl BehindGate for ChangeForm {
 async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let new = match EmailAddress::parse(&form.email) {
         Ok(new) if new.as_str() == gate.session.email => {
-            return again(&gate, form.email, Mistake::SameAddress).await;
+            return again(&gate, form.email, FieldError::SameAddress).await;
         }
         Ok(new) => new,
-        Err(why) => return again(&gate, form.email, Mistake::Address(why)).await,
+        Err(why) => return again(&gate, form.email, FieldError::Address(why)).await,
     };
     let visit = &gate.visit;
     visit.app.outbox.check_room()?;
@@ -105,14 +105,14 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         Asked::TooSoon { until } => {
             let wait = u64::try_from(until - visit.now()).unwrap_or(0);
             let wait = words::waiting(Duration::from_millis(wait));
-            again(&gate, form.email, Mistake::TooSoon { wait }).await
+            again(&gate, form.email, FieldError::TooSoon { wait }).await
         }
         Asked::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
     }
 }
 
-async fn again(gate: &Reauthenticated, email: String, mistake: Mistake) -> Answer {
-    let again = ChangePage::of(gate, email, Some(mistake)).await?;
+async fn again(gate: &Reauthenticated, email: String, error: FieldError) -> Answer {
+    let again = ChangePage::of(gate, email, Some(error)).await?;
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
 
@@ -329,14 +329,14 @@ struct ChangePage {
     own_email: String,
     pending: Option<PendingChange>,
     email: String,
-    error: Option<Mistake>,
+    error: Option<FieldError>,
 }
 
 impl ChangePage {
     async fn of(
         gate: &Reauthenticated,
         email: String,
-        error: Option<Mistake>,
+        error: Option<FieldError>,
     ) -> Result<Self, Rejection> {
         let app = &gate.visit.app;
         let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());

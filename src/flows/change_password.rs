@@ -15,7 +15,7 @@ use crate::accounts::sessions;
 use crate::flows::Answer;
 use crate::mail::changes;
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
@@ -48,7 +48,7 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let hash = match new_password::hash(&visit.app, &form.password, &gate.session.email).await? {
         Ok(hash) => hash,
         Err(refused) => {
-            let again = ChangePage::of(&gate, Some(Mistake::NewPassword(refused)));
+            let again = ChangePage::of(&gate, Some(FieldError::NewPassword(refused)));
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
@@ -73,11 +73,11 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
 struct ChangePage {
     frame: Frame,
     email: String,
-    error: Option<Mistake>,
+    error: Option<FieldError>,
 }
 
 impl ChangePage {
-    fn of(gate: &Reauthenticated, error: Option<Mistake>) -> Self {
+    fn of(gate: &Reauthenticated, error: Option<FieldError>) -> Self {
         Self {
             frame: gate.visit.frame(),
             email: gate.session.email.clone(),

@@ -15,7 +15,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::flows::Answer;
 use crate::mail::changes;
 use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, page, page_with};
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -56,7 +56,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     if deleted.await? {
         return gate.visit.leave();
     }
-    let again = DeletePage::of(&gate, form.email, Some(Mistake::AnotherAddress));
+    let again = DeletePage::of(&gate, form.email, Some(FieldError::AnotherAddress));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
 
@@ -66,11 +66,11 @@ struct DeletePage {
     frame: Frame,
     own_email: String,
     email: String,
-    error: Option<Mistake>,
+    error: Option<FieldError>,
 }
 
 impl DeletePage {
-    fn of(gate: &Reauthenticated, email: String, error: Option<Mistake>) -> Self {
+    fn of(gate: &Reauthenticated, email: String, error: Option<FieldError>) -> Self {
         Self {
             frame: gate.visit.frame(),
             own_email: gate.session.email.clone(),

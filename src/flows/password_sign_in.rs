@@ -16,7 +16,7 @@ use crate::flows::Answer;
 use crate::web::ask_form;
 use crate::web::entrance::{self, Arrival};
 use crate::web::form::{self, Form};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::password_try::{self, Attempt};
@@ -61,10 +61,10 @@ struct SignInForm {
 async fn sign_in(visit: Visit, Form(form): Form<SignInForm>) -> Answer {
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,
-        Err(why) => return again(&visit, form, Some(Mistake::Address(why)), None),
+        Err(why) => return again(&visit, form, Some(FieldError::Address(why)), None),
     };
     if form.password.is_empty() {
-        return again(&visit, form, None, Some(Mistake::NoPassword));
+        return again(&visit, form, None, Some(FieldError::NoPassword));
     }
     let attempt = Attempt {
         email,
@@ -78,15 +78,15 @@ async fn sign_in(visit: Visit, Form(form): Form<SignInForm>) -> Answer {
             let next = next.as_deref().unwrap_or(Next::DEFAULT);
             entrance::welcome(&visit, &entered, next)
         }
-        None => again(&visit, form, None, Some(Mistake::WrongAddressOrPassword)),
+        None => again(&visit, form, None, Some(FieldError::WrongAddressOrPassword)),
     }
 }
 
 fn again(
     visit: &Visit,
     form: SignInForm,
-    error: Option<Mistake>,
-    password_error: Option<Mistake>,
+    error: Option<FieldError>,
+    password_error: Option<FieldError>,
 ) -> Answer {
     let again = SignInPage {
         frame: visit.frame(),
@@ -108,6 +108,6 @@ struct SignInPage {
     next: Option<String>,
     shared: bool,
     password_is_set: bool,
-    error: Option<Mistake>,
-    password_error: Option<Mistake>,
+    error: Option<FieldError>,
+    password_error: Option<FieldError>,
 }

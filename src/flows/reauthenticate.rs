@@ -25,7 +25,7 @@ use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
 use crate::web::ask_form;
 use crate::web::form::{self, Form};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -53,7 +53,7 @@ struct EnterForm {
 async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     let next = ask_form::path(&form.next);
     if form.password.is_empty() {
-        return again(&signed_in, next, Mistake::NoPassword).await;
+        return again(&signed_in, next, FieldError::NoPassword).await;
     }
     let SignedIn { visit, session } = &signed_in;
     let place = visit
@@ -66,7 +66,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     let (user, is_last) = match counted.await? {
         Counted::Compare { user, is_last } => (user, is_last),
         Counted::TooMany { until } => return Err(Rejection::too_many(until, visit.now())),
-        Counted::NothingToCompare => return again(&signed_in, next, Mistake::WrongPassword).await,
+        Counted::NothingToCompare => return again(&signed_in, next, FieldError::WrongPassword).await,
     };
     let verified = match Typed::new(&form.password) {
         Some(typed) => place.verify(user.password_hash(), typed).await?,
@@ -74,7 +74,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     };
     let Verified::Right { rehashed } = verified else {
         refuse(visit, user, is_last).await?;
-        return again(&signed_in, next, Mistake::WrongPassword).await;
+        return again(&signed_in, next, FieldError::WrongPassword).await;
     };
     let Some(token) = open(visit, user, rehashed).await? else {
         return Err(Rejection::SignInFirst {
@@ -171,9 +171,9 @@ fn let_through(
     Ok(Some(renewed))
 }
 
-async fn again(signed_in: &SignedIn, next: Option<String>, mistake: Mistake) -> Answer {
+async fn again(signed_in: &SignedIn, next: Option<String>, error: FieldError) -> Answer {
     let shown = EnterPage {
-        error: Some(mistake),
+        error: Some(error),
         ..EnterPage::of(signed_in, next).await?
     };
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &shown)?)
@@ -187,7 +187,7 @@ struct EnterPage {
     has_password: bool,
     window: String,
     next: Option<String>,
-    error: Option<Mistake>,
+    error: Option<FieldError>,
 }
 
 impl EnterPage {

@@ -22,7 +22,7 @@ use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::entrance::{self, Arrival, CodeOutcome, Entered};
 use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Ask;
@@ -82,7 +82,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         return sent_again(SentPage::of(&visit, asked.newest()));
     };
     if form.code.trim().is_empty() {
-        return mistake_in_code(&visit, &ask, form.code, Mistake::NoCode);
+        return error_in_code(&visit, &ask, form.code, FieldError::NoCode);
     }
     let (app, asked_here, arrival) = (visit.app.clone(), ask.clone(), Arrival::of(&visit));
     let (code, network) = (Code::parse(&form.code), visit.network());
@@ -97,7 +97,7 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         CodeOutcome::In(entered) => {
             entrance::welcome(&visit, &entered, &link_page::next_of(Some(&ask)))
         }
-        CodeOutcome::Wrong => mistake_in_code(&visit, &ask, form.code, Mistake::WrongCode),
+        CodeOutcome::Wrong => error_in_code(&visit, &ask, form.code, FieldError::WrongCode),
         CodeOutcome::Ended => sent_again(SentPage {
             code_ended: true,
             ..SentPage::of(&visit, Some(&ask))
@@ -106,10 +106,10 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
     }
 }
 
-fn mistake_in_code(visit: &Visit, ask: &Ask, code: String, mistake: Mistake) -> Answer {
+fn error_in_code(visit: &Visit, ask: &Ask, code: String, error: FieldError) -> Answer {
     sent_again(SentPage {
         code,
-        code_error: Some(mistake),
+        code_error: Some(error),
         ..SentPage::of(visit, Some(ask))
     })
 }
@@ -196,7 +196,7 @@ struct SentPage {
     asked: Option<SentTo>,
     /// What was typed, when there is a mistake in it.
     code: String,
-    code_error: Option<Mistake>,
+    code_error: Option<FieldError>,
     code_ended: bool,
     /// Without JavaScript the page loads itself again; not while a code is being typed.
     holds_still: bool,

@@ -11,7 +11,7 @@ use crate::db::Tx;
 use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
 use crate::web::form;
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -34,7 +34,7 @@ pub struct AskView {
     pub email: String,
     pub next: Option<String>,
     pub shared: bool,
-    pub error: Option<Mistake>,
+    pub error: Option<FieldError>,
 }
 
 impl AskView {
@@ -83,7 +83,7 @@ pub async fn submit<P: Template>(
         Ok(email) => email,
         Err(why) => {
             let again = AskView {
-                error: Some(Mistake::Address(why)),
+                error: Some(FieldError::Address(why)),
                 email: form.email,
                 next,
                 shared,

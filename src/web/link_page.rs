@@ -26,7 +26,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
 use crate::web::form;
-use crate::web::mistake::Mistake;
+use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -179,8 +179,8 @@ pub struct LinkView {
     pub sent_to: Option<String>,
     pub ask_address: bool,
     pub email: String,
-    pub error: Option<Mistake>,
-    pub password_error: Option<Mistake>,
+    pub error: Option<FieldError>,
+    pub password_error: Option<FieldError>,
     pub signed_in_as: Option<String>,
 }
 
@@ -203,7 +203,7 @@ impl LinkView {
         self.error.is_some() || self.password_error.is_some()
     }
 
-    fn again(seen: &Seen, email: String, error: Option<Mistake>) -> Self {
+    fn again(seen: &Seen, email: String, error: Option<FieldError>) -> Self {
         Self {
             email,
             error,
@@ -243,7 +243,7 @@ impl Ready {
     /// The form again, with a mistake in the password.
     pub fn again(self, refused: Refused) -> LinkView {
         LinkView {
-            password_error: Some(Mistake::NewPassword(refused)),
+            password_error: Some(FieldError::NewPassword(refused)),
             ..LinkView::again(&self.seen, self.email, None)
         }
     }
@@ -264,7 +264,7 @@ pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Ch
         _ if !seen.ask_address => None,
         Ok(typed) => Some(typed),
         Err(_) => {
-            let again = LinkView::again(&seen, form.email, Some(Mistake::NoLinkAddress));
+            let again = LinkView::again(&seen, form.email, Some(FieldError::NoLinkAddress));
             return Ok(Checked::Again(again));
         }
     };
@@ -334,7 +334,7 @@ pub async fn finish<T: Send + 'static>(
         Outcome::WrongAddress => Ok(Submitted::Again(LinkView::again(
             &seen,
             email,
-            Some(Mistake::WrongLinkAddress),
+            Some(FieldError::WrongLinkAddress),
         ))),
         Outcome::Dead => Ok(Submitted::Answered(gone(visit, purpose)?)),
         Outcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),

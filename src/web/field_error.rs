@@ -1,4 +1,4 @@
-//! What can be wrong with what somebody typed. What is said of it is in `templates/parts/mistakes.txt`.
+//! What can be wrong with what somebody typed. What is said of it is in `templates/parts/field_errors.txt`.
 
 #![expect(unused_qualifications, reason = "in what the derive writes")]
 
@@ -9,8 +9,8 @@ use crate::accounts::passwords::{self, Refused};
 
 /// A mistake in a form; shown, it is a sentence or two that say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]
-#[template(path = "parts/mistakes.txt")]
-pub enum Mistake {
+#[template(path = "parts/field_errors.txt")]
+pub enum FieldError {
     /// What was typed is no address that mail could go to.
     Address(NotAnAddress),
     /// A new password that is not taken.
