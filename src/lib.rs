@@ -7,7 +7,7 @@
 //!                                     │
 //!                           flows · api · pages · health           stories; never each other
 //!                                     │
-//!                              web       mail                      front desk · post room
+//!                              web       mail                      HTTP · mail     
 //!                                     │
 //!                                 accounts                         nouns
 //!                                     │

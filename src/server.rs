@@ -1,4 +1,4 @@
-//! How Doorpost is served: which desk a request passes, on which sockets, until when.
+//! How Doorpost is served: what a request passes through, on which sockets, until when.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::mail::delivery;
-use crate::web::{assets, front_desk, same_origin, session_cookie};
+use crate::web::{assets, middleware, same_origin, session_cookie};
 use crate::{api, flows, health, pages};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
@@ -39,7 +39,7 @@ const WAITING: i32 = 4_096;
 
 /// Everything a request may reach, around one [`App`].
 ///
-/// The front desk stands before all of it. Static files, the health routes and programs do without a session; what
+/// The middleware stands around all of it. Static files, the health routes and programs do without a session; what
 /// visitors use is behind the same-origin check and the session cookie.
 pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> {
     let data = Data::new(app);
@@ -48,7 +48,7 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> 
         Actix::new()
             .app_data(data.clone())
             .wrap(from_fn(api::cors::guard))
-            .wrap(from_fn(front_desk::attend))
+            .wrap(from_fn(middleware::attend))
             .configure(assets::configure)
             .configure(health::configure)
             .configure(api::configure)

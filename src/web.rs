@@ -1,10 +1,10 @@
-//! The front desk: everything about requests and answers that is the same for every story.
+//! HTTP: everything about requests and answers that is the same for every story.
 //!
-//! * [`front_desk`]: around every request: its id, the security headers, error pages, the log line.
+//! * [`middleware`]: around every request: its id, the security headers, error pages, the log line.
 //! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
-//! * [`visit`]: who stands at the desk, and the guards that handlers ask for.
+//! * [`visit`]: who makes the request, and the guards that handlers ask for.
 //! * [`gate`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
 //! * [`password_try`]: a password that was typed to come in, counted and compared.
@@ -19,7 +19,7 @@ pub mod client;
 pub mod cookie_header;
 pub mod entrance;
 pub mod form;
-pub mod front_desk;
+pub mod middleware;
 pub mod gate;
 pub mod headers;
 pub mod json;

@@ -354,7 +354,7 @@ fn no_path_or_query_of_a_request_is_logged() {
         }
         assert!(
             !has_word(&source.code, "Logger"),
-            "{}: the log line is the front desk's",
+            "{}: the log line is the middleware's",
             source.name
         );
     }

@@ -581,7 +581,7 @@ async fn the_log_shows_patterns_and_nothing_that_a_visitor_wrote() {
         }
         let requests = log
             .lines()
-            .filter(|line| line.contains("front_desk") && line.contains("request_id"));
+            .filter(|line| line.contains("middleware") && line.contains("request_id"));
         assert!(requests.clone().count() >= 12);
         for line in requests {
             assert!(

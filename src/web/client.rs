@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use crate::accounts::limits::Network;
 use crate::accounts::sessions::Whereabouts;
 use crate::config::Config;
-use crate::web::front_desk::RequestId;
+use crate::web::middleware::RequestId;
 
 /// The address of the visitor.
 pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {

@@ -1,6 +1,6 @@
 //! Why a request got no further, and the page that says so.
 //!
-//! A handler returns a [`Rejection`]; it becomes an answer with a status and no body, and the front desk, which
+//! A handler returns a [`Rejection`]; it becomes an answer with a status and no body, and the middleware, which
 //! knows what the visitor reads best, writes the page or the `application/problem+json` (RFC 9457) into it.
 //! The page says what to do next and nothing of what went wrong inside.
 

@@ -1,4 +1,4 @@
-//! Who stands at the desk.
+//! Who makes the request, and what their browser brought.
 //!
 //! A handler's signature says who may call it: [`Visit`] lets everybody in and knows who they are;
 //! [`SignedIn`] sends a stranger to sign in first, and back.
@@ -20,7 +20,7 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
-use crate::web::front_desk::AskedByHead;
+use crate::web::middleware::AskedByHead;
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::rejection::Rejection;
