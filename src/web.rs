@@ -5,7 +5,7 @@
 //! * [`same_origin`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
 //! * [`visit`]: who makes the request, and the guards that handlers ask for.
-//! * [`gate`]: the password, before what is sensitive.
+//! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
 //! * [`password_try`]: a password that was typed to come in, counted and compared.
 //! * [`form`], [`one_click`], [`json`], [`next`], [`client`]: what visitors send, parsed once.
@@ -20,7 +20,7 @@ pub mod cookie_header;
 pub mod entrance;
 pub mod form;
 pub mod middleware;
-pub mod gate;
+pub mod step_up;
 pub mod headers;
 pub mod json;
 pub mod link_page;

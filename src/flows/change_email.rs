@@ -29,7 +29,7 @@ use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{self, Token, TokenHash};
 use crate::web::form::{Form, NoFields};
-use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::field_error::FieldError;
 use crate::web::next::Next;

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::accounts::sessions;
 use crate::flows::Answer;
 use crate::mail::changes;
-use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::next::Next;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::accounts::email_address::EmailAddress;
 use crate::flows::Answer;
 use crate::mail::changes;
-use crate::web::gate::{BehindGate, Reauthenticated, Sensitive};
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, page, page_with};
 

@@ -20,7 +20,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::flows::Answer;
 use crate::mail::outbox;
-use crate::web::gate::{BehindGate, Sensitive};
+use crate::web::step_up::{BehindGate, Sensitive};
 use crate::words::rfc3339;
 
 pub fn configure(cfg: &mut ServiceConfig) {

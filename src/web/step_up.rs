@@ -13,7 +13,7 @@
 //! ```no_run
 //! use doorpost::accounts::users;
 //! use doorpost::flows::Answer;
-//! use doorpost::web::gate::Reauthenticated;
+//! use doorpost::web::step_up::Reauthenticated;
 //! use doorpost::web::page::see_other;
 //!
 //! async fn delete(gate: Reauthenticated) -> Answer {
