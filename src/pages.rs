@@ -1,6 +1,6 @@
 //! The pages that are not about signing in: the home page, and one for members. Yours start here.
 //!
-//! A handler that takes [`Visit`] is for everybody and knows who they are; one that takes [`SignedIn`] is for
+//! A handler that takes [`Visitor`] is for everybody and knows who they are; one that takes [`SignedIn`] is for
 //! members, and sends a stranger to sign in and back. A page of your own is a handler like [`members`], a
 //! template like `templates/pages/members.html` and a line in [`configure`]; nothing else has to change.
 
@@ -10,7 +10,7 @@ use askama::Template;
 use crate::accounts::sessions::Session;
 use crate::flows::Answer;
 use crate::web::page::{Frame, page};
-use crate::web::visit::{SignedIn, Visit};
+use crate::web::visitor::{SignedIn, Visitor};
 
 /// The URLs of these pages.
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -18,13 +18,13 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(web::resource("/members").get(members));
 }
 
-async fn home(visit: Visit) -> Answer {
-    let frame = visit.frame();
+async fn home(visitor: Visitor) -> Answer {
+    let frame = visitor.frame();
     Ok(page(&HomePage { frame })?)
 }
 
-async fn members(SignedIn { visit, session }: SignedIn) -> Answer {
-    let frame = visit.frame();
+async fn members(SignedIn { visitor, session }: SignedIn) -> Answer {
+    let frame = visitor.frame();
     Ok(page(&MembersPage { frame, session })?)
 }
 

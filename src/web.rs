@@ -4,7 +4,7 @@
 //! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
-//! * [`visit`]: who makes the request, and the guards that handlers ask for.
+//! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
 //! * [`password_try`]: a password that was typed to come in, counted and compared.
@@ -35,4 +35,4 @@ pub mod same_origin;
 pub mod sealed_cookies;
 pub mod session_cookie;
 pub mod unread_body;
-pub mod visit;
+pub mod visitor;

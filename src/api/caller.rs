@@ -31,7 +31,7 @@ use crate::error::Result;
 use crate::web::cookie_header::CookieHeader;
 use crate::web::json::Json;
 use crate::web::rejection::Rejection;
-use crate::web::visit::{app_of, note_seen};
+use crate::web::visitor::{app_of, note_seen};
 use crate::web::{client, same_origin, sealed_cookies};
 
 /// The end of the name of the cookie that holds an access token.

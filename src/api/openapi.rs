@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 use crate::api::{Answer, codes, jwks, me, tokens};
 use crate::web::page::{Frame, page};
 use crate::web::rejection::Rejection;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 /// The document, for programs.
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -71,9 +71,9 @@ async fn describe() -> Answer {
     Ok(HttpResponse::Ok().json(&*DOCUMENT))
 }
 
-async fn show(visit: Visit) -> Result<HttpResponse, Rejection> {
+async fn show(visitor: Visitor) -> Result<HttpResponse, Rejection> {
     Ok(page(&ApiPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         operations: operations(),
     })?)
 }

@@ -9,17 +9,17 @@ use crate::accounts::users::{self, User};
 use crate::flows::Answer;
 use crate::web::page::{Frame, page};
 use crate::web::rejection::Rejection;
-use crate::web::visit::SignedIn;
+use crate::web::visitor::SignedIn;
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account").get(show));
 }
 
-async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
-    let config = visit.app.config.clone();
+async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
+    let config = visitor.app.config.clone();
     let user_id = session.user_id.clone();
-    let (user, pending) = visit
+    let (user, pending) = visitor
         .app
         .read(move |tx| {
             let user = users::find(tx, &user_id)?;
@@ -28,11 +28,11 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
         .await?;
     // It was deleted in this very moment.
     let user = user.ok_or(Rejection::NotFound)?;
-    let config = &visit.app.config;
-    let may_act = session.is_reauthenticated(visit.now(), config);
+    let config = &visitor.app.config;
+    let may_act = session.is_reauthenticated(visitor.now(), config);
     let may_act_until = session.reauthenticated_until(config).filter(|_| may_act);
     Ok(page(&AccountPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         way_in: words::way_in(&session.auth_method),
         since: words::moment(session.created_at),
         ends: words::moment(session.ends_at(config)),

@@ -7,7 +7,7 @@ use crate::accounts::events::{self, Noted};
 use crate::flows::Answer;
 use crate::web::form;
 use crate::web::page::{Frame, page};
-use crate::web::visit::SignedIn;
+use crate::web::visitor::SignedIn;
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -19,10 +19,10 @@ const PAGE: i64 = 50;
 
 /// The newest, or those before the one that the query names; one that is nobody's, or somebody else's, is as
 /// good as none.
-async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
-    let mut query = form::pairs(visit.req.query_string().as_bytes())?;
+async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
+    let mut query = form::pairs(visitor.req.query_string().as_bytes())?;
     let before = query.remove("before");
-    let mut events = visit
+    let mut events = visitor
         .app
         .read(move |tx| {
             let last = match before {
@@ -35,7 +35,7 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
     let has_older = events.len() > PAGE as usize;
     events.truncate(PAGE as usize);
     Ok(page(&ActivityPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         older_than: events
             .last()
             .filter(|_| has_older)

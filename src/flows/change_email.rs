@@ -36,7 +36,7 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, Interrupted};
-use crate::web::visit::{SignedIn, Visit};
+use crate::web::visitor::{SignedIn, Visitor};
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -82,14 +82,14 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         Ok(new) => new,
         Err(why) => return again(&gate, form.email, FieldError::Address(why)).await,
     };
-    let visit = &gate.visit;
-    visit.app.outbox.check_room()?;
+    let visitor = &gate.visitor;
+    visitor.app.outbox.check_room()?;
     let asking = Asking {
         new,
         session_id: gate.session.id.clone(),
-        network: visit.network(),
-        at: visit.whereabouts(),
-        outbox: visit.app.outbox.clone(),
+        network: visitor.network(),
+        at: visitor.whereabouts(),
+        outbox: visitor.app.outbox.clone(),
     };
     match gate
         .act(move |tx, owner| changes::ask_to_change_email(tx, owner, &asking))
@@ -97,17 +97,17 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     {
         Asked::Sent => {
             let mut back = see_other(ChangeForm::PAGE);
-            if let Some(forgotten) = Interrupted::forget(&visit.req, &visit.app)? {
+            if let Some(forgotten) = Interrupted::forget(&visitor.req, &visitor.app)? {
                 back.cookie(forgotten);
             }
             Ok(back.finish())
         }
         Asked::TooSoon { until } => {
-            let wait = u64::try_from(until - visit.now()).unwrap_or(0);
+            let wait = u64::try_from(until - visitor.now()).unwrap_or(0);
             let wait = words::waiting(Duration::from_millis(wait));
             again(&gate, form.email, FieldError::TooSoon { wait }).await
         }
-        Asked::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
+        Asked::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
     }
 }
 
@@ -117,8 +117,8 @@ async fn again(gate: &Reauthenticated, email: String, error: FieldError) -> Answ
 }
 
 async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let visit = &signed_in.visit;
-    let (config, at) = (visit.app.config.clone(), visit.whereabouts());
+    let visitor = &signed_in.visitor;
+    let (config, at) = (visitor.app.config.clone(), visitor.whereabouts());
     let cancelled = signed_in.act(move |tx, session| {
         if links::pending_change(tx, &config, &session.user_id)?.is_some() {
             links::end_of(tx, &session.user_id, Purpose::ChangeEmail)?;
@@ -130,27 +130,27 @@ async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     Ok(see_other(Next::DEFAULT).finish())
 }
 
-async fn open_confirm(visit: Visit) -> Answer {
-    match link_page::look(&visit, Purpose::ChangeEmail).await? {
-        Looked::InAddress(seen) => link_page::to_clean_page(&visit, Purpose::ChangeEmail, &seen),
-        Looked::OnPage(seen) => show_confirm(&visit, StatusCode::OK, LinkView::of(&seen)),
+async fn open_confirm(visitor: Visitor) -> Answer {
+    match link_page::look(&visitor, Purpose::ChangeEmail).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visitor, Purpose::ChangeEmail, &seen),
+        Looked::OnPage(seen) => show_confirm(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
 }
 
-async fn confirm(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
-    let changing = Changing::of(&visit);
-    let submitted = link_page::submit(&visit, form, Purpose::ChangeEmail, move |tx, proof, _| {
+async fn confirm(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
+    let changing = Changing::of(&visitor);
+    let submitted = link_page::submit(&visitor, form, Purpose::ChangeEmail, move |tx, proof, _| {
         change(tx, proof, &changing)
     });
     match submitted.await? {
         Submitted::Done { effect, .. } => {
-            if let (Some(token), Some(session)) = (effect.renewed_here, &visit.session) {
-                visit.hand_over(&token, session.shared)?;
+            if let (Some(token), Some(session)) = (effect.renewed_here, &visitor.session) {
+                visitor.hand_over(&token, session.shared)?;
             }
             Ok(confidential(see_other(Next::DEFAULT).finish()))
         }
-        Submitted::Again(view) => show_confirm(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Again(view) => show_confirm(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -164,12 +164,12 @@ struct Changing {
 }
 
 impl Changing {
-    fn of(visit: &Visit) -> Self {
-        let here = visit.session.as_ref().map(|session| session.id.clone());
+    fn of(visitor: &Visitor) -> Self {
+        let here = visitor.session.as_ref().map(|session| session.id.clone());
         Self {
-            outbox: visit.app.outbox.clone(),
-            at: visit.whereabouts(),
-            here: here.zip(visit.token_hash()),
+            outbox: visitor.app.outbox.clone(),
+            at: visitor.whereabouts(),
+            here: here.zip(visitor.token_hash()),
         }
     }
 }
@@ -238,25 +238,25 @@ fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
     changing.outbox.send_link(tx, &wanted, browser)
 }
 
-async fn open_undo(visit: Visit) -> Answer {
+async fn open_undo(visitor: Visitor) -> Answer {
     let purpose = Purpose::UndoChangeEmail;
-    match link_page::look(&visit, purpose).await? {
-        Looked::InAddress(seen) => link_page::to_clean_page(&visit, purpose, &seen),
-        Looked::OnPage(seen) => show_undo(&visit, StatusCode::OK, LinkView::of(&seen)),
+    match link_page::look(&visitor, purpose).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visitor, purpose, &seen),
+        Looked::OnPage(seen) => show_undo(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
 }
 
-async fn undo(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
-    let (changing, ask_id) = (Changing::of(&visit), random::id());
+async fn undo(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
+    let (changing, ask_id) = (Changing::of(&visitor), random::id());
     let asking = ask_id.clone();
     let purpose = Purpose::UndoChangeEmail;
-    let submitted = link_page::submit(&visit, form, purpose, move |tx, proof, _| {
+    let submitted = link_page::submit(&visitor, form, purpose, move |tx, proof, _| {
         take_back(tx, proof, &changing, &asking)
     });
     match submitted.await? {
-        Submitted::Done { effect, .. } => to_inbox(&visit, ask_id, effect),
-        Submitted::Again(view) => show_undo(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Done { effect, .. } => to_inbox(&visitor, ask_id, effect),
+        Submitted::Again(view) => show_undo(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -292,8 +292,8 @@ fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Re
 }
 
 /// This browser is the one that asked for the mail which is on its way.
-fn to_inbox(visit: &Visit, ask_id: String, user: User) -> Result<HttpResponse, Rejection> {
-    let now = visit.now();
+fn to_inbox(visitor: &Visitor, ask_id: String, user: User) -> Result<HttpResponse, Rejection> {
+    let now = visitor.now();
     let ask = Ask {
         id: ask_id,
         email: user.email,
@@ -304,21 +304,21 @@ fn to_inbox(visit: &Visit, ask_id: String, user: User) -> Result<HttpResponse, R
         again_at: now,
         done: false,
     };
-    let cookie = visit.asked().with(ask, &visit.app)?;
+    let cookie = visitor.asked().with(ask, &visitor.app)?;
     let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
     Ok(confidential(redirect))
 }
 
-fn show_confirm(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visit.frame();
+fn show_confirm(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visitor.frame();
     Ok(confidential(page_with(
         status,
         &ConfirmPage { frame, link },
     )?))
 }
 
-fn show_undo(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visit.frame();
+fn show_undo(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visitor.frame();
     Ok(confidential(page_with(status, &UndoPage { frame, link })?))
 }
 
@@ -338,11 +338,11 @@ impl ChangePage {
         email: String,
         error: Option<FieldError>,
     ) -> Result<Self, Rejection> {
-        let app = &gate.visit.app;
+        let app = &gate.visitor.app;
         let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());
         let pending = app.read(move |tx| links::pending_change(tx, &config, &user_id));
         Ok(Self {
-            frame: gate.visit.frame(),
+            frame: gate.visitor.frame(),
             own_email: gate.session.email.clone(),
             pending: pending.await?,
             email,

@@ -44,15 +44,15 @@ impl BehindGate for ChangeForm {
 }
 
 async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
-    let visit = &gate.visit;
-    let hash = match new_password::hash(&visit.app, &form.password, &gate.session.email).await? {
+    let visitor = &gate.visitor;
+    let hash = match new_password::hash(&visitor.app, &form.password, &gate.session.email).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ChangePage::of(&gate, Some(FieldError::NewPassword(refused)));
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
-    let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
+    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
     let (kept, token) = (gate.session.id.clone(), gate.token().clone());
     let renewed = gate
         .act(move |tx, owner| {
@@ -64,7 +64,7 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         let next = Next::DEFAULT.to_owned();
         return Err(Rejection::SignInFirst { next });
     };
-    visit.hand_over(&token, gate.session.shared)?;
+    visitor.hand_over(&token, gate.session.shared)?;
     Ok(see_other(Next::DEFAULT).finish())
 }
 
@@ -79,7 +79,7 @@ struct ChangePage {
 impl ChangePage {
     fn of(gate: &Reauthenticated, error: Option<FieldError>) -> Self {
         Self {
-            frame: gate.visit.frame(),
+            frame: gate.visitor.frame(),
             email: gate.session.email.clone(),
             error,
         }

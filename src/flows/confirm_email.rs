@@ -23,7 +23,7 @@ use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
 use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page_with};
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/confirm-email/send").post(send_again))
@@ -34,47 +34,47 @@ pub fn configure(cfg: &mut ServiceConfig) {
         );
 }
 
-async fn send_again(visit: Visit, Form(form): Form<AskForm>) -> Answer {
+async fn send_again(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
     let route = "/confirm-email/send";
-    ask_form::submit(&visit, form, route, Wish::ComeIn, |frame, form| {
+    ask_form::submit(&visitor, form, route, Wish::ComeIn, |frame, form| {
         AskAgainPage { frame, form }
     })
     .await
 }
 
-async fn open(visit: Visit) -> Answer {
-    match link_page::look(&visit, Purpose::ConfirmEmail).await? {
-        Looked::InAddress(seen) => link_page::to_clean_page(&visit, Purpose::ConfirmEmail, &seen),
-        Looked::OnPage(seen) => show(&visit, StatusCode::OK, LinkView::of(&seen)),
+async fn open(visitor: Visitor) -> Answer {
+    match link_page::look(&visitor, Purpose::ConfirmEmail).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visitor, Purpose::ConfirmEmail, &seen),
+        Looked::OnPage(seen) => show(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
 }
 
-async fn confirm(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
+async fn confirm(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     let chosen = std::mem::take(&mut form.password);
-    let ready = match link_page::check(&visit, form, Purpose::ConfirmEmail).await? {
+    let ready = match link_page::check(&visitor, form, Purpose::ConfirmEmail).await? {
         Checked::Ready(ready) => ready,
-        Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Checked::Again(view) => return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash_optional(&visit.app, &chosen, ready.address()).await? {
+    let hash = match new_password::hash_optional(&visitor.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);
-            return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, again);
+            return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };
-    let arrival = Arrival::of(&visit);
-    let finished = link_page::finish(&visit, ready, move |tx, proof, asked| {
+    let arrival = Arrival::of(&visitor);
+    let finished = link_page::finish(&visitor, ready, move |tx, proof, asked| {
         let shared = asked.is_some_and(|ask| ask.shared);
         begin(tx, proof, &arrival, shared, hash.as_ref())
     });
     match finished.await? {
         Submitted::Done { effect, asked } => {
             let next = link_page::next_of(asked.as_ref());
-            entrance::welcome(&visit, &effect, &next).map(confidential)
+            entrance::welcome(&visitor, &effect, &next).map(confidential)
         }
-        Submitted::Again(view) => show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Again(view) => show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -99,8 +99,8 @@ fn begin(
     Ok(entered)
 }
 
-fn show(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visit.frame();
+fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visitor.frame();
     Ok(confidential(page_with(status, &LinkPage { frame, link })?))
 }
 

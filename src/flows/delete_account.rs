@@ -44,7 +44,7 @@ impl BehindGate for DeleteForm {
 
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
-    let (outbox, at) = (gate.visit.app.outbox.clone(), gate.visit.whereabouts());
+    let (outbox, at) = (gate.visitor.app.outbox.clone(), gate.visitor.whereabouts());
     let deleted = gate.act(move |tx, owner| {
         // As the account's is at this moment.
         let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
@@ -54,7 +54,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
         Ok(is_its_own)
     });
     if deleted.await? {
-        return gate.visit.leave();
+        return gate.visitor.leave();
     }
     let again = DeletePage::of(&gate, form.email, Some(FieldError::AnotherAddress));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
@@ -72,7 +72,7 @@ struct DeletePage {
 impl DeletePage {
     fn of(gate: &Reauthenticated, email: String, error: Option<FieldError>) -> Self {
         Self {
-            frame: gate.visit.frame(),
+            frame: gate.visitor.frame(),
             own_email: gate.session.email.clone(),
             email,
             error,

@@ -20,7 +20,7 @@ use crate::random::Code;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -44,27 +44,27 @@ const LETTER_CSP: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; d
                           style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                           frame-ancestors 'self'";
 
-async fn list(visit: Visit) -> Answer {
-    let mails = newest(&visit).await?;
+async fn list(visitor: Visitor) -> Answer {
+    let mails = newest(&visitor).await?;
     Ok(page(&ListPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         is_cut: mails.len() >= MOST,
         mails,
     })?)
 }
 
-async fn clear(visit: Visit, _: Form<NoFields>) -> Answer {
-    only_for_developers(&visit)?;
-    visit.app.transaction(kept::clear_inbox).await?;
+async fn clear(visitor: Visitor, _: Form<NoFields>) -> Answer {
+    only_for_developers(&visitor)?;
+    visitor.app.transaction(kept::clear_inbox).await?;
     Ok(see_other("/dev/inbox").finish())
 }
 
-async fn show(visit: Visit, id: web::Path<String>) -> Answer {
-    let shown = find(&visit, id.into_inner()).await?;
-    let (newer, older) = beside(&shown.mail.id, newest(&visit).await?);
-    let config = &visit.app.config;
+async fn show(visitor: Visitor, id: web::Path<String>) -> Answer {
+    let shown = find(&visitor, id.into_inner()).await?;
+    let (newer, older) = beside(&shown.mail.id, newest(&visitor).await?);
+    let config = &visitor.app.config;
     let answer = page(&ShowPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         from: config.mail_from.to_string(),
         message_id: message_id(config, &shown.mail),
         source: compose(config, &shown.mail, &shown.words)?,
@@ -75,8 +75,8 @@ async fn show(visit: Visit, id: web::Path<String>) -> Answer {
     Ok(under(PAGE_CSP, answer))
 }
 
-async fn show_html(visit: Visit, id: web::Path<String>) -> Answer {
-    let shown = find(&visit, id.into_inner()).await?;
+async fn show_html(visitor: Visitor, id: web::Path<String>) -> Answer {
+    let shown = find(&visitor, id.into_inner()).await?;
     let letter = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .body(shown.words.html);
@@ -91,12 +91,12 @@ fn under(csp: &'static str, mut response: HttpResponse) -> HttpResponse {
 }
 
 /// What cannot be opened, as it was sealed under a key that is gone, is not listed.
-async fn newest(visit: &Visit) -> Result<Vec<Shown>, Rejection> {
-    only_for_developers(visit)?;
-    let mails = visit.app.read(|tx| kept::inbox(tx, MOST as i64)).await?;
+async fn newest(visitor: &Visitor) -> Result<Vec<Shown>, Rejection> {
+    only_for_developers(visitor)?;
+    let mails = visitor.app.read(|tx| kept::inbox(tx, MOST as i64)).await?;
     Ok(mails
         .into_iter()
-        .filter_map(|mail| opened(visit, mail))
+        .filter_map(|mail| opened(visitor, mail))
         .collect())
 }
 
@@ -110,22 +110,22 @@ fn beside(id: &str, listed: Vec<Shown>) -> (Option<String>, Option<String>) {
     (newer.cloned(), ids.get(at + 1).cloned())
 }
 
-async fn find(visit: &Visit, id: String) -> Result<Shown, Rejection> {
-    only_for_developers(visit)?;
-    let mail = visit
+async fn find(visitor: &Visitor, id: String) -> Result<Shown, Rejection> {
+    only_for_developers(visitor)?;
+    let mail = visitor
         .app
         .read(move |tx| kept::inbox_mail(tx, &id))
         .await?
         .ok_or(Rejection::NotFound)?;
-    opened(visit, mail)
+    opened(visitor, mail)
         .ok_or_else(|| Rejection::Trouble(Error::internal("the words of a mail cannot be opened")))
 }
 
-fn only_for_developers(visit: &Visit) -> Result<(), Rejection> {
-    let peer = visit.req.peer_addr().map(|peer| peer.ip().to_canonical());
-    let is_ours = visit.app.config.has_dev_inbox()
+fn only_for_developers(visitor: &Visitor) -> Result<(), Rejection> {
+    let peer = visitor.req.peer_addr().map(|peer| peer.ip().to_canonical());
+    let is_ours = visitor.app.config.has_dev_inbox()
         && peer.is_some_and(|ip: IpAddr| ip.is_loopback())
-        && names_loopback(&visit.req);
+        && names_loopback(&visitor.req);
     if is_ours { Ok(()) } else { Err(Rejection::NotFound) }
 }
 
@@ -135,10 +135,10 @@ fn names_loopback(req: &HttpRequest) -> bool {
         .is_some_and(|named| named.is_loopback())
 }
 
-fn opened(visit: &Visit, mail: Mail) -> Option<Shown> {
+fn opened(visitor: &Visitor, mail: Mail) -> Option<Shown> {
     Some(Shown {
-        words: visit.app.outbox.open(mail.body.as_deref())?,
-        ago: words::ago(mail.queued_at, visit.now()),
+        words: visitor.app.outbox.open(mail.body.as_deref())?,
+        ago: words::ago(mail.queued_at, visitor.now()),
         mail,
     })
 }

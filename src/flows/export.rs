@@ -39,7 +39,7 @@ impl BehindGate for ExportForm {
 }
 
 async fn export(Sensitive { gate, .. }: Sensitive<ExportForm>) -> Answer {
-    let (config, at) = (gate.visit.app.config.clone(), gate.visit.whereabouts());
+    let (config, at) = (gate.visitor.app.config.clone(), gate.visitor.whereabouts());
     let everything = gate
         .act(move |tx, owner| gather(tx, &config, owner, &at))
         .await?;

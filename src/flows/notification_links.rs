@@ -31,7 +31,7 @@ use crate::web::form::{Form, NoFields, is_ticked};
 use crate::web::next::Next;
 use crate::web::page::{confidential, see_other};
 use crate::web::sealed_cookies::LookedAt;
-use crate::web::visit::{SignedIn, Visit};
+use crate::web::visitor::{SignedIn, Visitor};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/notification-links").post(switch))
@@ -90,17 +90,17 @@ impl Followed {
 }
 
 async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
-    let visit = Visit::from_request(req, &mut Payload::None).await?;
+    let visitor = Visitor::from_request(req, &mut Payload::None).await?;
     let mut onward = see_other(followed.page.as_str());
-    let wanted = visit.session.is_none() && visit.is_click();
+    let wanted = visitor.session.is_none() && visitor.is_click();
     let Some(token) = followed.token.filter(|_| wanted) else {
         return Ok(onward.finish());
     };
-    match enter(&visit, &token).await? {
-        Entry::In(session) => visit.hand_over(&session, false)?,
+    match enter(&visitor, &token).await? {
+        Entry::In(session) => visitor.hand_over(&session, false)?,
         Entry::Stranger => {
-            let looked_at = LookedAt::of(req, &visit.app);
-            onward.cookie(looked_at.with_notification(&visit.app, &token)?);
+            let looked_at = LookedAt::of(req, &visitor.app);
+            onward.cookie(looked_at.with_notification(&visitor.app, &token)?);
         }
         Entry::Dead => {}
     }
@@ -118,19 +118,19 @@ enum Entry {
 }
 
 /// Most who come are strangers or come in vain: they are seen off by a read.
-async fn enter(visit: &Visit, token: &SignedToken) -> Result<Entry> {
-    let arrival = Arrival::of(visit);
+async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Entry> {
+    let arrival = Arrival::of(visitor);
     let reading = Reading {
-        links: visit.app.signed_links.clone(),
+        links: visitor.app.signed_links.clone(),
         token: token.clone(),
         known: arrival.known.clone(),
-        network: visit.network(),
+        network: visitor.network(),
     };
     let looked = reading.clone();
-    if let Err(in_vain) = visit.app.read(move |tx| looked.reader(tx)).await? {
+    if let Err(in_vain) = visitor.app.read(move |tx| looked.reader(tx)).await? {
         return Ok(in_vain);
     }
-    visit
+    visitor
         .app
         .transaction(move |tx| {
             // Whoever is just changing the account comes first: that may end the link.
@@ -180,7 +180,7 @@ async fn switch(signed_in: SignedIn, Form(form): Form<SwitchForm>) -> Answer {
         is_ticked(&form.enabled),
         is_ticked(&form.usual_networks_only),
     );
-    let at = signed_in.visit.whereabouts();
+    let at = signed_in.visitor.whereabouts();
     let switched = signed_in.act(move |tx, session| {
         users::switch_notification_links(tx, &session.user_id, enabled, usual_only)?;
         events::note(tx, &session.user_id, Event::NotificationLinksSwitched, &at)
@@ -196,7 +196,7 @@ struct AnnouncementsForm {
 }
 
 async fn switch_announcements(signed_in: SignedIn, Form(form): Form<AnnouncementsForm>) -> Answer {
-    let (wanted, at) = (is_ticked(&form.enabled), signed_in.visit.whereabouts());
+    let (wanted, at) = (is_ticked(&form.enabled), signed_in.visitor.whereabouts());
     let switched = signed_in.act(move |tx, session| {
         users::switch_announcements(tx, &session.user_id, wanted)?;
         events::note(tx, &session.user_id, Event::AnnouncementsSwitched, &at)
@@ -207,7 +207,7 @@ async fn switch_announcements(signed_in: SignedIn, Form(form): Form<Announcement
 
 /// Ends every link that is out, stored and signed.
 async fn end(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = signed_in.visit.whereabouts();
+    let at = signed_in.visitor.whereabouts();
     let ended = signed_in.act(move |tx, session| {
         if let Some(user) = users::find(tx, &session.user_id)? {
             links::end_all(tx, &user)?;

@@ -20,7 +20,7 @@ use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::password_try::{self, Attempt};
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-in/password").get(show).post(sign_in));
@@ -31,14 +31,14 @@ const LATELY: Duration = Duration::from_secs(60 * 60);
 
 /// Whoever has just set a password in this browser finds the address filled in, and goes on to where the
 /// way led before.
-async fn show(visit: Visit) -> Answer {
-    let query = form::pairs(visit.req.query_string().as_bytes())?;
-    let asked = visit.asked();
-    let lately = visit.now() - millis(LATELY);
+async fn show(visitor: Visitor) -> Answer {
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let asked = visitor.asked();
+    let lately = visitor.now() - millis(LATELY);
     let reset = asked.newest().filter(|ask| ask.done && ask.at > lately);
     let next = query.get("next").and_then(|next| ask_form::path(next));
     Ok(page(&SignInPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         email: reset.map(|ask| ask.email.clone()).unwrap_or_default(),
         next: next.or_else(|| reset.and_then(|ask| ask.next.clone())),
         shared: reset.is_some_and(|ask| ask.shared),
@@ -58,38 +58,38 @@ struct SignInForm {
     shared: String,
 }
 
-async fn sign_in(visit: Visit, Form(form): Form<SignInForm>) -> Answer {
+async fn sign_in(visitor: Visitor, Form(form): Form<SignInForm>) -> Answer {
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,
-        Err(why) => return again(&visit, form, Some(FieldError::Address(why)), None),
+        Err(why) => return again(&visitor, form, Some(FieldError::Address(why)), None),
     };
     if form.password.is_empty() {
-        return again(&visit, form, None, Some(FieldError::NoPassword));
+        return again(&visitor, form, None, Some(FieldError::NoPassword));
     }
     let attempt = Attempt {
         email,
-        network: visit.network(),
-        arrival: Arrival::of(&visit),
+        network: visitor.network(),
+        arrival: Arrival::of(&visitor),
         shared: form.shared == "yes",
     };
-    match password_try::sign_in(&visit.app, attempt, &form.password).await? {
+    match password_try::sign_in(&visitor.app, attempt, &form.password).await? {
         Some(entered) => {
             let next = ask_form::path(&form.next);
             let next = next.as_deref().unwrap_or(Next::DEFAULT);
-            entrance::welcome(&visit, &entered, next)
+            entrance::welcome(&visitor, &entered, next)
         }
-        None => again(&visit, form, None, Some(FieldError::WrongAddressOrPassword)),
+        None => again(&visitor, form, None, Some(FieldError::WrongAddressOrPassword)),
     }
 }
 
 fn again(
-    visit: &Visit,
+    visitor: &Visitor,
     form: SignInForm,
     error: Option<FieldError>,
     password_error: Option<FieldError>,
 ) -> Answer {
     let again = SignInPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         next: ask_form::path(&form.next),
         shared: form.shared == "yes",
         email: form.email,

@@ -29,7 +29,7 @@ use crate::web::field_error::FieldError;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::visit::{SignedIn, Visit};
+use crate::web::visitor::{SignedIn, Visitor};
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -37,7 +37,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(signed_in: SignedIn) -> Answer {
-    let query = form::pairs(signed_in.visit.req.query_string().as_bytes())?;
+    let query = form::pairs(signed_in.visitor.req.query_string().as_bytes())?;
     let next = query.get("next").and_then(|next| ask_form::path(next));
     let shown = EnterPage::of(&signed_in, next).await?;
     Ok(page(&shown)?)
@@ -55,17 +55,17 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     if form.password.is_empty() {
         return again(&signed_in, next, FieldError::NoPassword).await;
     }
-    let SignedIn { visit, session } = &signed_in;
-    let place = visit
+    let SignedIn { visitor, session } = &signed_in;
+    let place = visitor
         .app
         .passwords
         .queue(Caller::Trusted)
         .ok_or(Rejection::Busy)?;
-    let (app, user_id) = (visit.app.clone(), session.user_id.clone());
-    let counted = visit.app.transaction(move |tx| count(tx, &app, &user_id));
+    let (app, user_id) = (visitor.app.clone(), session.user_id.clone());
+    let counted = visitor.app.transaction(move |tx| count(tx, &app, &user_id));
     let (user, is_last) = match counted.await? {
         Counted::Compare { user, is_last } => (user, is_last),
-        Counted::TooMany { until } => return Err(Rejection::too_many(until, visit.now())),
+        Counted::TooMany { until } => return Err(Rejection::too_many(until, visitor.now())),
         Counted::NothingToCompare => return again(&signed_in, next, FieldError::WrongPassword).await,
     };
     let verified = match Typed::new(&form.password) {
@@ -73,15 +73,15 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
         None => Verified::Wrong,
     };
     let Verified::Right { rehashed } = verified else {
-        refuse(visit, user, is_last).await?;
+        refuse(visitor, user, is_last).await?;
         return again(&signed_in, next, FieldError::WrongPassword).await;
     };
-    let Some(token) = open(visit, user, rehashed).await? else {
+    let Some(token) = open(visitor, user, rehashed).await? else {
         return Err(Rejection::SignInFirst {
             next: next.unwrap_or_else(|| Next::DEFAULT.to_owned()),
         });
     };
-    visit.hand_over(&token, session.shared)?;
+    visitor.hand_over(&token, session.shared)?;
     Ok(see_other(next.as_deref().unwrap_or(Next::DEFAULT)).finish())
 }
 
@@ -115,9 +115,9 @@ fn count(tx: &mut Tx, app: &App, user_id: &str) -> Result<Counted> {
 }
 
 /// A wrong one: the trail has it, and with the last of a window the owner hears of it.
-async fn refuse(visit: &Visit, user: User, is_last: bool) -> Result<(), Rejection> {
-    let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
-    let refused = visit.app.transaction(move |tx| {
+async fn refuse(visitor: &Visitor, user: User, is_last: bool) -> Result<(), Rejection> {
+    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
+    let refused = visitor.app.transaction(move |tx| {
         events::note(tx, &user.id, Event::ReauthenticationRefused, &at)?;
         if is_last {
             outbox.tell(tx, &user.email, Notice::PasswordGuessed, &at)?;
@@ -128,15 +128,15 @@ async fn refuse(visit: &Visit, user: User, is_last: bool) -> Result<(), Rejectio
 }
 
 async fn open(
-    visit: &Visit,
+    visitor: &Visitor,
     user: User,
     rehashed: Option<PasswordHash>,
 ) -> Result<Option<Token>, Rejection> {
-    let Some(token) = visit.token_hash() else {
+    let Some(token) = visitor.token_hash() else {
         return Ok(None);
     };
-    let at = visit.whereabouts();
-    let opened = visit
+    let at = visitor.whereabouts();
+    let opened = visitor
         .app
         .transaction(move |tx| let_through(tx, &token, &user, rehashed.as_ref(), &at));
     Ok(opened.await?)
@@ -192,14 +192,14 @@ struct EnterPage {
 
 impl EnterPage {
     async fn of(signed_in: &SignedIn, next: Option<String>) -> Result<Self, Rejection> {
-        let SignedIn { visit, session } = signed_in;
+        let SignedIn { visitor, session } = signed_in;
         let user_id = session.user_id.clone();
-        let user = visit.app.read(move |tx| users::find(tx, &user_id)).await?;
+        let user = visitor.app.read(move |tx| users::find(tx, &user_id)).await?;
         Ok(Self {
-            frame: visit.frame(),
+            frame: visitor.frame(),
             email: session.email.clone(),
             has_password: user.is_some_and(|user| user.has_password()),
-            window: words::lasting(visit.app.config.reauthentication_window),
+            window: words::lasting(visitor.app.config.reauthentication_window),
             next,
             error: None,
         })

@@ -12,20 +12,20 @@ use crate::mail::asks::Wish;
 use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::form::Form;
 use crate::web::page::{Frame, page};
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/register").get(show).post(ask));
 }
 
-async fn show(visit: Visit) -> Answer {
-    let form = AskView::empty(&visit)?;
-    let frame = visit.frame();
+async fn show(visitor: Visitor) -> Answer {
+    let form = AskView::empty(&visitor)?;
+    let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, "/register", Wish::ComeIn, |frame, form| {
+async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
+    ask_form::submit(&visitor, form, "/register", Wish::ComeIn, |frame, form| {
         AskPage { frame, form }
     })
     .await

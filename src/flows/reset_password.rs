@@ -30,7 +30,7 @@ use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Ask;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/forgot-password").get(show_ask).post(ask))
@@ -43,48 +43,48 @@ pub fn configure(cfg: &mut ServiceConfig) {
 
 const FORGOT: &str = "/forgot-password";
 
-async fn show_ask(visit: Visit) -> Answer {
-    let form = AskView::empty(&visit)?;
-    let frame = visit.frame();
+async fn show_ask(visitor: Visitor) -> Answer {
+    let form = AskView::empty(&visitor)?;
+    let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, FORGOT, Wish::ResetPassword, |frame, form| {
+async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
+    ask_form::submit(&visitor, form, FORGOT, Wish::ResetPassword, |frame, form| {
         AskPage { frame, form }
     })
     .await
 }
 
-async fn open(visit: Visit) -> Answer {
-    match link_page::look(&visit, Purpose::ResetPassword).await? {
-        Looked::InAddress(seen) => link_page::to_clean_page(&visit, Purpose::ResetPassword, &seen),
-        Looked::OnPage(seen) => show(&visit, StatusCode::OK, LinkView::of(&seen)),
+async fn open(visitor: Visitor) -> Answer {
+    match link_page::look(&visitor, Purpose::ResetPassword).await? {
+        Looked::InAddress(seen) => link_page::to_clean_page(&visitor, Purpose::ResetPassword, &seen),
+        Looked::OnPage(seen) => show(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
 }
 
-async fn reset(visit: Visit, Form(mut form): Form<LinkForm>) -> Answer {
+async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     let chosen = std::mem::take(&mut form.password);
-    let ready = match link_page::check(&visit, form, Purpose::ResetPassword).await? {
+    let ready = match link_page::check(&visitor, form, Purpose::ResetPassword).await? {
         Checked::Ready(ready) => ready,
-        Checked::Again(view) => return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Checked::Again(view) => return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash(&visit.app, &chosen, ready.address()).await? {
+    let hash = match new_password::hash(&visitor.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);
-            return show(&visit, StatusCode::UNPROCESSABLE_ENTITY, again);
+            return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };
-    let (outbox, at) = (visit.app.outbox.clone(), visit.whereabouts());
-    let finished = link_page::finish(&visit, ready, move |tx, proof, _| {
+    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
+    let finished = link_page::finish(&visitor, ready, move |tx, proof, _| {
         set(tx, &outbox, proof, &hash, &at)
     });
     match finished.await? {
-        Submitted::Done { effect, asked } => to_sign_in(&visit, effect, asked),
-        Submitted::Again(view) => show(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Done { effect, asked } => to_sign_in(&visitor, effect, asked),
+        Submitted::Again(view) => show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -118,8 +118,8 @@ fn set(
 }
 
 /// To sign in with the new password, and from there to where the visitor was.
-fn to_sign_in(visit: &Visit, user: User, asked: Option<Ask>) -> Result<HttpResponse, Rejection> {
-    let now = visit.now();
+fn to_sign_in(visitor: &Visitor, user: User, asked: Option<Ask>) -> Result<HttpResponse, Rejection> {
+    let now = visitor.now();
     let asked = asked.unwrap_or_else(|| Ask {
         id: random::id(),
         email: user.email,
@@ -134,13 +134,13 @@ fn to_sign_in(visit: &Visit, user: User, asked: Option<Ask>) -> Result<HttpRespo
         done: true,
         ..asked
     };
-    let cookie = visit.asked().with(done, &visit.app)?;
+    let cookie = visitor.asked().with(done, &visitor.app)?;
     let redirect = see_other("/sign-in/password").cookie(cookie).finish();
     Ok(confidential(redirect))
 }
 
-fn show(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visit.frame();
+fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visitor.frame();
     Ok(confidential(page_with(status, &LinkPage { frame, link })?))
 }
 

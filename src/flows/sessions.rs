@@ -11,7 +11,7 @@ use crate::flows::Answer;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::visit::SignedIn;
+use crate::web::visitor::SignedIn;
 use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -20,14 +20,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(web::resource("/account/sessions/{id}/end").post(end));
 }
 
-async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
-    let (config, user_id) = (visit.app.config.clone(), session.user_id.clone());
-    let list = visit
+async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
+    let (config, user_id) = (visitor.app.config.clone(), session.user_id.clone());
+    let list = visitor
         .app
         .read(move |tx| sessions::list(tx, &config, &user_id))
         .await?;
     Ok(page(&SessionsPage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         sessions: list
             .into_iter()
             .map(|listed| Shown::of(listed, &session.id))
@@ -37,20 +37,20 @@ async fn show(SignedIn { visit, session }: SignedIn) -> Answer {
 
 async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
     let is_this = *id == signed_in.session.id;
-    let (id, at) = (id.into_inner(), signed_in.visit.whereabouts());
+    let (id, at) = (id.into_inner(), signed_in.visitor.whereabouts());
     let ended =
         signed_in.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
     if !ended.await? {
         return Err(Rejection::NotFound);
     }
     if is_this {
-        return signed_in.visit.leave();
+        return signed_in.visitor.leave();
     }
     Ok(see_other("/account/sessions").finish())
 }
 
 async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = signed_in.visit.whereabouts();
+    let at = signed_in.visitor.whereabouts();
     let ended = signed_in.act(move |tx, session| {
         if sessions::end_others(tx, &session.user_id, &session.id)? > 0 {
             events::note(tx, &session.user_id, Event::OtherSessionsEnded, &at)?;

@@ -26,7 +26,7 @@ use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Ask;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-in").get(show).post(ask))
@@ -39,14 +39,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
         );
 }
 
-async fn show(visit: Visit) -> Answer {
-    let form = AskView::for_reader(&visit).await?;
-    let frame = visit.frame();
+async fn show(visitor: Visitor) -> Answer {
+    let form = AskView::for_reader(&visitor).await?;
+    let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visit, form, "/sign-in", Wish::ComeIn, |frame, form| {
+async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
+    ask_form::submit(&visitor, form, "/sign-in", Wish::ComeIn, |frame, form| {
         AskPage { frame, form }
     })
     .await
@@ -54,18 +54,18 @@ async fn ask(visit: Visit, Form(form): Form<AskForm>) -> Answer {
 
 /// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; a
 /// stranger's cookie is all it looks at.
-async fn wait(visit: Visit) -> Answer {
-    let asked = visit.asked();
+async fn wait(visitor: Visitor) -> Answer {
+    let asked = visitor.asked();
     let newest = asked.newest();
-    let signed_in = visit.session.as_ref().zip(newest);
+    let signed_in = visitor.session.as_ref().zip(newest);
     if let Some((_, ask)) = signed_in.filter(|(session, ask)| session.created_at >= ask.at) {
         return Ok(see_other(&link_page::next_of(Some(ask))).finish());
     }
-    let query = form::pairs(visit.req.query_string().as_bytes())?;
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
     let holds_still = query.contains_key("still");
     let sent = SentPage {
         holds_still,
-        ..SentPage::of(&visit, newest)
+        ..SentPage::of(&visitor, newest)
     };
     Ok(page(&sent)?)
 }
@@ -76,17 +76,17 @@ struct CodeForm {
     code: String,
 }
 
-async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
-    let asked = visit.asked();
+async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
+    let asked = visitor.asked();
     let Some(ask) = asked.newest_with_code().cloned() else {
-        return sent_again(SentPage::of(&visit, asked.newest()));
+        return sent_again(SentPage::of(&visitor, asked.newest()));
     };
     if form.code.trim().is_empty() {
-        return error_in_code(&visit, &ask, form.code, FieldError::NoCode);
+        return error_in_code(&visitor, &ask, form.code, FieldError::NoCode);
     }
-    let (app, asked_here, arrival) = (visit.app.clone(), ask.clone(), Arrival::of(&visit));
-    let (code, network) = (Code::parse(&form.code), visit.network());
-    let outcome = visit
+    let (app, asked_here, arrival) = (visitor.app.clone(), ask.clone(), Arrival::of(&visitor));
+    let (code, network) = (Code::parse(&form.code), visitor.network());
+    let outcome = visitor
         .app
         .transaction(move |tx| {
             let (ask_id, shared) = (&asked_here.id, asked_here.shared);
@@ -95,22 +95,22 @@ async fn enter_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
         .await?;
     match outcome {
         CodeOutcome::In(entered) => {
-            entrance::welcome(&visit, &entered, &link_page::next_of(Some(&ask)))
+            entrance::welcome(&visitor, &entered, &link_page::next_of(Some(&ask)))
         }
-        CodeOutcome::Wrong => error_in_code(&visit, &ask, form.code, FieldError::WrongCode),
+        CodeOutcome::Wrong => error_in_code(&visitor, &ask, form.code, FieldError::WrongCode),
         CodeOutcome::Ended => sent_again(SentPage {
             code_ended: true,
-            ..SentPage::of(&visit, Some(&ask))
+            ..SentPage::of(&visitor, Some(&ask))
         }),
-        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
+        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
     }
 }
 
-fn error_in_code(visit: &Visit, ask: &Ask, code: String, error: FieldError) -> Answer {
+fn error_in_code(visitor: &Visitor, ask: &Ask, code: String, error: FieldError) -> Answer {
     sent_again(SentPage {
         code,
         code_error: Some(error),
-        ..SentPage::of(visit, Some(ask))
+        ..SentPage::of(visitor, Some(ask))
     })
 }
 
@@ -118,24 +118,24 @@ fn sent_again(page: SentPage) -> Answer {
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &page)?)
 }
 
-async fn open_link(visit: Visit) -> Answer {
-    match link_page::look(&visit, Purpose::SignIn).await? {
+async fn open_link(visitor: Visitor) -> Answer {
+    match link_page::look(&visitor, Purpose::SignIn).await? {
         Looked::InAddress(seen) => match seen.asked.clone() {
-            Some(ask) if seen.somebody_else.is_none() && visit.is_click() => {
-                click(&visit, seen, &ask).await
+            Some(ask) if seen.somebody_else.is_none() && visitor.is_click() => {
+                click(&visitor, seen, &ask).await
             }
-            _ => link_page::to_clean_page(&visit, Purpose::SignIn, &seen),
+            _ => link_page::to_clean_page(&visitor, Purpose::SignIn, &seen),
         },
-        Looked::OnPage(seen) => show_link(&visit, StatusCode::OK, LinkView::of(&seen)),
+        Looked::OnPage(seen) => show_link(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
 }
 
 /// A person clicked, in the browser that asked: nothing more is needed. Whoever loses the race against
 /// another use of the link finds it gone.
-async fn click(visit: &Visit, seen: Seen, ask: &Ask) -> Answer {
-    let (arrival, shared) = (Arrival::of(visit), ask.shared);
-    let entered = visit
+async fn click(visitor: &Visitor, seen: Seen, ask: &Ask) -> Answer {
+    let (arrival, shared) = (Arrival::of(visitor), ask.shared);
+    let entered = visitor
         .app
         .transaction(
             move |tx| match links::consume(tx, &seen.token, Purpose::SignIn)? {
@@ -147,23 +147,23 @@ async fn click(visit: &Visit, seen: Seen, ask: &Ask) -> Answer {
     match entered {
         Some(entered) => {
             let next = link_page::next_of(Some(ask));
-            entrance::welcome(visit, &entered, &next).map(confidential)
+            entrance::welcome(visitor, &entered, &next).map(confidential)
         }
-        None => link_page::gone(visit, Purpose::SignIn),
+        None => link_page::gone(visitor, Purpose::SignIn),
     }
 }
 
-async fn use_link(visit: Visit, Form(form): Form<LinkForm>) -> Answer {
-    let arrival = Arrival::of(&visit);
-    let submitted = link_page::submit(&visit, form, Purpose::SignIn, move |tx, proof, asked| {
+async fn use_link(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
+    let arrival = Arrival::of(&visitor);
+    let submitted = link_page::submit(&visitor, form, Purpose::SignIn, move |tx, proof, asked| {
         let_in(tx, proof, &arrival, asked.is_some_and(|ask| ask.shared))
     });
     match submitted.await? {
         Submitted::Done { effect, asked } => {
             let next = link_page::next_of(asked.as_ref());
-            entrance::welcome(&visit, &effect, &next).map(confidential)
+            entrance::welcome(&visitor, &effect, &next).map(confidential)
         }
-        Submitted::Again(view) => show_link(&visit, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Again(view) => show_link(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -177,8 +177,8 @@ fn let_in(
     entrance::enter(tx, proof, AuthMethod::EmailLink, arrival, shared)
 }
 
-fn show_link(visit: &Visit, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visit.frame();
+fn show_link(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let frame = visitor.frame();
     Ok(confidential(page_with(status, &LinkPage { frame, link })?))
 }
 
@@ -213,15 +213,15 @@ struct SentTo {
 }
 
 impl SentPage {
-    fn of(visit: &Visit, ask: Option<&Ask>) -> Self {
+    fn of(visitor: &Visitor, ask: Option<&Ask>) -> Self {
         Self {
-            frame: visit.frame(),
-            asked: ask.map(|ask| SentTo::of(ask, visit.now())),
+            frame: visitor.frame(),
+            asked: ask.map(|ask| SentTo::of(ask, visitor.now())),
             code: String::new(),
             code_error: None,
             code_ended: false,
             holds_still: false,
-            dev_inbox: visit.app.config.has_dev_inbox(),
+            dev_inbox: visitor.app.config.has_dev_inbox(),
         }
     }
 }

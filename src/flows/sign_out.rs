@@ -8,20 +8,20 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::sessions;
 use crate::flows::Answer;
 use crate::web::form::{Form, NoFields};
-use crate::web::visit::SignedIn;
+use crate::web::visitor::SignedIn;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-out").post(sign_out));
 }
 
-async fn sign_out(SignedIn { visit, session }: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = visit.whereabouts();
-    let ended = visit.app.transaction(move |tx| {
+async fn sign_out(SignedIn { visitor, session }: SignedIn, _: Form<NoFields>) -> Answer {
+    let at = visitor.whereabouts();
+    let ended = visitor.app.transaction(move |tx| {
         if sessions::end_by_id(tx, &session.user_id, &session.id)? {
             events::note(tx, &session.user_id, Event::SignedOut, &at)?;
         }
         Ok(())
     });
     ended.await?;
-    visit.leave()
+    visitor.leave()
 }

@@ -20,59 +20,59 @@ use crate::web::form;
 use crate::web::one_click::OneClick;
 use crate::web::page::{Frame, confidential, page, page_with};
 use crate::web::rejection::Rejection;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource(UNSUBSCRIBE).get(show).post(unsubscribe));
 }
 
-async fn show(visit: Visit) -> Answer {
-    let Some(token) = token(&visit)? else {
-        return gone(&visit);
+async fn show(visitor: Visitor) -> Answer {
+    let Some(token) = token(&visitor)? else {
+        return gone(&visitor);
     };
-    let (links, brought) = (visit.app.signed_links.clone(), token.clone());
-    let reader = visit.app.read(move |tx| reader(tx, &links, &brought));
+    let (links, brought) = (visitor.app.signed_links.clone(), token.clone());
+    let reader = visitor.app.read(move |tx| reader(tx, &links, &brought));
     match reader.await? {
         Some(reader) if reader.announcements => Ok(confidential(page(&AskPage {
-            frame: visit.frame(),
-            site: visit.app.config.public_url.host(),
+            frame: visitor.frame(),
+            site: visitor.app.config.public_url.host(),
             token: token.reveal(),
         })?)),
-        Some(_) => done(&visit),
-        None => gone(&visit),
+        Some(_) => done(&visitor),
+        None => gone(&visitor),
     }
 }
 
-async fn unsubscribe(visit: Visit, _: OneClick) -> Answer {
-    let Some(token) = token(&visit)? else {
-        return gone(&visit);
+async fn unsubscribe(visitor: Visitor, _: OneClick) -> Answer {
+    let Some(token) = token(&visitor)? else {
+        return gone(&visitor);
     };
-    let (links, at) = (visit.app.signed_links.clone(), visit.whereabouts());
-    let ended = visit
+    let (links, at) = (visitor.app.signed_links.clone(), visitor.whereabouts());
+    let ended = visitor
         .app
         .transaction(move |tx| end_announcements(tx, &links, &token, &at));
     match ended.await? {
-        true => done(&visit),
-        false => gone(&visit),
+        true => done(&visitor),
+        false => gone(&visitor),
     }
 }
 
-fn token(visit: &Visit) -> Result<Option<SignedToken>, Rejection> {
-    let query = form::pairs(visit.req.query_string().as_bytes())?;
+fn token(visitor: &Visitor) -> Result<Option<SignedToken>, Rejection> {
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
     let text = query.get("token");
     Ok(text.and_then(|text| SignedToken::parse(text)))
 }
 
-fn done(visit: &Visit) -> Answer {
+fn done(visitor: &Visitor) -> Answer {
     Ok(confidential(page(&DonePage {
-        frame: visit.frame(),
-        site: visit.app.config.public_url.host(),
+        frame: visitor.frame(),
+        site: visitor.app.config.public_url.host(),
     })?))
 }
 
-fn gone(visit: &Visit) -> Answer {
+fn gone(visitor: &Visitor) -> Answer {
     let page = GonePage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }

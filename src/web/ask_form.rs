@@ -16,7 +16,7 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, LookedAt};
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 /// What the form sends.
 #[derive(Default, Deserialize)]
@@ -39,8 +39,8 @@ pub struct AskView {
 
 impl AskView {
     /// An empty form that will lead on to the page named in the query, if that is one of ours.
-    pub fn empty(visit: &Visit) -> Result<Self, Rejection> {
-        let query = form::pairs(visit.req.query_string().as_bytes())?;
+    pub fn empty(visitor: &Visitor) -> Result<Self, Rejection> {
+        let query = form::pairs(visitor.req.query_string().as_bytes())?;
         Ok(Self {
             next: query.get("next").and_then(|next| path(next)),
             ..Self::default()
@@ -49,15 +49,15 @@ impl AskView {
 
     /// The same with the address filled in, for whoever just followed a link in ordinary mail to a browser that
     /// its account does not know. Nobody learns it by that: it is written in the mail.
-    pub async fn for_reader(visit: &Visit) -> Result<Self, Rejection> {
-        let form = Self::empty(visit)?;
-        let looked_at = LookedAt::of(&visit.req, &visit.app);
-        let Some(token) = looked_at.notification(&visit.app) else {
+    pub async fn for_reader(visitor: &Visitor) -> Result<Self, Rejection> {
+        let form = Self::empty(visitor)?;
+        let looked_at = LookedAt::of(&visitor.req, &visitor.app);
+        let Some(token) = looked_at.notification(&visitor.app) else {
             return Ok(form);
         };
-        let links = visit.app.signed_links.clone();
+        let links = visitor.app.signed_links.clone();
         let reading = move |tx: &mut Tx| links.reader(tx, Purpose::Notification, &token);
-        let reader = visit.app.read(reading).await?;
+        let reader = visitor.app.read(reading).await?;
         let email = reader.map_or_else(String::new, |reader| reader.email);
         Ok(Self { email, ..form })
     }
@@ -71,7 +71,7 @@ pub fn path(next: &str) -> Option<String> {
 /// Takes the form that was sent to `route` and goes on to the page that waits for the inbox. With a mistake
 /// in it, the form is shown again, as `page` lays it out.
 pub async fn submit<P: Template>(
-    visit: &Visit,
+    visitor: &Visitor,
     form: AskForm,
     route: &'static str,
     wish: Wish,
@@ -88,12 +88,12 @@ pub async fn submit<P: Template>(
                 next,
                 shared,
             };
-            let page = page(visit.frame(), again);
+            let page = page(visitor.frame(), again);
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &page)?);
         }
     };
-    visit.app.outbox.check_room()?;
-    let now = visit.now();
+    visitor.app.outbox.check_room()?;
+    let now = visitor.now();
     let mut made = Ask {
         id: random::id(),
         email: email.as_str().to_owned(),
@@ -104,8 +104,8 @@ pub async fn submit<P: Template>(
         again_at: now,
         done: false,
     };
-    let asked = visit.asked();
-    match ask(visit, wish, email, made.id.clone()).await? {
+    let asked = visitor.asked();
+    match ask(visitor, wish, email, made.id.clone()).await? {
         Answer::TooMany { until } => return Err(Rejection::too_many(until, now)),
         Answer::Sent { again_at } => made.again_at = again_at,
         Answer::SentAlready { again_at } => {
@@ -117,21 +117,21 @@ pub async fn submit<P: Template>(
             }
         }
     }
-    let cookie = asked.with(made, &visit.app)?;
+    let cookie = asked.with(made, &visitor.app)?;
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }
 
-async fn ask(visit: &Visit, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Rejection> {
-    let outbox = visit.app.outbox.clone();
+async fn ask(visitor: &Visitor, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Rejection> {
+    let outbox = visitor.app.outbox.clone();
     let ask = asks::Ask {
         id,
         wish,
         email,
-        network: visit.network(),
-        at: visit.whereabouts(),
-        known: visit.known().accounts().to_vec(),
+        network: visitor.network(),
+        at: visitor.whereabouts(),
+        known: visitor.known().accounts().to_vec(),
     };
-    Ok(visit
+    Ok(visitor
         .app
         .transaction(move |tx| asks::ask(tx, &outbox, &ask))
         .await?)

@@ -18,7 +18,7 @@ use crate::mail::outbox::Outbox;
 use crate::random::{Code, Token, TokenHash};
 use crate::web::page::see_other;
 use crate::web::rejection::Rejection;
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 /// What a browser brings along when somebody is about to sign in there.
 pub struct Arrival {
@@ -44,13 +44,13 @@ pub struct Entered {
 
 impl Arrival {
     /// Taken from the request, before the transaction.
-    pub fn of(visit: &Visit) -> Self {
+    pub fn of(visitor: &Visitor) -> Self {
         Self {
-            at: visit.whereabouts(),
-            replaced: visit.token_hash(),
-            known: visit.known().accounts().to_vec(),
+            at: visitor.whereabouts(),
+            replaced: visitor.token_hash(),
+            known: visitor.known().accounts().to_vec(),
             by_program: false,
-            outbox: visit.app.outbox.clone(),
+            outbox: visitor.app.outbox.clone(),
         }
     }
 
@@ -204,13 +204,13 @@ fn tell_of_new_browser(tx: &mut Tx, user: &User, arrival: &Arrival) -> Result<()
 }
 
 /// Hands over the cookies and goes on to where the visitor wanted. A shared computer comes to know nobody.
-pub fn welcome(visit: &Visit, entered: &Entered, next: &str) -> Result<HttpResponse, Rejection> {
-    visit.hand_over(&entered.token, entered.shared)?;
+pub fn welcome(visitor: &Visitor, entered: &Entered, next: &str) -> Result<HttpResponse, Rejection> {
+    visitor.hand_over(&entered.token, entered.shared)?;
     let mut onward = see_other(next);
     if !entered.shared {
-        let known = visit
+        let known = visitor
             .known()
-            .with(&entered.user_id, visit.now(), &visit.app)?;
+            .with(&entered.user_id, visitor.now(), &visitor.app)?;
         onward.cookie(known);
     }
     Ok(onward.finish())

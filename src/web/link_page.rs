@@ -31,7 +31,7 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, LookedAt};
-use crate::web::visit::Visit;
+use crate::web::visitor::Visitor;
 
 /// A live link, as seen from this browser.
 pub struct Seen {
@@ -57,27 +57,27 @@ pub enum Looked {
 }
 
 /// Looks at the link a visitor came with.
-pub async fn look(visit: &Visit, purpose: Purpose) -> Result<Looked, Rejection> {
-    let query = form::pairs(visit.req.query_string().as_bytes())?;
+pub async fn look(visitor: &Visitor, purpose: Purpose) -> Result<Looked, Rejection> {
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
     let Some(text) = query.get("token") else {
-        return look_on_page(visit, purpose).await;
+        return look_on_page(visitor, purpose).await;
     };
-    Ok(match find(visit, Token::parse(text), purpose).await? {
+    Ok(match find(visitor, Token::parse(text), purpose).await? {
         Found::Live(seen) => Looked::InAddress(seen),
         Found::UsedByMe { next } => Looked::Answered(onward(&next)),
-        Found::Dead => Looked::Answered(gone_counted(visit, purpose).await?),
+        Found::Dead => Looked::Answered(gone_counted(visitor, purpose).await?),
     })
 }
 
-async fn look_on_page(visit: &Visit, purpose: Purpose) -> Result<Looked, Rejection> {
-    let Some(token) = LookedAt::of(&visit.req, &visit.app).token(&visit.app, purpose) else {
-        return Ok(Looked::Answered(no_cookie(visit)?));
+async fn look_on_page(visitor: &Visitor, purpose: Purpose) -> Result<Looked, Rejection> {
+    let Some(token) = LookedAt::of(&visitor.req, &visitor.app).token(&visitor.app, purpose) else {
+        return Ok(Looked::Answered(no_cookie(visitor)?));
     };
-    Ok(match find(visit, Some(token), purpose).await? {
+    Ok(match find(visitor, Some(token), purpose).await? {
         Found::Live(seen) => Looked::OnPage(seen),
         Found::UsedByMe { next } => Looked::Answered(onward(&next)),
         // It was live when the cookie was made, so nobody is guessing.
-        Found::Dead => Looked::Answered(gone(visit, purpose)?),
+        Found::Dead => Looked::Answered(gone(visitor, purpose)?),
     })
 }
 
@@ -86,8 +86,8 @@ fn onward(next: &str) -> HttpResponse {
 }
 
 /// Takes the token out of the address bar.
-pub fn to_clean_page(visit: &Visit, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Rejection> {
-    let cookie = LookedAt::of(&visit.req, &visit.app).with(&visit.app, purpose, &seen.token)?;
+pub fn to_clean_page(visitor: &Visitor, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Rejection> {
+    let cookie = LookedAt::of(&visitor.req, &visitor.app).with(&visitor.app, purpose, &seen.token)?;
     let redirect = see_other(purpose.route()).cookie(cookie).finish();
     Ok(confidential(redirect))
 }
@@ -98,46 +98,46 @@ enum Found {
     Dead,
 }
 
-async fn find(visit: &Visit, token: Option<Token>, purpose: Purpose) -> Result<Found, Rejection> {
+async fn find(visitor: &Visitor, token: Option<Token>, purpose: Purpose) -> Result<Found, Rejection> {
     let Some(token) = token else {
         return Ok(Found::Dead);
     };
     let looking = token.clone();
-    let look = visit
+    let look = visitor
         .app
         .read(move |tx| links::look(tx, &looking, purpose))
         .await?;
     Ok(match look {
-        Look::Live(link) => Found::Live(seen(visit, token, purpose, link)),
-        Look::UsedBy { user_id, ask_id } if is_me(visit, &user_id) => Found::UsedByMe {
-            next: next_of(ask_of(visit, ask_id.as_deref()).as_ref()),
+        Look::Live(link) => Found::Live(seen(visitor, token, purpose, link)),
+        Look::UsedBy { user_id, ask_id } if is_me(visitor, &user_id) => Found::UsedByMe {
+            next: next_of(ask_of(visitor, ask_id.as_deref()).as_ref()),
         },
         Look::UsedBy { .. } | Look::Dead => Found::Dead,
     })
 }
 
-fn seen(visit: &Visit, token: Token, purpose: Purpose, link: Link) -> Seen {
-    let asked = ask_of(visit, link.ask_id.as_deref());
+fn seen(visitor: &Visitor, token: Token, purpose: Purpose, link: Link) -> Seen {
+    let asked = ask_of(visitor, link.ask_id.as_deref());
     Seen {
         token,
         // Nobody asks for an undo link in a browser: it goes to whoever reads the old mailbox.
         ask_address: purpose == Purpose::UndoChangeEmail
-            || !(asked.is_some() || is_asking_session(visit, &link)),
+            || !(asked.is_some() || is_asking_session(visitor, &link)),
         asked,
-        somebody_else: somebody_else(visit, &link),
+        somebody_else: somebody_else(visitor, &link),
         email: link.email,
     }
 }
 
-fn is_asking_session(visit: &Visit, link: &Link) -> bool {
-    let here = visit.session.as_ref().map(|session| &session.id);
+fn is_asking_session(visitor: &Visitor, link: &Link) -> bool {
+    let here = visitor.session.as_ref().map(|session| &session.id);
     here.is_some() && here == link.session_id.as_ref()
 }
 
 /// A link of an account is known by the account, for its address may be another by now; one that makes an
 /// account has only an address.
-fn somebody_else(visit: &Visit, link: &Link) -> Option<String> {
-    let here = visit.session.as_ref()?;
+fn somebody_else(visitor: &Visitor, link: &Link) -> Option<String> {
+    let here = visitor.session.as_ref()?;
     let is_me = match &link.user_id {
         Some(user_id) => here.user_id == *user_id,
         None => here.email == link.email,
@@ -145,13 +145,13 @@ fn somebody_else(visit: &Visit, link: &Link) -> Option<String> {
     (!is_me).then(|| here.email.clone())
 }
 
-fn is_me(visit: &Visit, user_id: &str) -> bool {
-    let session = visit.session.as_ref();
+fn is_me(visitor: &Visitor, user_id: &str) -> bool {
+    let session = visitor.session.as_ref();
     session.is_some_and(|session| session.user_id == user_id)
 }
 
-fn ask_of(visit: &Visit, ask_id: Option<&str>) -> Option<Ask> {
-    visit.asked().find(ask_id?).cloned()
+fn ask_of(visitor: &Visitor, ask_id: Option<&str>) -> Option<Ask> {
+    visitor.asked().find(ask_id?).cloned()
 }
 
 /// Where a visitor goes who asked here, or came from elsewhere.
@@ -251,11 +251,11 @@ impl Ready {
 
 /// Looks whether this visitor has a live link and sent all that is asked for. Where something slow comes
 /// before the link is used up, junk gets no further than this.
-pub async fn check(visit: &Visit, form: LinkForm, purpose: Purpose) -> Result<Checked, Rejection> {
-    let seen = match find(visit, Token::parse(&form.token), purpose).await? {
+pub async fn check(visitor: &Visitor, form: LinkForm, purpose: Purpose) -> Result<Checked, Rejection> {
+    let seen = match find(visitor, Token::parse(&form.token), purpose).await? {
         Found::Live(seen) => seen,
         Found::UsedByMe { next } => return Ok(Checked::Answered(onward(&next))),
-        Found::Dead => return Ok(Checked::Answered(gone_counted(visit, purpose).await?)),
+        Found::Dead => return Ok(Checked::Answered(gone_counted(visitor, purpose).await?)),
     };
     if seen.somebody_else.is_some() && form.switch != "yes" {
         return Ok(Checked::Again(LinkView::again(&seen, form.email, None)));
@@ -288,13 +288,13 @@ pub enum Submitted<T> {
 
 /// Checks and finishes at once.
 pub async fn submit<T: Send + 'static>(
-    visit: &Visit,
+    visitor: &Visitor,
     form: LinkForm,
     purpose: Purpose,
     effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
 ) -> Result<Submitted<T>, Rejection> {
-    match check(visit, form, purpose).await? {
-        Checked::Ready(ready) => finish(visit, ready, effect).await,
+    match check(visitor, form, purpose).await? {
+        Checked::Ready(ready) => finish(visitor, ready, effect).await,
         Checked::Again(view) => Ok(Submitted::Again(view)),
         Checked::Answered(answer) => Ok(Submitted::Answered(answer)),
     }
@@ -302,7 +302,7 @@ pub async fn submit<T: Send + 'static>(
 
 /// Uses the link up, if this visitor may, and has its effect in the same transaction.
 pub async fn finish<T: Send + 'static>(
-    visit: &Visit,
+    visitor: &Visitor,
     ready: Ready,
     effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
 ) -> Result<Submitted<T>, Rejection> {
@@ -313,8 +313,8 @@ pub async fn finish<T: Send + 'static>(
         typed,
     } = ready;
     let (token, asked) = (seen.token.clone(), seen.asked.clone());
-    let guess = Guess::of(visit, purpose);
-    let outcome = visit
+    let guess = Guess::of(visitor, purpose);
+    let outcome = visitor
         .app
         .transaction(
             move |tx| match consume(tx, &token, purpose, typed.as_ref())? {
@@ -336,8 +336,8 @@ pub async fn finish<T: Send + 'static>(
             email,
             Some(FieldError::WrongLinkAddress),
         ))),
-        Outcome::Dead => Ok(Submitted::Answered(gone(visit, purpose)?)),
-        Outcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
+        Outcome::Dead => Ok(Submitted::Answered(gone(visitor, purpose)?)),
+        Outcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
     }
 }
 
@@ -372,11 +372,11 @@ struct Guess {
 }
 
 impl Guess {
-    fn of(visit: &Visit, purpose: Purpose) -> Self {
+    fn of(visitor: &Visitor, purpose: Purpose) -> Self {
         Self {
-            config: visit.app.config.clone(),
-            network: visit.network(),
-            at: visit.whereabouts(),
+            config: visitor.app.config.clone(),
+            network: visitor.network(),
+            at: visitor.whereabouts(),
             purpose,
         }
     }
@@ -410,26 +410,26 @@ impl Guess {
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
-async fn gone_counted(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Rejection> {
-    let guess = Guess::of(visit, purpose);
-    let counted = visit
+async fn gone_counted(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
+    let guess = Guess::of(visitor, purpose);
+    let counted = visitor
         .app
         .transaction(move |tx| guess.count(tx, Outcome::<()>::Dead));
     match counted.await? {
-        Outcome::TooMany { until } => Err(Rejection::too_many(until, visit.now())),
-        _ => gone(visit, purpose),
+        Outcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
+        _ => gone(visitor, purpose),
     }
 }
 
 /// The page for a link that is used, expired, unknown, tampered with or meant for something else. It
 /// depends on the route and on this browser alone, so that it tells nothing about the link.
-pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Rejection> {
-    let asked = visit.asked();
+pub fn gone(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
+    let asked = visitor.asked();
     let newest = asked.newest();
     let page = GonePage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
         newer_sent: newest.is_some_and(|ask| asked.count_for(&ask.email) > 1),
-        maybe_signed_in: visit.session.is_some(),
+        maybe_signed_in: visitor.session.is_some(),
         route: purpose.asks_again_at(),
         asked: newest,
     };
@@ -437,9 +437,9 @@ pub fn gone(visit: &Visit, purpose: Purpose) -> Result<HttpResponse, Rejection> 
 }
 
 /// The clean page without the cookie that should have come along: most likely cookies are refused here.
-fn no_cookie(visit: &Visit) -> Result<HttpResponse, Rejection> {
+fn no_cookie(visitor: &Visitor) -> Result<HttpResponse, Rejection> {
     let page = NoCookiePage {
-        frame: visit.frame(),
+        frame: visitor.frame(),
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }

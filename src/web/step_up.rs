@@ -26,10 +26,10 @@
 //! use doorpost::accounts::users;
 //! use doorpost::flows::Answer;
 //! use doorpost::web::page::see_other;
-//! use doorpost::web::visit::SignedIn;
+//! use doorpost::web::visitor::SignedIn;
 //!
 //! async fn delete(signed_in: SignedIn) -> Answer {
-//!     let (app, session) = (signed_in.visit.app, signed_in.session);
+//!     let (app, session) = (signed_in.visitor.app, signed_in.session);
 //!     app.transaction(move |tx| users::delete(tx, &session)).await?;
 //!     Ok(see_other("/").finish())
 //! }
@@ -51,11 +51,11 @@ use crate::random::TokenHash;
 use crate::web::form::Form;
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Interrupted;
-use crate::web::visit::{SignedIn, Visit, way_back};
+use crate::web::visitor::{SignedIn, Visitor, way_back};
 
 /// Somebody is signed in and has entered the password lately enough.
 pub struct Reauthenticated {
-    pub visit: Visit,
+    pub visitor: Visitor,
     pub session: Session,
     token: TokenHash,
 }
@@ -68,7 +68,7 @@ impl FromRequest for Reauthenticated {
         let signed_in = SignedIn::from_request(req, payload);
         Box::pin(async move {
             let signed_in = signed_in.await?;
-            let next = way_back(&signed_in.visit.req);
+            let next = way_back(&signed_in.visitor.req);
             pass(signed_in, next, BTreeMap::new()).await
         })
     }
@@ -106,22 +106,22 @@ impl<T: BehindGate> FromRequest for Sensitive<T> {
 }
 
 async fn pass(
-    SignedIn { visit, session }: SignedIn,
+    SignedIn { visitor, session }: SignedIn,
     next: String,
     typed: BTreeMap<String, String>,
 ) -> Result<Reauthenticated, Rejection> {
-    let is_open = session.is_reauthenticated(visit.now(), &visit.app.config);
-    if let Some(token) = visit.token_hash().filter(|_| is_open) {
+    let is_open = session.is_reauthenticated(visitor.now(), &visitor.app.config);
+    if let Some(token) = visitor.token_hash().filter(|_| is_open) {
         return Ok(Reauthenticated {
-            visit,
+            visitor,
             session,
             token,
         });
     }
-    note_refusal(&visit, &session).await?;
+    note_refusal(&visitor, &session).await?;
     let typed = match typed.is_empty() {
         true => None,
-        false => Interrupted::keep(&visit.app, &session, &next, typed)?,
+        false => Interrupted::keep(&visitor.app, &session, &next, typed)?,
     };
     Err(Rejection::ReauthenticateFirst {
         next,
@@ -129,9 +129,9 @@ async fn pass(
     })
 }
 
-async fn note_refusal(visit: &Visit, session: &Session) -> Result<(), Rejection> {
-    let (user_id, at) = (session.user_id.clone(), visit.whereabouts());
-    let noted = visit.app.transaction(move |tx| {
+async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {
+    let (user_id, at) = (session.user_id.clone(), visitor.whereabouts());
+    let noted = visitor.app.transaction(move |tx| {
         events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
     });
     Ok(noted.await?)
@@ -144,9 +144,9 @@ impl Reauthenticated {
         &self,
         work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let (config, token) = (self.visit.app.config.clone(), self.token.clone());
+        let (config, token) = (self.visitor.app.config.clone(), self.token.clone());
         let done = self
-            .visit
+            .visitor
             .app
             .transaction(move |tx| {
                 let owner = sessions::owner(tx, &config, &token)?;
@@ -154,7 +154,7 @@ impl Reauthenticated {
             })
             .await?;
         done.ok_or_else(|| Rejection::ReauthenticateFirst {
-            next: way_back(&self.visit.req),
+            next: way_back(&self.visitor.req),
             typed: None,
         })
     }
@@ -167,8 +167,8 @@ impl Reauthenticated {
     /// What was typed on this page before its visitor was sent to enter the password.
     pub fn typed_before(&self, page: &str) -> BTreeMap<String, String> {
         Interrupted::of(
-            &self.visit.req,
-            &self.visit.app,
+            &self.visitor.req,
+            &self.visitor.app,
             &self.session.user_id,
             page,
         )

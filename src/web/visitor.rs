@@ -1,6 +1,6 @@
 //! Who makes the request, and what their browser brought.
 //!
-//! A handler's signature says who may call it: [`Visit`] lets everybody in and knows who they are;
+//! A handler's signature says who may call it: [`Visitor`] lets everybody in and knows who they are;
 //! [`SignedIn`] sends a stranger to sign in first, and back.
 
 use std::pin::Pin;
@@ -28,7 +28,7 @@ use crate::web::sealed_cookies::{Asked, Interrupted, Known};
 use crate::web::session_cookie::{self, EndsWithBrowser};
 
 /// One visitor's request, as far as handlers care.
-pub struct Visit {
+pub struct Visitor {
     pub app: Data<App>,
     /// The living session of this browser.
     pub session: Option<Session>,
@@ -37,7 +37,7 @@ pub struct Visit {
     token: Option<Token>,
 }
 
-impl FromRequest for Visit {
+impl FromRequest for Visitor {
     type Error = Rejection;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
@@ -51,18 +51,18 @@ impl FromRequest for Visit {
                 Some(token) => living(&app, token).await?,
                 None => None,
             };
-            let mut visit = Self {
+            let mut visitor = Self {
                 app,
                 session,
                 req,
                 carried,
                 token,
             };
-            visit.renew_if_wanted().await?;
-            if let Some(session) = &visit.session {
-                note_seen(&visit.app, session, || visit.whereabouts());
+            visitor.renew_if_wanted().await?;
+            if let Some(session) = &visitor.session {
+                note_seen(&visitor.app, session, || visitor.whereabouts());
             }
-            Ok(visit)
+            Ok(visitor)
         })
     }
 }
@@ -82,7 +82,7 @@ async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Rejec
         .await?)
 }
 
-impl Visit {
+impl Visitor {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.app.clock.now()
@@ -203,7 +203,7 @@ fn navigates(headers: &HeaderMap) -> bool {
 
 /// Somebody is signed in; a stranger is sent to sign in first, and comes back.
 pub struct SignedIn {
-    pub visit: Visit,
+    pub visitor: Visitor,
     pub session: Session,
 }
 
@@ -212,13 +212,13 @@ impl FromRequest for SignedIn {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let visit = Visit::from_request(req, payload);
+        let visitor = Visitor::from_request(req, payload);
         Box::pin(async move {
-            let visit = visit.await?;
-            match visit.session.clone() {
-                Some(session) => Ok(Self { visit, session }),
+            let visitor = visitor.await?;
+            match visitor.session.clone() {
+                Some(session) => Ok(Self { visitor, session }),
                 None => Err(Rejection::SignInFirst {
-                    next: way_back(&visit.req),
+                    next: way_back(&visitor.req),
                 }),
             }
         })
@@ -232,12 +232,12 @@ impl SignedIn {
         &self,
         work: impl FnOnce(&mut Tx, &Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let next = way_back(&self.visit.req);
-        let Some(token) = self.visit.token_hash() else {
+        let next = way_back(&self.visitor.req);
+        let Some(token) = self.visitor.token_hash() else {
             return Err(Rejection::SignInFirst { next });
         };
-        let config = self.visit.app.config.clone();
-        let done = self.visit.app.transaction(move |tx| {
+        let config = self.visitor.app.config.clone();
+        let done = self.visitor.app.transaction(move |tx| {
             let session = sessions::find(tx, &config, &token)?;
             session.map(|session| work(tx, &session)).transpose()
         });
