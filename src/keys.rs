@@ -1,6 +1,6 @@
 //! The only user of the secret key: derive, seal and open, authenticate.
 //!
-//! Each [`Use`] has a key of its own, derived by HKDF-SHA-256 (RFC 5869), so that what was sealed for one
+//! Each [`KeyPurpose`] has a key of its own, derived by HKDF-SHA-256 (RFC 5869), so that what was sealed for one
 //! thing opens nothing else: a cookie is no mail body, and one cookie is not another. Sealing is
 //! AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D: fine for 2³² seals under one key).
 //!
@@ -26,7 +26,7 @@ use crate::random;
 
 /// What a derived key is for. Its label is part of the derivation and never changes.
 #[derive(Clone, Copy)]
-pub enum Use {
+pub enum KeyPurpose {
     /// The session cookie, sealed by actix-session.
     SessionCookie,
     /// What this browser asked for.
@@ -47,7 +47,7 @@ pub enum Use {
     SigningKey,
 }
 
-impl Use {
+impl KeyPurpose {
     const ALL: [Self; 9] = [
         Self::SessionCookie,
         Self::AskedCookie,
@@ -81,7 +81,7 @@ pub struct Keys {
     old: Vec<Derived>,
 }
 
-/// The keys derived from one secret key, in the order of [`Use::ALL`].
+/// The keys derived from one secret key, in the order of [`KeyPurpose::ALL`].
 struct Derived(Vec<DerivedKey>);
 
 struct DerivedKey {
@@ -103,18 +103,18 @@ impl Keys {
 
     /// The key actix-session seals with.
     pub fn cookie_key(&self) -> &CookieKey {
-        &self.current.of(Use::SessionCookie).cookie
+        &self.current.of(KeyPurpose::SessionCookie).cookie
     }
 
     /// The keys it sealed with once, which still open.
     pub fn old_cookie_keys(&self) -> impl Iterator<Item = &CookieKey> {
         self.old
             .iter()
-            .map(|keys| &keys.of(Use::SessionCookie).cookie)
+            .map(|keys| &keys.of(KeyPurpose::SessionCookie).cookie)
     }
 
     /// Encrypts and authenticates; the nonce goes first.
-    pub fn seal(&self, for_what: Use, plain: &[u8]) -> Result<Vec<u8>> {
+    pub fn seal(&self, for_what: KeyPurpose, plain: &[u8]) -> Result<Vec<u8>> {
         let nonce = random::bytes::<NONCE>();
         let payload = Payload {
             msg: plain,
@@ -131,7 +131,7 @@ impl Keys {
 
     /// Opens what [`Keys::seal`] made for the same use, under the current key or an old one. Anything
     /// else is `None`.
-    pub fn open(&self, for_what: Use, sealed: &[u8]) -> Option<Vec<u8>> {
+    pub fn open(&self, for_what: KeyPurpose, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, body) = sealed.split_at_checked(NONCE)?;
         self.each().find_map(|keys| {
             let payload = Payload {
@@ -144,14 +144,14 @@ impl Keys {
     }
 
     /// HMAC-SHA-256 over the parts, each with its length, so that no two lists of parts read alike.
-    pub fn authenticate(&self, for_what: Use, parts: &[&[u8]]) -> Vec<u8> {
+    pub fn authenticate(&self, for_what: KeyPurpose, parts: &[&[u8]]) -> Vec<u8> {
         let mac = self.current.of(for_what).over(parts);
         mac.finalize().into_bytes().to_vec()
     }
 
     /// Whether the tag is [`Keys::authenticate`]'s over these parts, under the current key or an old
     /// one; in constant time.
-    pub fn verify(&self, for_what: Use, parts: &[&[u8]], tag: &[u8]) -> bool {
+    pub fn verify(&self, for_what: KeyPurpose, parts: &[&[u8]], tag: &[u8]) -> bool {
         self.each()
             .any(|keys| keys.of(for_what).over(parts).verify_slice(tag).is_ok())
     }
@@ -164,7 +164,7 @@ impl Keys {
 impl Derived {
     fn from(key: &SecretKey) -> Result<Self> {
         let extracted = Hkdf::<Sha256>::new(None, key.as_bytes());
-        let derive = |for_what: Use| -> Result<DerivedKey> {
+        let derive = |for_what: KeyPurpose| -> Result<DerivedKey> {
             let mut key = zeroize::Zeroizing::new([0; 64]);
             extracted
                 .expand(for_what.label(), key.as_mut())
@@ -176,11 +176,11 @@ impl Derived {
             })
         };
         Ok(Self(
-            Use::ALL.into_iter().map(derive).collect::<Result<_>>()?,
+            KeyPurpose::ALL.into_iter().map(derive).collect::<Result<_>>()?,
         ))
     }
 
-    fn of(&self, for_what: Use) -> &DerivedKey {
+    fn of(&self, for_what: KeyPurpose) -> &DerivedKey {
         &self.0[for_what as usize]
     }
 }
@@ -258,15 +258,15 @@ mod tests {
     #[test]
     fn what_is_sealed_for_one_use_opens_for_no_other() {
         let keys = Keys::new(&key(1), &[]).unwrap();
-        let sealed = keys.seal(Use::AskedCookie, b"secret").unwrap();
-        assert_eq!(keys.open(Use::AskedCookie, &sealed).unwrap(), b"secret");
-        assert_eq!(keys.open(Use::KnownCookie, &sealed), None);
+        let sealed = keys.seal(KeyPurpose::AskedCookie, b"secret").unwrap();
+        assert_eq!(keys.open(KeyPurpose::AskedCookie, &sealed).unwrap(), b"secret");
+        assert_eq!(keys.open(KeyPurpose::KnownCookie, &sealed), None);
         for flipped in 0..sealed.len() {
             let mut bent = sealed.clone();
             bent[flipped] ^= 1;
-            assert_eq!(keys.open(Use::AskedCookie, &bent), None);
+            assert_eq!(keys.open(KeyPurpose::AskedCookie, &bent), None);
         }
-        assert_eq!(keys.open(Use::AskedCookie, b""), None);
+        assert_eq!(keys.open(KeyPurpose::AskedCookie, b""), None);
     }
 
     #[test]
@@ -274,15 +274,15 @@ mod tests {
         let before = Keys::new(&key(1), &[]).unwrap();
         let after = Keys::new(&key(2), &[key(1)]).unwrap();
         let dropped = Keys::new(&key(2), &[]).unwrap();
-        let sealed = before.seal(Use::Outbox, b"letter").unwrap();
-        let tag = before.authenticate(Use::Code, &[b"ask", b"code"]);
-        assert_eq!(after.open(Use::Outbox, &sealed).unwrap(), b"letter");
-        assert!(after.verify(Use::Code, &[b"ask", b"code"], &tag));
-        assert!(!after.verify(Use::Code, &[b"askc", b"ode"], &tag));
-        assert_eq!(dropped.open(Use::Outbox, &sealed), None);
-        assert!(!dropped.verify(Use::Code, &[b"ask", b"code"], &tag));
-        let anew = after.seal(Use::Outbox, b"letter").unwrap();
-        assert_eq!(dropped.open(Use::Outbox, &anew).unwrap(), b"letter");
+        let sealed = before.seal(KeyPurpose::Outbox, b"letter").unwrap();
+        let tag = before.authenticate(KeyPurpose::Code, &[b"ask", b"code"]);
+        assert_eq!(after.open(KeyPurpose::Outbox, &sealed).unwrap(), b"letter");
+        assert!(after.verify(KeyPurpose::Code, &[b"ask", b"code"], &tag));
+        assert!(!after.verify(KeyPurpose::Code, &[b"askc", b"ode"], &tag));
+        assert_eq!(dropped.open(KeyPurpose::Outbox, &sealed), None);
+        assert!(!dropped.verify(KeyPurpose::Code, &[b"ask", b"code"], &tag));
+        let anew = after.seal(KeyPurpose::Outbox, b"letter").unwrap();
+        assert_eq!(dropped.open(KeyPurpose::Outbox, &anew).unwrap(), b"letter");
     }
 
     #[test]

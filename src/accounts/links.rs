@@ -22,7 +22,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::Result;
-use crate::keys::{Keys, Use};
+use crate::keys::{Keys, KeyPurpose};
 use crate::random::{Code, Token, TokenHash};
 use crate::schema::links;
 
@@ -364,7 +364,7 @@ pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) ->
         return Ok(CodeTried::Ended);
     };
     let is_right = typed.zip(code_mac).is_some_and(|(code, mac)| {
-        keys.verify(Use::Code, &[ask_id.as_bytes(), code.as_bytes()], &mac)
+        keys.verify(KeyPurpose::Code, &[ask_id.as_bytes(), code.as_bytes()], &mac)
     });
     if !is_right {
         return Ok(CodeTried::Wrong {
@@ -480,7 +480,7 @@ fn insert(
     let code_mac = wanted
         .ask_id
         .zip(issued.code.as_ref())
-        .map(|(ask, code)| keys.authenticate(Use::Code, &[ask.as_bytes(), code.as_bytes()]));
+        .map(|(ask, code)| keys.authenticate(KeyPurpose::Code, &[ask.as_bytes(), code.as_bytes()]));
     let token_hash = issued.token.hash();
     let row = (
         links::token_hash.eq(token_hash.as_bytes()),

@@ -23,7 +23,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
-use crate::keys::{Keys, Use};
+use crate::keys::{Keys, KeyPurpose};
 use crate::random;
 
 /// The field of the query that carries a notification token, on any page.
@@ -154,7 +154,7 @@ impl SignedLinks {
 
     fn sign(&self, purpose: Purpose, reader: &User, at: Timestamp) -> SignedToken {
         let tag = over(purpose, reader, at, |parts| {
-            self.keys.authenticate(Use::SignedLink, parts)
+            self.keys.authenticate(KeyPurpose::SignedLink, parts)
         });
         SignedToken {
             user_id: reader.id.clone(),
@@ -167,7 +167,7 @@ impl SignedLinks {
     /// In constant time, under the current key or an old one.
     fn verifies(&self, purpose: Purpose, token: &SignedToken, reader: &User) -> bool {
         over(purpose, reader, token.made_at, |parts| {
-            self.keys.verify(Use::SignedLink, parts, &token.tag)
+            self.keys.verify(KeyPurpose::SignedLink, parts, &token.tag)
         })
     }
 

@@ -22,7 +22,7 @@ use crate::accounts::es256::KeyPair;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, Use};
+use crate::keys::{Keys, KeyPurpose};
 use crate::schema::signing_keys;
 
 /// So long one key signs.
@@ -165,7 +165,7 @@ fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
         signs: signing.and_then(|row| {
             Some(Private {
                 id: row.id.clone(),
-                pkcs8: Zeroizing::new(keys.open(Use::SigningKey, &row.sealed)?),
+                pkcs8: Zeroizing::new(keys.open(KeyPurpose::SigningKey, &row.sealed)?),
             })
         }),
         created_at: signing.map_or(tx.now, |row| row.created_at),
@@ -194,7 +194,7 @@ fn replace_if_wanted(tx: &mut Tx, keys: &Keys) -> Result<()> {
 pub fn rotate(tx: &mut Tx, keys: &Keys) -> Result<Option<String>> {
     let pair = KeyPair::draw()?;
     let id = thumbprint(&pair.public)?;
-    let sealed = keys.seal(Use::SigningKey, &pair.private)?;
+    let sealed = keys.seal(KeyPurpose::SigningKey, &pair.private)?;
     diesel::update(signing_keys::table.filter(signing_keys::retired_at.is_null()))
         .set(signing_keys::retired_at.eq(tx.now))
         .execute(tx.conn)?;

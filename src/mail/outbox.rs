@@ -25,7 +25,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, Use};
+use crate::keys::{Keys, KeyPurpose};
 use crate::mail::letters::{self, AskedFrom, Letter, Urgency};
 use crate::mail::notices::{self, Notice};
 use crate::random;
@@ -113,7 +113,7 @@ impl Outbox {
             outbox::letter.eq(letter.name),
             outbox::email.eq(&letter.to),
             outbox::state.eq(state::QUEUED),
-            outbox::body.eq(self.keys.seal(Use::Outbox, &words)?),
+            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &words)?),
             outbox::link_hash.eq(link_hash),
             outbox::queued_at.eq(tx.now),
             outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
@@ -211,7 +211,7 @@ impl Outbox {
 
     /// Opens the words of a mail; `None` when they were damaged or sealed under a key that is gone.
     pub fn open(&self, body: Option<&[u8]>) -> Option<Words> {
-        let words = self.keys.open(Use::Outbox, body?)?;
+        let words = self.keys.open(KeyPurpose::Outbox, body?)?;
         serde_json::from_slice(&words).ok()
     }
 }

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::keys::Use;
+use crate::keys::KeyPurpose;
 use crate::random::Token;
 
 /// The name of a cookie of ours: `doorpost`, with what `suffix` adds.
@@ -39,7 +39,7 @@ pub fn name(config: &Config, suffix: &str) -> String {
 /// A kind of cookie: its name's end, its key, its age.
 trait Sealed: Serialize + DeserializeOwned + Default {
     const SUFFIX: &'static str;
-    const KEY: Use;
+    const KEY: KeyPurpose;
     /// In seconds.
     const MAX_AGE: i64;
 }
@@ -98,7 +98,7 @@ fn has_code(route: &str) -> bool {
 
 impl Sealed for Asked {
     const SUFFIX: &'static str = "_asked";
-    const KEY: Use = Use::AskedCookie;
+    const KEY: KeyPurpose = KeyPurpose::AskedCookie;
     const MAX_AGE: i64 = 2 * 24 * 60 * 60;
 }
 
@@ -155,7 +155,7 @@ pub struct Known(Vec<KnownAccount>);
 
 impl Sealed for Known {
     const SUFFIX: &'static str = "_known";
-    const KEY: Use = Use::KnownCookie;
+    const KEY: KeyPurpose = KeyPurpose::KnownCookie;
     const MAX_AGE: i64 = 365 * 24 * 60 * 60;
 }
 
@@ -201,7 +201,7 @@ struct LookedAtToken {
 
 impl Sealed for LookedAt {
     const SUFFIX: &'static str = "_link";
-    const KEY: Use = Use::LinkCookie;
+    const KEY: KeyPurpose = KeyPurpose::LinkCookie;
     const MAX_AGE: i64 = 10 * 60;
 }
 
@@ -260,7 +260,7 @@ pub struct Interrupted {
 
 impl Sealed for Interrupted {
     const SUFFIX: &'static str = "_form";
-    const KEY: Use = Use::FormCookie;
+    const KEY: KeyPurpose = KeyPurpose::FormCookie;
     const MAX_AGE: i64 = 60 * 60;
 }
 
