@@ -173,7 +173,7 @@ pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
 
 /// Writes as much as a count does, and changes nothing. Where something is written down for an account alone,
 /// this is for an address that has none, lest the time an answer takes tell them apart.
-pub fn feign(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
+pub fn decoy(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
     diesel::update(limits::table.find((limit.name(), subject)))
         .set(limits::count.eq(limits::count))
         .execute(tx.conn)?;

@@ -434,7 +434,7 @@ pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> 
 
 /// Writes the row of a link that nobody is mailed. Its token and code are known to no one, and it ends no
 /// other link.
-pub fn issue_decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<()> {
+pub fn decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<()> {
     insert(
         tx,
         config,

@@ -104,7 +104,7 @@ fn answer(tx: &mut Tx, outbox: &Outbox, ask: &Ask, user: Option<&User>) -> Resul
         return mail_link(tx, outbox, ask, purpose, None);
     }
     let decoy = wanted(ask, purpose, None);
-    links::issue_decoy(tx, &outbox.config, &outbox.keys, &decoy)
+    links::decoy(tx, &outbox.config, &outbox.keys, &decoy)
 }
 
 fn mail_link(

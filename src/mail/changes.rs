@@ -103,12 +103,12 @@ fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
         session_id: Some(&asking.session_id),
     };
     if !users::may_have(tx, user, &asking.new)? {
-        links::issue_decoy(tx, config, keys, &wanted)?;
+        links::decoy(tx, config, keys, &wanted)?;
         let news = Notice::EmailTaken;
         return asking.outbox.tell(tx, wanted.email, news, &asking.at);
     }
     if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
-        return links::issue_decoy(tx, config, keys, &wanted);
+        return links::decoy(tx, config, keys, &wanted);
     }
     let browser = Some(&*asking.at.browser);
     asking.outbox.send_link(tx, &wanted, browser)

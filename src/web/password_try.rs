@@ -127,7 +127,7 @@ fn let_in(
 fn refuse(tx: &mut Tx, app: &App, compare: &Compare, arrival: &Arrival) -> Result<()> {
     let id = compare.user.as_ref().map(|user| user.id.as_str());
     let Some(user) = id.map(|id| users::find(tx, id)).transpose()?.flatten() else {
-        return limits::feign(tx, Limit::PasswordPerAccount, &compare.subject);
+        return limits::decoy(tx, Limit::PasswordPerAccount, &compare.subject);
     };
     users::count_wrong_password(tx, &user.id)?;
     events::note(tx, &user.id, Event::PasswordRefused, &arrival.at)?;
