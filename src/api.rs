@@ -22,10 +22,10 @@ use crate::api::error::ApiError;
 pub mod caller;
 pub mod codes;
 pub mod cors;
+pub mod error;
 pub mod jwks;
 pub mod me;
 pub mod openapi;
-pub mod error;
 pub mod tokens;
 
 /// What a handler gives: an answer, or why there is none.

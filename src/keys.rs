@@ -176,7 +176,10 @@ impl Derived {
             })
         };
         Ok(Self(
-            KeyPurpose::ALL.into_iter().map(derive).collect::<Result<_>>()?,
+            KeyPurpose::ALL
+                .into_iter()
+                .map(derive)
+                .collect::<Result<_>>()?,
         ))
     }
 
@@ -259,7 +262,10 @@ mod tests {
     fn what_is_sealed_for_one_use_opens_for_no_other() {
         let keys = Keys::new(&key(1), &[]).unwrap();
         let sealed = keys.seal(KeyPurpose::AskedCookie, b"secret").unwrap();
-        assert_eq!(keys.open(KeyPurpose::AskedCookie, &sealed).unwrap(), b"secret");
+        assert_eq!(
+            keys.open(KeyPurpose::AskedCookie, &sealed).unwrap(),
+            b"secret"
+        );
         assert_eq!(keys.open(KeyPurpose::KnownCookie, &sealed), None);
         for flipped in 0..sealed.len() {
             let mut bent = sealed.clone();

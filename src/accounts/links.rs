@@ -22,7 +22,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::Result;
-use crate::keys::{Keys, KeyPurpose};
+use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Code, Token, TokenHash};
 use crate::schema::links;
 
@@ -364,7 +364,11 @@ pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) ->
         return Ok(CodeTried::Ended);
     };
     let is_right = typed.zip(code_mac).is_some_and(|(code, mac)| {
-        keys.verify(KeyPurpose::Code, &[ask_id.as_bytes(), code.as_bytes()], &mac)
+        keys.verify(
+            KeyPurpose::Code,
+            &[ask_id.as_bytes(), code.as_bytes()],
+            &mac,
+        )
     });
     if !is_right {
         return Ok(CodeTried::Wrong {

@@ -17,7 +17,7 @@ use std::fmt;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use zeroize::Zeroizing;
 
-pub use hasher::{Caller, Hasher, Place, Verified};
+pub use hasher::{Hasher, Permit, Priority, Verified};
 
 /// The fewest characters (code points, after NFC) of a password.
 pub const FEWEST: usize = 15;

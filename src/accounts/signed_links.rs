@@ -23,7 +23,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
-use crate::keys::{Keys, KeyPurpose};
+use crate::keys::{KeyPurpose, Keys};
 use crate::random;
 
 /// The field of the query that carries a notification token, on any page.

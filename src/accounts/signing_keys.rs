@@ -22,7 +22,7 @@ use crate::accounts::es256::KeyPair;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, KeyPurpose};
+use crate::keys::{KeyPurpose, Keys};
 use crate::schema::signing_keys;
 
 /// So long one key signs.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::accounts::email_address::EmailAddress;
 use crate::api::Answer;
 use crate::api::caller::Open;
-use crate::api::error::{Problem, ApiError};
+use crate::api::error::{ApiError, Problem};
 use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;

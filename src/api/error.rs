@@ -106,11 +106,7 @@ impl ApiError {
                 "Get a token with grant_type password, and repeat this within max_age seconds.",
             ),
             Self::Unacceptable { field, error } => {
-                return (
-                    unacceptable(field),
-                    "This is not taken",
-                    error.to_string(),
-                );
+                return (unacceptable(field), "This is not taken", error.to_string());
             }
             Self::Stopped(stop) => return stopped(stop),
         };
@@ -120,7 +116,9 @@ impl ApiError {
     /// OAuth's word.
     fn error(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidRequest(_) | Self::Stopped(Rejection::Unreadable) => Some("invalid_request"),
+            Self::InvalidRequest(_) | Self::Stopped(Rejection::Unreadable) => {
+                Some("invalid_request")
+            }
             Self::InvalidGrant => Some("invalid_grant"),
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
             Self::InvalidToken => Some("invalid_token"),

@@ -15,7 +15,7 @@ use crate::accounts::sessions::{self, Listed};
 use crate::accounts::users;
 use crate::api::Answer;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
-use crate::api::error::{Problem, ApiError};
+use crate::api::error::{ApiError, Problem};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::field_error::FieldError;
 use crate::web::rejection::Rejection;

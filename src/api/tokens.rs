@@ -21,7 +21,7 @@ use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, Session};
 use crate::api::Answer;
 use crate::api::caller::{self, Open};
-use crate::api::error::{Problem, ApiError};
+use crate::api::error::{ApiError, Problem};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -225,7 +225,11 @@ enum Refreshed {
     TooMany { until: Timestamp },
 }
 
-async fn by_refresh_token(app: &App, req: &HttpRequest, brought: &str) -> Result<Granted, ApiError> {
+async fn by_refresh_token(
+    app: &App,
+    req: &HttpRequest,
+    brought: &str,
+) -> Result<Granted, ApiError> {
     let token = Token::parse(brought);
     let refreshing = app.clone();
     let at = client::whereabouts(req, &app.config);

@@ -28,14 +28,14 @@ use crate::mail::changes::{self, Asked, Asking};
 use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
 use crate::random::{self, Token, TokenHash};
-use crate::web::form::{Form, NoFields};
-use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
-use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::field_error::FieldError;
+use crate::web::form::{Form, NoFields};
+use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, Interrupted};
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::visitor::{SignedIn, Visitor};
 use crate::words;
 

@@ -14,12 +14,12 @@ use zeroize::Zeroizing;
 use crate::accounts::sessions;
 use crate::flows::Answer;
 use crate::mail::changes;
-use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::rejection::Rejection;
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/password").get(show).post(change));

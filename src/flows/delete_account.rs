@@ -14,9 +14,9 @@ use serde::Deserialize;
 use crate::accounts::email_address::EmailAddress;
 use crate::flows::Answer;
 use crate::mail::changes;
-use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, page, page_with};
+use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/delete").get(show).post(delete));

@@ -126,7 +126,11 @@ fn only_for_developers(visitor: &Visitor) -> Result<(), Rejection> {
     let is_ours = visitor.app.config.has_dev_inbox()
         && peer.is_some_and(|ip: IpAddr| ip.is_loopback())
         && names_loopback(&visitor.req);
-    if is_ours { Ok(()) } else { Err(Rejection::NotFound) }
+    if is_ours {
+        Ok(())
+    } else {
+        Err(Rejection::NotFound)
+    }
 }
 
 fn names_loopback(req: &HttpRequest) -> bool {

@@ -15,8 +15,8 @@ use crate::clock::millis;
 use crate::flows::Answer;
 use crate::web::ask_form;
 use crate::web::entrance::{self, Arrival};
-use crate::web::form::{self, Form};
 use crate::web::field_error::FieldError;
+use crate::web::form::{self, Form};
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::password_try::{self, Attempt};
@@ -78,7 +78,12 @@ async fn sign_in(visitor: Visitor, Form(form): Form<SignInForm>) -> Answer {
             let next = next.as_deref().unwrap_or(Next::DEFAULT);
             entrance::welcome(&visitor, &entered, next)
         }
-        None => again(&visitor, form, None, Some(FieldError::WrongAddressOrPassword)),
+        None => again(
+            &visitor,
+            form,
+            None,
+            Some(FieldError::WrongAddressOrPassword),
+        ),
     }
 }
 

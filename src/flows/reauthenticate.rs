@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, Verdict};
-use crate::accounts::passwords::{Caller, PasswordHash, Typed, Verified};
+use crate::accounts::passwords::{PasswordHash, Priority, Typed, Verified};
 use crate::accounts::sessions::{self, Whereabouts};
 use crate::accounts::users::{self, User};
 use crate::app::App;
@@ -24,8 +24,8 @@ use crate::flows::Answer;
 use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
 use crate::web::ask_form;
-use crate::web::form::{self, Form};
 use crate::web::field_error::FieldError;
+use crate::web::form::{self, Form};
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -56,20 +56,22 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
         return again(&signed_in, next, FieldError::NoPassword).await;
     }
     let SignedIn { visitor, session } = &signed_in;
-    let place = visitor
+    let permit = visitor
         .app
         .passwords
-        .queue(Caller::Trusted)
+        .acquire(Priority::Trusted)
         .ok_or(Rejection::Busy)?;
     let (app, user_id) = (visitor.app.clone(), session.user_id.clone());
     let counted = visitor.app.transaction(move |tx| count(tx, &app, &user_id));
     let (user, is_last) = match counted.await? {
         Counted::Compare { user, is_last } => (user, is_last),
         Counted::TooMany { until } => return Err(Rejection::too_many(until, visitor.now())),
-        Counted::NothingToCompare => return again(&signed_in, next, FieldError::WrongPassword).await,
+        Counted::NothingToCompare => {
+            return again(&signed_in, next, FieldError::WrongPassword).await;
+        }
     };
     let verified = match Typed::new(&form.password) {
-        Some(typed) => place.verify(user.password_hash(), typed).await?,
+        Some(typed) => permit.verify(user.password_hash(), typed).await?,
         None => Verified::Wrong,
     };
     let Verified::Right { rehashed } = verified else {
@@ -194,7 +196,10 @@ impl EnterPage {
     async fn of(signed_in: &SignedIn, next: Option<String>) -> Result<Self, Rejection> {
         let SignedIn { visitor, session } = signed_in;
         let user_id = session.user_id.clone();
-        let user = visitor.app.read(move |tx| users::find(tx, &user_id)).await?;
+        let user = visitor
+            .app
+            .read(move |tx| users::find(tx, &user_id))
+            .await?;
         Ok(Self {
             frame: visitor.frame(),
             email: session.email.clone(),

@@ -50,15 +50,21 @@ async fn show_ask(visitor: Visitor) -> Answer {
 }
 
 async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visitor, form, FORGOT, Wish::ResetPassword, |frame, form| {
-        AskPage { frame, form }
-    })
+    ask_form::submit(
+        &visitor,
+        form,
+        FORGOT,
+        Wish::ResetPassword,
+        |frame, form| AskPage { frame, form },
+    )
     .await
 }
 
 async fn open(visitor: Visitor) -> Answer {
     match link_page::look(&visitor, Purpose::ResetPassword).await? {
-        Looked::InAddress(seen) => link_page::to_clean_page(&visitor, Purpose::ResetPassword, &seen),
+        Looked::InAddress(seen) => {
+            link_page::to_clean_page(&visitor, Purpose::ResetPassword, &seen)
+        }
         Looked::OnPage(seen) => show(&visitor, StatusCode::OK, LinkView::of(&seen)),
         Looked::Answered(answer) => Ok(answer),
     }
@@ -118,7 +124,11 @@ fn set(
 }
 
 /// To sign in with the new password, and from there to where the visitor was.
-fn to_sign_in(visitor: &Visitor, user: User, asked: Option<Ask>) -> Result<HttpResponse, Rejection> {
+fn to_sign_in(
+    visitor: &Visitor,
+    user: User,
+    asked: Option<Ask>,
+) -> Result<HttpResponse, Rejection> {
     let now = visitor.now();
     let asked = asked.unwrap_or_else(|| Ask {
         id: random::id(),

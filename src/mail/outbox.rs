@@ -25,7 +25,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, KeyPurpose};
+use crate::keys::{KeyPurpose, Keys};
 use crate::mail::letters::{self, AskedFrom, Letter, Urgency};
 use crate::mail::notices::{self, Notice};
 use crate::random;

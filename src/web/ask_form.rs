@@ -10,8 +10,8 @@ use crate::accounts::signed_links::Purpose;
 use crate::db::Tx;
 use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
-use crate::web::form;
 use crate::web::field_error::FieldError;
+use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -121,7 +121,12 @@ pub async fn submit<P: Template>(
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }
 
-async fn ask(visitor: &Visitor, wish: Wish, email: EmailAddress, id: String) -> Result<Answer, Rejection> {
+async fn ask(
+    visitor: &Visitor,
+    wish: Wish,
+    email: EmailAddress,
+    id: String,
+) -> Result<Answer, Rejection> {
     let outbox = visitor.app.outbox.clone();
     let ask = asks::Ask {
         id,

@@ -204,7 +204,11 @@ fn tell_of_new_browser(tx: &mut Tx, user: &User, arrival: &Arrival) -> Result<()
 }
 
 /// Hands over the cookies and goes on to where the visitor wanted. A shared computer comes to know nobody.
-pub fn welcome(visitor: &Visitor, entered: &Entered, next: &str) -> Result<HttpResponse, Rejection> {
+pub fn welcome(
+    visitor: &Visitor,
+    entered: &Entered,
+    next: &str,
+) -> Result<HttpResponse, Rejection> {
     visitor.hand_over(&entered.token, entered.shared)?;
     let mut onward = see_other(next);
     if !entered.shared {

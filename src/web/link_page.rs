@@ -25,8 +25,8 @@ use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
-use crate::web::form;
 use crate::web::field_error::FieldError;
+use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -86,8 +86,13 @@ fn onward(next: &str) -> HttpResponse {
 }
 
 /// Takes the token out of the address bar.
-pub fn to_clean_page(visitor: &Visitor, purpose: Purpose, seen: &Seen) -> Result<HttpResponse, Rejection> {
-    let cookie = LookedAt::of(&visitor.req, &visitor.app).with(&visitor.app, purpose, &seen.token)?;
+pub fn to_clean_page(
+    visitor: &Visitor,
+    purpose: Purpose,
+    seen: &Seen,
+) -> Result<HttpResponse, Rejection> {
+    let cookie =
+        LookedAt::of(&visitor.req, &visitor.app).with(&visitor.app, purpose, &seen.token)?;
     let redirect = see_other(purpose.route()).cookie(cookie).finish();
     Ok(confidential(redirect))
 }
@@ -98,7 +103,11 @@ enum Found {
     Dead,
 }
 
-async fn find(visitor: &Visitor, token: Option<Token>, purpose: Purpose) -> Result<Found, Rejection> {
+async fn find(
+    visitor: &Visitor,
+    token: Option<Token>,
+    purpose: Purpose,
+) -> Result<Found, Rejection> {
     let Some(token) = token else {
         return Ok(Found::Dead);
     };
@@ -251,7 +260,11 @@ impl Ready {
 
 /// Looks whether this visitor has a live link and sent all that is asked for. Where something slow comes
 /// before the link is used up, junk gets no further than this.
-pub async fn check(visitor: &Visitor, form: LinkForm, purpose: Purpose) -> Result<Checked, Rejection> {
+pub async fn check(
+    visitor: &Visitor,
+    form: LinkForm,
+    purpose: Purpose,
+) -> Result<Checked, Rejection> {
     let seen = match find(visitor, Token::parse(&form.token), purpose).await? {
         Found::Live(seen) => seen,
         Found::UsedByMe { next } => return Ok(Checked::Answered(onward(&next))),

@@ -1,6 +1,6 @@
 //! A new password, as somebody chose it: checked against the rules, then hashed, before any transaction.
 
-use crate::accounts::passwords::{About, Caller, Password, PasswordHash, Refused};
+use crate::accounts::passwords::{About, Password, PasswordHash, Priority, Refused};
 use crate::app::App;
 use crate::web::rejection::Rejection;
 
@@ -20,8 +20,11 @@ pub async fn hash(
         Ok(password) => password,
         Err(refused) => return Ok(Err(refused)),
     };
-    let place = app.passwords.queue(Caller::Trusted).ok_or(Rejection::Busy)?;
-    Ok(Ok(place.hash(password).await?))
+    let permit = app
+        .passwords
+        .acquire(Priority::Trusted)
+        .ok_or(Rejection::Busy)?;
+    Ok(Ok(permit.hash(password).await?))
 }
 
 /// The same where choosing none is as good.

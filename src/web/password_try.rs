@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, Network, Verdict};
-use crate::accounts::passwords::{Caller, PasswordHash, Typed, Verified};
+use crate::accounts::passwords::{PasswordHash, Priority, Typed, Verified};
 use crate::accounts::users::{self, User};
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -30,8 +30,15 @@ pub struct Attempt {
 }
 
 /// Lets in whoever has the password of the account; `None` for everybody else.
-pub async fn sign_in(app: &App, attempt: Attempt, typed: &str) -> Result<Option<Entered>, Rejection> {
-    let place = app.passwords.queue(Caller::Anonymous).ok_or(Rejection::Busy)?;
+pub async fn sign_in(
+    app: &App,
+    attempt: Attempt,
+    typed: &str,
+) -> Result<Option<Entered>, Rejection> {
+    let permit = app
+        .passwords
+        .acquire(Priority::Anonymous)
+        .ok_or(Rejection::Busy)?;
     let attempt = Arc::new(attempt);
     let (counting_app, counting) = (app.clone(), attempt.clone());
     let counted = app.transaction(move |tx| count(tx, &counting_app, &counting));
@@ -41,7 +48,7 @@ pub async fn sign_in(app: &App, attempt: Attempt, typed: &str) -> Result<Option<
     };
     let stored = compare.user.as_ref().and_then(User::password_hash);
     let verified = match Typed::new(typed) {
-        Some(typed) => place.verify(stored, typed).await?,
+        Some(typed) => permit.verify(stored, typed).await?,
         None => Verified::Wrong,
     };
     let concluding_app = app.clone();

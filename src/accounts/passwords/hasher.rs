@@ -32,39 +32,39 @@ struct Slots {
     cost: Cost,
     memory: Mutex<Vec<Vec<Block>>>,
     running: Arc<Semaphore>,
-    anonymous: Lane,
-    trusted: Lane,
+    anonymous: Share,
+    trusted: Share,
 }
 
-/// One kind of callers: those who may wait, and those of them who may run.
-struct Lane {
-    places: Arc<Semaphore>,
+/// What one priority may have of the slots: so many may wait, and so many of them may run.
+struct Share {
+    permits: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
-impl Lane {
+impl Share {
     fn of(slots: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(slots * (WAITING_PER_SLOT + 1))),
+            permits: Arc::new(Semaphore::new(slots * (WAITING_PER_SLOT + 1))),
             running: Arc::new(Semaphore::new(slots)),
         }
     }
 }
 
-/// Who wants a password hashed.
+/// Whose password waits for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum Priority {
     /// Anybody at the sign-in page.
     Anonymous,
     /// Somebody with a live link or a session.
     Trusted,
 }
 
-/// A place in the queue. Whoever goes away gives it back.
-pub struct Place {
+/// The right to have one password hashed, as a semaphore gives it: whoever goes away gives it back.
+pub struct Permit {
     slots: Arc<Slots>,
-    caller: Caller,
-    _place: OwnedSemaphorePermit,
+    priority: Priority,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What a comparison came to.
@@ -85,23 +85,23 @@ impl Hasher {
             memory: Mutex::default(),
             running: Arc::new(Semaphore::new(parallel)),
             // With one slot for all, they take turns: no more than one stranger waits before the others.
-            anonymous: Lane::of((parallel - 1).max(1)),
-            trusted: Lane::of(parallel),
+            anonymous: Share::of((parallel - 1).max(1)),
+            trusted: Share::of(parallel),
         })))
     }
 
-    /// A place in the queue, or none if it is full: then nothing was done, and a moment later there is room.
-    pub fn queue(&self, caller: Caller) -> Option<Place> {
-        let place = self.0.lane(caller).places.clone().try_acquire_owned();
-        Some(Place {
-            _place: place.ok()?,
+    /// A permit, or none if the queue is full: then nothing was done, and a moment later there is room.
+    pub fn acquire(&self, priority: Priority) -> Option<Permit> {
+        let permit = self.0.share(priority).permits.clone().try_acquire_owned();
+        Some(Permit {
+            _permit: permit.ok()?,
             slots: self.0.clone(),
-            caller,
+            priority,
         })
     }
 }
 
-impl Place {
+impl Permit {
     /// Hashes a new password.
     pub async fn hash(self, password: Password) -> Result<PasswordHash> {
         let cost = self.slots.cost;
@@ -123,15 +123,15 @@ impl Place {
         self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let lane = self.slots.lane(self.caller).running.clone();
-        let of_lane = lane.acquire_owned().await.map_err(Error::internal)?;
+        let share = self.slots.share(self.priority).running.clone();
+        let of_share = share.acquire_owned().await.map_err(Error::internal)?;
         let of_all = self.slots.running.clone().acquire_owned().await;
         let of_all = of_all.map_err(Error::internal)?;
         let done = spawn_blocking(move || {
             let mut memory = self.slots.take_memory();
             let done = work(&mut memory);
             self.slots.give_memory_back(memory);
-            drop((self, of_all, of_lane));
+            drop((self, of_all, of_share));
             done
         });
         done.await.map_err(Error::internal)?
@@ -139,10 +139,10 @@ impl Place {
 }
 
 impl Slots {
-    fn lane(&self, caller: Caller) -> &Lane {
-        match caller {
-            Caller::Anonymous => &self.anonymous,
-            Caller::Trusted => &self.trusted,
+    fn share(&self, priority: Priority) -> &Share {
+        match priority {
+            Priority::Anonymous => &self.anonymous,
+            Priority::Trusted => &self.trusted,
         }
     }
 
@@ -237,14 +237,14 @@ mod tests {
     }
 
     async fn hashed(hasher: &Hasher, text: &str) -> PasswordHash {
-        let place = hasher.queue(Caller::Trusted).unwrap();
-        place.hash(password(text)).await.unwrap()
+        let permit = hasher.acquire(Priority::Trusted).unwrap();
+        permit.hash(password(text)).await.unwrap()
     }
 
     async fn compared(hasher: &Hasher, stored: Option<PasswordHash>, typed: &str) -> Verified {
-        let place = hasher.queue(Caller::Anonymous).unwrap();
+        let permit = hasher.acquire(Priority::Anonymous).unwrap();
         let typed = Typed::new(typed).unwrap();
-        place.verify(stored, typed).await.unwrap()
+        permit.verify(stored, typed).await.unwrap()
     }
 
     fn is_right(verified: &Verified) -> bool {
@@ -340,13 +340,14 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_keeps_room_for_the_trusted() {
         let hasher = Hasher::new(CHEAP, 2).unwrap();
-        let places: Vec<Place> = std::iter::from_fn(|| hasher.queue(Caller::Anonymous)).collect();
-        assert_eq!(places.len(), WAITING_PER_SLOT + 1);
-        assert!(hasher.queue(Caller::Anonymous).is_none());
+        let permits: Vec<Permit> =
+            std::iter::from_fn(|| hasher.acquire(Priority::Anonymous)).collect();
+        assert_eq!(permits.len(), WAITING_PER_SLOT + 1);
+        assert!(hasher.acquire(Priority::Anonymous).is_none());
         hashed(&hasher, ONE).await;
-        drop(places);
+        drop(permits);
         assert!(
-            hasher.queue(Caller::Anonymous).is_some(),
+            hasher.acquire(Priority::Anonymous).is_some(),
             "who goes away makes room"
         );
     }
