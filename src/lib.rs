@@ -11,7 +11,7 @@
 //!                                     │
 //!                                 accounts                         nouns
 //!                                     │
-//!      db  schema  clock  random  keys  config  words  error       tools; know nothing of accounts
+//!      db  schema  clock  random  keys  config  humanize  error    tools; know nothing of accounts
 //! ```
 //!
 //! 1. [`flows`]: what a visitor does, one story a file. Start with [`flows::sign_in`].
@@ -22,7 +22,7 @@
 //! 5. [`pages`]: the home page, and the place where yours starts.
 //! 6. [`app`], [`server`]: what a request may need, and how it is served.
 //! 7. [`operator`]: the command line.
-//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`words`].
+//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`].
 //!
 //! A signature says who may call; a transaction function says what happens; a handler only says what is
 //! shown.
@@ -37,6 +37,7 @@ pub mod domain_name;
 pub mod error;
 pub mod flows;
 pub mod health;
+pub mod humanize;
 pub mod keys;
 pub mod mail;
 pub mod operator;
@@ -45,7 +46,6 @@ pub mod random;
 pub mod schema;
 pub mod server;
 pub mod web;
-pub mod words;
 
 /// The Rust in the documentation compiles.
 #[cfg(doctest)]

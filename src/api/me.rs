@@ -16,11 +16,11 @@ use crate::accounts::users;
 use crate::api::Answer;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
 use crate::api::error::{ApiError, Problem};
+use crate::humanize::{self, rfc3339};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::field_error::FieldError;
 use crate::web::rejection::Rejection;
 use crate::web::{client, new_password};
-use crate::words::{self, rfc3339};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/me").get(show).delete(delete))
@@ -240,7 +240,7 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
         Asked::Sent => Ok(HttpResponse::Accepted().finish()),
         Asked::TooSoon { until } => {
             let wait = u64::try_from(until - caller.now()).unwrap_or(0);
-            let wait = words::waiting(Duration::from_millis(wait));
+            let wait = humanize::waiting(Duration::from_millis(wait));
             Err(unacceptable(FieldError::TooSoon { wait }))
         }
         Asked::TooMany { until } => Err(Rejection::too_many(until, caller.now()).into()),

@@ -7,10 +7,10 @@ use crate::accounts::links::{self, PendingChange};
 use crate::accounts::sessions::Session;
 use crate::accounts::users::{self, User};
 use crate::flows::Answer;
+use crate::humanize;
 use crate::web::page::{Frame, page};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account").get(show));
@@ -33,14 +33,16 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
     let may_act_until = session.reauthenticated_until(config).filter(|_| may_act);
     Ok(page(&AccountPage {
         frame: visitor.frame(),
-        way_in: words::way_in(&session.auth_method),
-        since: words::moment(session.created_at),
-        ends: words::moment(session.ends_at(config)),
-        may_act_until: may_act_until.map(words::moment),
-        password_set: user
-            .has_password()
-            .then(|| user.password_set_at.map(words::moment).unwrap_or_default()),
-        links_count_for: words::lasting(config.link_lifetime_notification),
+        way_in: humanize::way_in(&session.auth_method),
+        since: humanize::moment(session.created_at),
+        ends: humanize::moment(session.ends_at(config)),
+        may_act_until: may_act_until.map(humanize::moment),
+        password_set: user.has_password().then(|| {
+            user.password_set_at
+                .map(humanize::moment)
+                .unwrap_or_default()
+        }),
+        links_count_for: humanize::lasting(config.link_lifetime_notification),
         user,
         pending,
         session,

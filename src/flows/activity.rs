@@ -5,10 +5,10 @@ use askama::Template;
 
 use crate::accounts::events::{self, Noted};
 use crate::flows::Answer;
+use crate::humanize;
 use crate::web::form;
 use crate::web::page::{Frame, page};
 use crate::web::visitor::SignedIn;
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/activity").get(show));
@@ -56,7 +56,7 @@ struct Shown {
 impl Shown {
     fn of(noted: Noted) -> Self {
         Self {
-            at: words::rfc3339(noted.at),
+            at: humanize::rfc3339(noted.at),
             name: noted.name,
             detail: noted.detail.unwrap_or_default(),
             browser: noted.browser,

@@ -24,6 +24,7 @@ use crate::accounts::users::{self, User};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
+use crate::humanize;
 use crate::mail::changes::{self, Asked, Asking};
 use crate::mail::notices::Notice;
 use crate::mail::outbox::Outbox;
@@ -37,7 +38,6 @@ use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Ask, Interrupted};
 use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::visitor::{SignedIn, Visitor};
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/email").get(show).post(ask))
@@ -104,7 +104,7 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         }
         Asked::TooSoon { until } => {
             let wait = u64::try_from(until - visitor.now()).unwrap_or(0);
-            let wait = words::waiting(Duration::from_millis(wait));
+            let wait = humanize::waiting(Duration::from_millis(wait));
             again(&gate, form.email, FieldError::TooSoon { wait }).await
         }
         Asked::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),

@@ -14,6 +14,7 @@ use askama::Template;
 use crate::config::PublicUrl;
 use crate::error::Error;
 use crate::flows::Answer;
+use crate::humanize;
 use crate::mail::message::{compose, message_id};
 use crate::mail::outbox::{Mail, Words, kept};
 use crate::random::Code;
@@ -21,7 +22,6 @@ use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::Visitor;
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/dev/inbox").get(list))
@@ -142,7 +142,7 @@ fn names_loopback(req: &HttpRequest) -> bool {
 fn opened(visitor: &Visitor, mail: Mail) -> Option<Shown> {
     Some(Shown {
         words: visitor.app.outbox.open(mail.body.as_deref())?,
-        ago: words::ago(mail.queued_at, visitor.now()),
+        ago: humanize::ago(mail.queued_at, visitor.now()),
         mail,
     })
 }
@@ -156,12 +156,12 @@ struct Shown {
 
 impl Shown {
     fn when(&self) -> String {
-        words::moment(self.mail.queued_at)
+        humanize::moment(self.mail.queued_at)
     }
 
     /// The same moment, for programs.
     fn moment(&self) -> String {
-        words::rfc3339(self.mail.queued_at)
+        humanize::rfc3339(self.mail.queued_at)
     }
 
     /// The one URL of a letter's text stands on a line of its own.

@@ -19,9 +19,9 @@ use crate::config::Config;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::flows::Answer;
+use crate::humanize::rfc3339;
 use crate::mail::outbox;
 use crate::web::step_up::{BehindGate, Sensitive};
-use crate::words::rfc3339;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/export").post(export));

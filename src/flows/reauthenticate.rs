@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Answer;
+use crate::humanize;
 use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
 use crate::web::ask_form;
@@ -30,7 +31,6 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::{SignedIn, Visitor};
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/reauthenticate").get(show).post(enter));
@@ -204,7 +204,7 @@ impl EnterPage {
             frame: visitor.frame(),
             email: session.email.clone(),
             has_password: user.is_some_and(|user| user.has_password()),
-            window: words::lasting(visitor.app.config.reauthentication_window),
+            window: humanize::lasting(visitor.app.config.reauthentication_window),
             next,
             error: None,
         })

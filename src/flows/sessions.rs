@@ -8,11 +8,11 @@ use askama::Template;
 use crate::accounts::events::{self, Event};
 use crate::accounts::sessions::{self, Listed};
 use crate::flows::Answer;
+use crate::humanize;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
-use crate::words;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/account/sessions").get(show))
@@ -76,9 +76,9 @@ impl Shown {
     fn of(listed: Listed, this: &str) -> Self {
         Self {
             is_this: listed.id == this,
-            method: words::way_in(&listed.auth_method),
-            since: words::moment(listed.created_at),
-            last_seen: words::moment(listed.last_seen_at),
+            method: humanize::way_in(&listed.auth_method),
+            since: humanize::moment(listed.created_at),
+            last_seen: humanize::moment(listed.last_seen_at),
             id: listed.id,
             browser: listed.browser,
             ip: listed.ip,

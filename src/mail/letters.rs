@@ -12,9 +12,9 @@ use crate::accounts::links::{Issued, Purpose};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::humanize;
 use crate::mail::outbox::Words;
 use crate::random::TokenHash;
-use crate::words;
 
 /// A letter, ready to be posted.
 pub struct Letter {
@@ -127,7 +127,7 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
         link: config.public_url.link("/"),
         code: None,
         lifetime: String::new(),
-        when: words::moment(at),
+        when: humanize::moment(at),
         browser: None,
     };
     Ok(Letter {
@@ -177,8 +177,8 @@ impl Fields {
             site: config.public_url.host().to_owned(),
             link: config.public_url.link(&issued.path()),
             code: issued.code.as_ref().map(|code| code.shown()),
-            lifetime: words::lasting(issued.lifetime),
-            when: words::moment(asked.at),
+            lifetime: humanize::lasting(issued.lifetime),
+            when: humanize::moment(asked.at),
             browser: asked.browser.map(str::to_owned),
         }
     }

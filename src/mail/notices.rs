@@ -12,9 +12,9 @@ use crate::accounts::sessions::Whereabouts;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
+use crate::humanize;
 use crate::mail::letters::{Letter, Urgency, render};
 use crate::mail::outbox::Words;
-use crate::words;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn letter(
     let letter = &Fields {
         words: notice.words(site, to)?,
         link,
-        when: words::moment(when),
+        when: humanize::moment(when),
         browser: at.browser.clone(),
         ip: at.ip.clone(),
     };

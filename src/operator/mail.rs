@@ -12,12 +12,12 @@ use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::humanize;
 use crate::mail::letters;
 use crate::mail::message::compose;
 use crate::mail::outbox::kept::{self, KeptMail, Retried};
 use crate::mail::outbox::{Mail, state};
 use crate::mail::smtp::{Smtp, Stage};
-use crate::words;
 
 /// What can be done with mail.
 #[derive(Subcommand)]
@@ -201,14 +201,14 @@ struct Facts {
 
 impl From<KeptMail> for Facts {
     fn from(mail: KeptMail) -> Self {
-        let moment = |at: Option<Timestamp>| at.map(words::rfc3339);
+        let moment = |at: Option<Timestamp>| at.map(humanize::rfc3339);
         Self {
             id: mail.id,
             letter: mail.letter,
             to: mail.email,
             state: mail.state,
-            queued_at: words::rfc3339(mail.queued_at),
-            useful_until: words::rfc3339(mail.useful_until),
+            queued_at: humanize::rfc3339(mail.queued_at),
+            useful_until: humanize::rfc3339(mail.useful_until),
             tries: mail.tries,
             next_try_at: moment(mail.due_at),
             settled_at: moment(mail.settled_at),

@@ -17,9 +17,9 @@ use askama::Template;
 use serde_json::json;
 
 use crate::app::App;
+use crate::humanize;
 use crate::random;
 use crate::web::{headers, rejection, unread_body};
-use crate::words;
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -154,7 +154,7 @@ fn name_of(status: StatusCode) -> String {
 fn retry_after(res: &ServiceResponse<BoxBody>) -> Option<String> {
     let seconds = res.headers().get(RETRY_AFTER)?.to_str().ok()?;
     let wait = std::time::Duration::from_secs(seconds.parse().ok()?);
-    Some(words::waiting(wait))
+    Some(humanize::waiting(wait))
 }
 
 #[derive(Template)]
