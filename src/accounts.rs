@@ -3,6 +3,7 @@
 //! Plain Rust over the tables, synchronous, in the transaction they are handed. Nothing here knows of
 //! HTTP, HTML or SMTP. In reading order:
 //!
+//! * [`client`]: who calls, from where.
 //! * [`email_address`]: one canonical form, fixed at the door.
 //! * [`users`]: a row exists only once a link has proven its address.
 //! * [`owner`]: the proof that what is sensitive asks for.
@@ -19,6 +20,7 @@
 
 pub mod access_tokens;
 pub mod announced;
+pub mod client;
 pub mod email_address;
 pub mod es256;
 pub mod events;

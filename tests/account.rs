@@ -128,7 +128,8 @@ on_both! {
 
     async fn a_thousand_events_are_kept(db: Database) {
         use doorpost::accounts::events::{self, Event};
-        use doorpost::accounts::sessions::Whereabouts;
+        use doorpost::accounts::client::Client;
+        use doorpost::accounts::limits::Network;
 
         let house = House::new(db).await;
         house.member(ADA).await;
@@ -136,13 +137,13 @@ on_both! {
             use diesel::prelude::*;
             use doorpost::schema::users;
             let id: String = users::table.select(users::id).first(tx.conn)?;
-            let at = Whereabouts {
-                ip: "192.0.2.1".into(),
+            let client = Client {
+                network: Network::of("192.0.2.1".parse().unwrap()),
                 browser: "a browser".into(),
                 request_id: "a request".into(),
             };
             for _ in 0..1_010 {
-                events::note(tx, &id, Event::Exported, &at)?;
+                events::note(tx, &id, Event::Exported, &client)?;
             }
             Ok(())
         });

@@ -11,7 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use doorpost::accounts::sessions::Whereabouts;
+use doorpost::accounts::client::Client;
+use doorpost::accounts::limits::Network;
 use doorpost::mail::letters::{Letter, Urgency};
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox::{self, Words};
@@ -890,15 +891,15 @@ impl Away {
 /// So much news to readers who wait for none.
 async fn post_news(house: &House, how_many: usize) {
     let outbox = house.app.outbox.clone();
-    let at = Whereabouts {
-        ip: "192.0.2.1".into(),
+    let client = Client {
+        network: Network::of("192.0.2.1".parse().unwrap()),
         browser: "Firefox on Linux".into(),
         request_id: "none".into(),
     };
     let posted = house.app.transaction(move |tx| {
         (0..how_many).try_for_each(|n| {
             let to = format!("reader{n}@example.org");
-            outbox.tell(tx, &to, Notice::NewBrowser, &at)
+            outbox.tell(tx, &to, Notice::NewBrowser, &client)
         })
     });
     posted.await.unwrap();

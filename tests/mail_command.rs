@@ -4,7 +4,8 @@ use std::process::Output;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use doorpost::accounts::sessions::Whereabouts;
+use doorpost::accounts::client::Client;
+use doorpost::accounts::limits::Network;
 use doorpost::mail::letters::Urgency;
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
@@ -258,14 +259,14 @@ fn json(ended: &Output) -> Value {
 
 async fn tell(house: &House, address: &'static str) {
     let outbox = house.app.outbox.clone();
-    let at = Whereabouts {
-        ip: "192.0.2.1".into(),
+    let client = Client {
+        network: Network::of("192.0.2.1".parse().unwrap()),
         browser: "Firefox on Linux".into(),
         request_id: "none".into(),
     };
     let told = house
         .app
-        .transaction(move |tx| outbox.tell(tx, address, Notice::NewBrowser, &at));
+        .transaction(move |tx| outbox.tell(tx, address, Notice::NewBrowser, &client));
     told.await.unwrap();
 }
 

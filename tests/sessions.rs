@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix_web::cookie::{Cookie, CookieJar};
+use doorpost::accounts::client::Client;
 use doorpost::accounts::email_address::EmailAddress;
-use doorpost::accounts::sessions::{self, AuthMethod, Holder, Whereabouts};
+use doorpost::accounts::limits::Network;
+use doorpost::accounts::sessions::{self, AuthMethod, Holder};
 use doorpost::accounts::users;
 use doorpost::random::{self, Token};
 use reqwest::header::{COOKIE, HeaderValue};
@@ -772,8 +774,8 @@ async fn session_of(house: &House, address: &str) -> Token {
                 users::led_to_by(tx, &proof)?.unwrap().user
             }
         };
-        let at = Whereabouts {
-            ip: "192.0.2.1".into(),
+        let client = Client {
+            network: Network::of("192.0.2.1".parse().unwrap()),
             browser: "a browser".into(),
             request_id: "a request".into(),
         };
@@ -782,7 +784,7 @@ async fn session_of(house: &House, address: &str) -> Token {
             &user.id,
             AuthMethod::EmailLink,
             Holder::Browser,
-            &at,
+            &client,
             None,
         )
     });

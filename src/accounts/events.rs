@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::client::Client;
 use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
-use crate::accounts::sessions::{AuthMethod, Whereabouts};
+use crate::accounts::sessions::AuthMethod;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, on_either};
 use crate::error::Result;
@@ -124,16 +125,16 @@ const MOST: i64 = 1_000;
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Writes down what has just happened to an account, here and in the log.
-pub fn note(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Result<()> {
+pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
     let row = (
         events::id.eq(random::id()),
         events::user_id.eq(user_id),
         events::at.eq(tx.now),
         events::name.eq(event.name()),
         events::detail.eq(event.detail()),
-        events::ip.eq(&at.ip),
-        events::browser.eq(&at.browser),
-        events::request_id.eq(&at.request_id),
+        events::ip.eq(client.ip()),
+        events::browser.eq(&client.browser),
+        events::request_id.eq(&client.request_id),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(events::table)
         .values(row)
@@ -142,8 +143,8 @@ pub fn note(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Resul
         event = event.name(),
         detail = event.detail(),
         user = user_id,
-        ip = at.ip,
-        request_id = at.request_id,
+        ip = client.ip(),
+        request_id = client.request_id,
         "event"
     );
     forget_all_but_newest(tx, user_id)
@@ -151,16 +152,16 @@ pub fn note(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Resul
 
 /// Writes it down unless the same was written within the last minute: for what anybody with a session can
 /// repeat at no cost, lest it push everything else out of the trail.
-pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, at: &Whereabouts) -> Result<()> {
+pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
     let lately: i64 = events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.gt(tx.now - millis(Duration::from_secs(60))))
         .filter(events::name.eq(event.name()))
-        .filter(events::ip.eq(&at.ip))
+        .filter(events::ip.eq(client.ip()))
         .count()
         .get_result(tx.conn)?;
     match lately {
-        0 => note(tx, user_id, event, at),
+        0 => note(tx, user_id, event, client),
         _ => Ok(()),
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::Event;
-use crate::accounts::sessions::{self, Session, Whereabouts};
+use crate::accounts::sessions::{self, Session};
 use crate::clock::millis;
 use crate::config::Config;
 use crate::db::Tx;
@@ -40,7 +41,7 @@ pub fn consume(
     tx: &mut Tx,
     config: &Config,
     token: &TokenHash,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<Option<Session>> {
     let Some(session_id) = session_of(tx, token)? else {
         return Ok(None);
@@ -57,7 +58,7 @@ pub fn consume(
         .optional()?;
     match used {
         None => {
-            sessions::end_of_program(tx, &session_id, Event::RefreshTokenReused, at)?;
+            sessions::end_of_program(tx, &session_id, Event::RefreshTokenReused, client)?;
             Ok(None)
         }
         Some(expires_at) if expires_at <= tx.now => Ok(None),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::owner::Owner;
 use crate::accounts::refresh_tokens;
@@ -167,16 +168,6 @@ fn owner_in(
     Ok(users::find(tx, &session.user_id)?.map(Owner::proven))
 }
 
-/// Where somebody stands who does something: what the account's owner will recognise them by.
-#[derive(Clone, Debug)]
-pub struct Whereabouts {
-    pub ip: String,
-    /// Our own coarse words for it, never the visitor's.
-    pub browser: String,
-    /// The request, as the log names it.
-    pub request_id: String,
-}
-
 /// What holds a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -199,7 +190,7 @@ pub fn start(
     user_id: &str,
     method: AuthMethod,
     holder: Holder,
-    at: &Whereabouts,
+    client: &Client,
     replaced: Option<&TokenHash>,
 ) -> Result<Started> {
     if let Some(old) = replaced {
@@ -219,8 +210,8 @@ pub fn start(
             sessions::last_seen_at.eq(tx.now),
             sessions::password_entered_at.eq(entered_at),
             sessions::wants_new_token.eq(false),
-            sessions::ip.eq(&at.ip),
-            sessions::browser.eq(&at.browser),
+            sessions::ip.eq(client.ip()),
+            sessions::browser.eq(&client.browser),
         ))
         .execute(tx.conn)?;
     end_all_but_newest(tx, user_id)?;
@@ -262,7 +253,7 @@ pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
 
 /// Ends the session of a program for this reason: it gave its token back, or somebody used one twice. Whoever
 /// else has a token of it is out, too.
-pub fn end_of_program(tx: &mut Tx, id: &str, why: Event, at: &Whereabouts) -> Result<()> {
+pub fn end_of_program(tx: &mut Tx, id: &str, why: Event, client: &Client) -> Result<()> {
     let ended = diesel::delete(
         sessions::table
             .filter(sessions::id.eq(id))
@@ -272,7 +263,7 @@ pub fn end_of_program(tx: &mut Tx, id: &str, why: Event, at: &Whereabouts) -> Re
     .get_result::<String>(tx.conn)
     .optional()?;
     match ended {
-        Some(user_id) => events::note(tx, &user_id, why, at),
+        Some(user_id) => events::note(tx, &user_id, why, client),
         None => Ok(()),
     }
 }
@@ -353,10 +344,10 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
 }
 
 /// Its owner ends this session from the list, if it is one of this account.
-pub fn end_from_list(tx: &mut Tx, user_id: &str, id: &str, at: &Whereabouts) -> Result<bool> {
+pub fn end_from_list(tx: &mut Tx, user_id: &str, id: &str, client: &Client) -> Result<bool> {
     let ended = end_by_id(tx, user_id, id)?;
     if ended {
-        events::note(tx, user_id, Event::SessionEnded, at)?;
+        events::note(tx, user_id, Event::SessionEnded, client)?;
     }
     Ok(ended)
 }
@@ -381,7 +372,7 @@ pub fn end_others(tx: &mut Tx, user_id: &str, kept_id: &str) -> Result<usize> {
 }
 
 /// Writes down that a session was seen just now, and where.
-pub fn touch(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
+pub fn touch(tx: &mut Tx, id: &str, client: &Client) -> Result<()> {
     diesel::update(
         sessions::table
             .filter(sessions::id.eq(id))
@@ -389,8 +380,8 @@ pub fn touch(tx: &mut Tx, id: &str, at: &Whereabouts) -> Result<()> {
     )
     .set((
         sessions::last_seen_at.eq(tx.now),
-        sessions::ip.eq(&at.ip),
-        sessions::browser.eq(&at.browser),
+        sessions::ip.eq(client.ip()),
+        sessions::browser.eq(&client.browser),
     ))
     .execute(tx.conn)?;
     Ok(())

@@ -19,9 +19,10 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use crate::accounts::access_tokens::{self, Claims, Refused};
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::owner::Owner;
-use crate::accounts::sessions::{self, Session, Whereabouts};
+use crate::accounts::sessions::{self, Session};
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
@@ -58,7 +59,7 @@ impl FromRequest for Caller {
             let (config, named) = (app.config.clone(), claims.clone());
             let found = app.read(move |tx| session_of(tx, &config, &named));
             let session = found.await?.ok_or(ApiError::InvalidToken)?;
-            note_seen(&app, &session, || client::whereabouts(&req, &app.config));
+            note_seen(&app, &session, || client::of(&req, &app.config));
             Ok(Self {
                 app,
                 req,
@@ -119,8 +120,8 @@ impl Caller {
     }
 
     /// Where the program stands, for the account's owner to recognise.
-    pub fn whereabouts(&self) -> Whereabouts {
-        client::whereabouts(&self.req, &self.app.config)
+    pub fn client(&self) -> Client {
+        client::of(&self.req, &self.app.config)
     }
 
     /// Does something in one transaction, which looks once more whether the session lives.
@@ -227,9 +228,9 @@ impl FromRequest for SteppedUp {
             if caller.is_stepped_up() {
                 return Ok(Self(caller));
             }
-            let (user_id, at) = (caller.session.user_id.clone(), caller.whereabouts());
+            let (user_id, client) = (caller.session.user_id.clone(), caller.client());
             let noted = caller.app.transaction(move |tx| {
-                events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
+                events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &client)
             });
             noted.await?;
             Err(caller.challenge())

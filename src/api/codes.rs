@@ -66,8 +66,8 @@ async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
         id: random::id(),
         wish: Wish::ComeIn,
         email,
-        network: client::network(&req, &app.config),
-        at: client::whereabouts(&req, &app.config),
+        network: client::of(&req, &app.config).network,
+        client: client::of(&req, &app.config),
         known: Vec::new(),
     };
     let sign_in_id = ask.id.clone();

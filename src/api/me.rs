@@ -19,8 +19,8 @@ use crate::api::error::{ApiError, Problem};
 use crate::humanize::{self, rfc3339};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::field_error::FieldError;
+use crate::web::new_password;
 use crate::web::rejection::Rejection;
-use crate::web::{client, new_password};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/me").get(show).delete(delete))
@@ -143,9 +143,9 @@ async fn list_sessions(caller: Caller) -> Answer {
     )
 )]
 async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
-    let (id, at) = (id.into_inner(), caller.whereabouts());
+    let (id, client) = (id.into_inner(), caller.client());
     let ended =
-        caller.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
+        caller.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &client));
     match ended.await? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(Rejection::NotFound.into()),
@@ -181,10 +181,10 @@ async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) 
         field: "password",
         error: FieldError::NewPassword(refused),
     })?;
-    let (outbox, at) = (caller.app.outbox.clone(), caller.whereabouts());
+    let (outbox, client) = (caller.app.outbox.clone(), caller.client());
     let kept = caller.session.id.clone();
     let changed = caller.act_as_owner(move |tx, owner| {
-        changes::change_password(tx, &outbox, owner, &hash, &kept, &at)
+        changes::change_password(tx, &outbox, owner, &hash, &kept, &client)
     });
     changed.await?;
     Ok(HttpResponse::NoContent().finish())
@@ -230,8 +230,8 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
     let asking = Asking {
         new,
         session_id: caller.session.id.clone(),
-        network: client::network(&caller.req, &caller.app.config),
-        at: caller.whereabouts(),
+        network: caller.client().network,
+        client: caller.client(),
         outbox: caller.app.outbox.clone(),
     };
     let asked =
@@ -258,9 +258,9 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
     )
 )]
 async fn delete(SteppedUp(caller): SteppedUp) -> Answer {
-    let (outbox, at) = (caller.app.outbox.clone(), caller.whereabouts());
+    let (outbox, client) = (caller.app.outbox.clone(), caller.client());
     let deleted =
-        caller.act_as_owner(move |tx, owner| changes::delete_account(tx, &outbox, owner, &at));
+        caller.act_as_owner(move |tx, owner| changes::delete_account(tx, &outbox, owner, &client));
     deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::accounts::access_tokens::{self, Claims};
+use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::Event;
 use crate::accounts::limits::{self, Verdict};
@@ -177,8 +178,8 @@ async fn by_password(
     };
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
-        network: client::network(req, &app.config),
-        arrival: Arrival::of_program(app, client::whereabouts(req, &app.config)),
+        network: client::of(&req, &app.config).network,
+        arrival: Arrival::of_program(app, client::of(req, &app.config)),
         shared: false,
     };
     let entered = password_try::sign_in(app, attempt, password).await?;
@@ -192,8 +193,8 @@ async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Gr
     if !random::is_id(&sign_in_id) {
         return Err(ApiError::InvalidGrant);
     }
-    let (code, network) = (Code::parse(code), client::network(req, &app.config));
-    let arrival = Arrival::of_program(app, client::whereabouts(req, &app.config));
+    let (code, network) = (Code::parse(code), client::of(&req, &app.config).network);
+    let arrival = Arrival::of_program(app, client::of(req, &app.config));
     let entering = app.clone();
     let outcome = app.transaction(move |tx| {
         let code = code.as_ref();
@@ -232,10 +233,10 @@ async fn by_refresh_token(
 ) -> Result<Granted, ApiError> {
     let token = Token::parse(brought);
     let refreshing = app.clone();
-    let at = client::whereabouts(req, &app.config);
-    let network = client::network(req, &app.config);
+    let client = client::of(req, &app.config);
+    let network = client::of(&req, &app.config).network;
     let refreshed = app.transaction(move |tx| {
-        if let Some(granted) = refresh(tx, &refreshing, token.as_ref(), &at)? {
+        if let Some(granted) = refresh(tx, &refreshing, token.as_ref(), &client)? {
             return Ok(Refreshed::Granted(granted));
         }
         let verdict = limits::count_all(tx, &refreshing.config, &network.guessing())?;
@@ -256,13 +257,13 @@ fn refresh(
     tx: &mut Tx,
     app: &App,
     token: Option<&Token>,
-    at: &sessions::Whereabouts,
+    client: &Client,
 ) -> Result<Option<Granted>> {
     let Some(token) = token else { return Ok(None) };
-    let Some(session) = refresh_tokens::consume(tx, &app.config, &token.hash(), at)? else {
+    let Some(session) = refresh_tokens::consume(tx, &app.config, &token.hash(), client)? else {
         return Ok(None);
     };
-    sessions::touch(tx, &session.id, at)?;
+    sessions::touch(tx, &session.id, client)?;
     let refresh_token = refresh_tokens::issue(tx, &session.id)?;
     Ok(Some(Granted {
         session,
@@ -372,14 +373,14 @@ async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {
         Some(_) => None,
         None => caller::claims_of(&app, &brought).await.ok(),
     };
-    let at = client::whereabouts(&req, &app.config);
+    let client = client::of(&req, &app.config);
     let revoked = app.transaction(move |tx| {
         let session_id = match Token::parse(&brought) {
             Some(token) => refresh_tokens::session_of(tx, &token.hash())?,
             None => session_named.map(|claims| claims.sid.clone()),
         };
         match session_id {
-            Some(id) => sessions::end_of_program(tx, &id, Event::SignedOut, &at),
+            Some(id) => sessions::end_of_program(tx, &id, Event::SignedOut, &client),
             None => Ok(()),
         }
     });

@@ -16,10 +16,11 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 use serde::Deserialize;
 
+use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::links::{self, Consumed, PendingChange, Purpose, Wanted};
-use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::sessions;
 use crate::accounts::users::{self, User};
 use crate::db::Tx;
 use crate::error::Result;
@@ -88,7 +89,7 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         new,
         session_id: gate.session.id.clone(),
         network: visitor.network(),
-        at: visitor.whereabouts(),
+        client: visitor.client(),
         outbox: visitor.app.outbox.clone(),
     };
     match gate
@@ -118,11 +119,11 @@ async fn again(gate: &Reauthenticated, email: String, error: FieldError) -> Answ
 
 async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     let visitor = &signed_in.visitor;
-    let (config, at) = (visitor.app.config.clone(), visitor.whereabouts());
+    let (config, client) = (visitor.app.config.clone(), visitor.client());
     let cancelled = signed_in.act(move |tx, session| {
         if links::pending_change(tx, &config, &session.user_id)?.is_some() {
             links::end_of(tx, &session.user_id, Purpose::ChangeEmail)?;
-            events::note(tx, &session.user_id, Event::EmailChangeCancelled, &at)?;
+            events::note(tx, &session.user_id, Event::EmailChangeCancelled, &client)?;
         }
         Ok(())
     });
@@ -158,7 +159,7 @@ async fn confirm(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
 /// Whoever uses one of the two links, as far as the change cares.
 struct Changing {
     outbox: Outbox,
-    at: Whereabouts,
+    client: Client,
     /// The session of this browser: its id, and its token's hash.
     here: Option<(String, TokenHash)>,
 }
@@ -168,7 +169,7 @@ impl Changing {
         let here = visitor.session.as_ref().map(|session| session.id.clone());
         Self {
             outbox: visitor.app.outbox.clone(),
-            at: visitor.whereabouts(),
+            client: visitor.client(),
             here: here.zip(visitor.token_hash()),
         }
     }
@@ -187,9 +188,11 @@ fn change(tx: &mut Tx, proof: &Consumed, changing: &Changing) -> Result<Option<C
     };
     let renewed_here = end_sessions_but_the_asking(tx, &after, proof, changing)?;
     mail_undo(tx, &before, changing)?;
-    events::note(tx, &after.id, Event::EmailChanged, &changing.at)?;
+    events::note(tx, &after.id, Event::EmailChanged, &changing.client)?;
     let news = Notice::EmailChanged;
-    changing.outbox.tell(tx, &after.email, news, &changing.at)?;
+    changing
+        .outbox
+        .tell(tx, &after.email, news, &changing.client)?;
     Ok(Some(Changed { renewed_here }))
 }
 
@@ -234,7 +237,7 @@ fn mail_undo(tx: &mut Tx, before: &User, changing: &Changing) -> Result<()> {
         ask_id: None,
         session_id: None,
     };
-    let browser = Some(&*changing.at.browser);
+    let browser = Some(&*changing.client.browser);
     changing.outbox.send_link(tx, &wanted, browser)
 }
 
@@ -274,7 +277,7 @@ fn take_back(
     users::remove_password(tx, proof)?;
     sessions::end_all(tx, &after)?;
     links::end_later_undos(tx, proof)?;
-    events::note(tx, &after.id, Event::EmailChangeUndone, &changing.at)?;
+    events::note(tx, &after.id, Event::EmailChangeUndone, &changing.client)?;
     mail_reset(tx, &after, changing, ask_id)?;
     Ok(Some(after))
 }
@@ -287,7 +290,7 @@ fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Re
         ask_id: Some(ask_id),
         session_id: None,
     };
-    let browser = Some(&*changing.at.browser);
+    let browser = Some(&*changing.client.browser);
     changing.outbox.send_link(tx, &wanted, browser)
 }
 

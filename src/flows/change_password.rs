@@ -52,11 +52,11 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
-    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
+    let (outbox, client) = (visitor.app.outbox.clone(), visitor.client());
     let (kept, token) = (gate.session.id.clone(), gate.token().clone());
     let renewed = gate
         .act(move |tx, owner| {
-            changes::change_password(tx, &outbox, owner, &hash, &kept, &at)?;
+            changes::change_password(tx, &outbox, owner, &hash, &kept, &client)?;
             sessions::renew(tx, &token)
         })
         .await?;

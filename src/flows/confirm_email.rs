@@ -94,7 +94,7 @@ fn begin(
         .and_then(|entered| entered.new_owner.as_ref());
     if let (Some(owner), Some(hash)) = (owner, hash) {
         users::set_password(tx, owner, hash)?;
-        events::note(tx, &owner.user().id, Event::PasswordSet, &arrival.at)?;
+        events::note(tx, &owner.user().id, Event::PasswordSet, &arrival.client)?;
     }
     Ok(entered)
 }

@@ -44,12 +44,12 @@ impl BehindGate for DeleteForm {
 
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
-    let (outbox, at) = (gate.visitor.app.outbox.clone(), gate.visitor.whereabouts());
+    let (outbox, client) = (gate.visitor.app.outbox.clone(), gate.visitor.client());
     let deleted = gate.act(move |tx, owner| {
         // As the account's is at this moment.
         let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
         if is_its_own {
-            changes::delete_account(tx, &outbox, owner, &at)?;
+            changes::delete_account(tx, &outbox, owner, &client)?;
         }
         Ok(is_its_own)
     });

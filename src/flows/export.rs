@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::accounts::announced;
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::links;
 use crate::accounts::owner::Owner;
-use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::sessions;
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -39,9 +40,9 @@ impl BehindGate for ExportForm {
 }
 
 async fn export(Sensitive { gate, .. }: Sensitive<ExportForm>) -> Answer {
-    let (config, at) = (gate.visitor.app.config.clone(), gate.visitor.whereabouts());
+    let (config, client) = (gate.visitor.app.config.clone(), gate.visitor.client());
     let everything = gate
-        .act(move |tx, owner| gather(tx, &config, owner, &at))
+        .act(move |tx, owner| gather(tx, &config, owner, &client))
         .await?;
     let file = serde_json::to_vec_pretty(&everything).map_err(Error::internal)?;
     Ok(HttpResponse::Ok()
@@ -54,9 +55,9 @@ async fn export(Sensitive { gate, .. }: Sensitive<ExportForm>) -> Answer {
 }
 
 /// What is kept, this download included.
-fn gather(tx: &mut Tx, config: &Config, owner: &Owner, at: &Whereabouts) -> Result<Value> {
+fn gather(tx: &mut Tx, config: &Config, owner: &Owner, client: &Client) -> Result<Value> {
     let user = owner.user();
-    events::note(tx, &user.id, Event::Exported, at)?;
+    events::note(tx, &user.id, Event::Exported, client)?;
     let sessions = sessions::list(tx, config, &user.id)?;
     let links = links::kept_of(tx, user)?;
     let events = events::list(tx, &user.id, None, i64::MAX)?;

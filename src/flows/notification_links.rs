@@ -180,10 +180,15 @@ async fn switch(signed_in: SignedIn, Form(form): Form<SwitchForm>) -> Answer {
         is_ticked(&form.enabled),
         is_ticked(&form.usual_networks_only),
     );
-    let at = signed_in.visitor.whereabouts();
+    let client = signed_in.visitor.client();
     let switched = signed_in.act(move |tx, session| {
         users::switch_notification_links(tx, &session.user_id, enabled, usual_only)?;
-        events::note(tx, &session.user_id, Event::NotificationLinksSwitched, &at)
+        events::note(
+            tx,
+            &session.user_id,
+            Event::NotificationLinksSwitched,
+            &client,
+        )
     });
     switched.await?;
     Ok(see_other(Next::DEFAULT).finish())
@@ -196,10 +201,10 @@ struct AnnouncementsForm {
 }
 
 async fn switch_announcements(signed_in: SignedIn, Form(form): Form<AnnouncementsForm>) -> Answer {
-    let (wanted, at) = (is_ticked(&form.enabled), signed_in.visitor.whereabouts());
+    let (wanted, client) = (is_ticked(&form.enabled), signed_in.visitor.client());
     let switched = signed_in.act(move |tx, session| {
         users::switch_announcements(tx, &session.user_id, wanted)?;
-        events::note(tx, &session.user_id, Event::AnnouncementsSwitched, &at)
+        events::note(tx, &session.user_id, Event::AnnouncementsSwitched, &client)
     });
     switched.await?;
     Ok(see_other(Next::DEFAULT).finish())
@@ -207,11 +212,11 @@ async fn switch_announcements(signed_in: SignedIn, Form(form): Form<Announcement
 
 /// Ends every link that is out, stored and signed.
 async fn end(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = signed_in.visitor.whereabouts();
+    let client = signed_in.visitor.client();
     let ended = signed_in.act(move |tx, session| {
         if let Some(user) = users::find(tx, &session.user_id)? {
             links::end_all(tx, &user)?;
-            events::note(tx, &user.id, Event::LinksEnded, &at)?;
+            events::note(tx, &user.id, Event::LinksEnded, &client)?;
         }
         Ok(())
     });

@@ -11,10 +11,11 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, Verdict};
 use crate::accounts::passwords::{PasswordHash, Priority, Typed, Verified};
-use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::sessions;
 use crate::accounts::users::{self, User};
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -118,11 +119,11 @@ fn count(tx: &mut Tx, app: &App, user_id: &str) -> Result<Counted> {
 
 /// A wrong one: the trail has it, and with the last of a window the owner hears of it.
 async fn refuse(visitor: &Visitor, user: User, is_last: bool) -> Result<(), Rejection> {
-    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
+    let (outbox, client) = (visitor.app.outbox.clone(), visitor.client());
     let refused = visitor.app.transaction(move |tx| {
-        events::note(tx, &user.id, Event::ReauthenticationRefused, &at)?;
+        events::note(tx, &user.id, Event::ReauthenticationRefused, &client)?;
         if is_last {
-            outbox.tell(tx, &user.email, Notice::PasswordGuessed, &at)?;
+            outbox.tell(tx, &user.email, Notice::PasswordGuessed, &client)?;
         }
         Ok(())
     });
@@ -137,10 +138,10 @@ async fn open(
     let Some(token) = visitor.token_hash() else {
         return Ok(None);
     };
-    let at = visitor.whereabouts();
+    let client = visitor.client();
     let opened = visitor
         .app
-        .transaction(move |tx| let_through(tx, &token, &user, rehashed.as_ref(), &at));
+        .transaction(move |tx| let_through(tx, &token, &user, rehashed.as_ref(), &client));
     Ok(opened.await?)
 }
 
@@ -151,7 +152,7 @@ fn let_through(
     token: &TokenHash,
     user: &User,
     rehashed: Option<&PasswordHash>,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<Option<Token>> {
     let now = users::find(tx, &user.id)?;
     if now.is_none_or(|now| now.password_hash() != user.password_hash()) {
@@ -169,7 +170,7 @@ fn let_through(
         &limits::gate_subject(&user.id),
     )?;
     users::forget_wrong_passwords(tx, &user.id)?;
-    events::note(tx, &user.id, Event::Reauthenticated, at)?;
+    events::note(tx, &user.id, Event::Reauthenticated, client)?;
     Ok(Some(renewed))
 }
 

@@ -10,11 +10,12 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit};
 use crate::accounts::links::{self, Consumed, Purpose};
 use crate::accounts::passwords::PasswordHash;
-use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::sessions;
 use crate::accounts::users::{self, User};
 use crate::db::Tx;
 use crate::error::Result;
@@ -84,9 +85,9 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
             return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };
-    let (outbox, at) = (visitor.app.outbox.clone(), visitor.whereabouts());
+    let (outbox, client) = (visitor.app.outbox.clone(), visitor.client());
     let finished = link_page::finish(&visitor, ready, move |tx, proof, _| {
-        set(tx, &outbox, proof, &hash, &at)
+        set(tx, &outbox, proof, &hash, &client)
     });
     match finished.await? {
         Submitted::Done { effect, asked } => to_sign_in(&visitor, effect, asked),
@@ -102,7 +103,7 @@ fn set(
     outbox: &Outbox,
     proof: &Consumed,
     hash: &PasswordHash,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<Option<User>> {
     let Some(owner) = users::owner_by_link(tx, proof)? else {
         return Ok(None);
@@ -118,8 +119,8 @@ fn set(
     ] {
         limits::forget(tx, Limit::PasswordPerAccount, &subject)?;
     }
-    events::note(tx, &user.id, Event::PasswordSet, at)?;
-    outbox.tell(tx, &user.email, Notice::PasswordSet, at)?;
+    events::note(tx, &user.id, Event::PasswordSet, client)?;
+    outbox.tell(tx, &user.email, Notice::PasswordSet, client)?;
     Ok(Some(user.clone()))
 }
 

@@ -37,9 +37,9 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
 
 async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
     let is_this = *id == signed_in.session.id;
-    let (id, at) = (id.into_inner(), signed_in.visitor.whereabouts());
-    let ended =
-        signed_in.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &at));
+    let (id, client) = (id.into_inner(), signed_in.visitor.client());
+    let ended = signed_in
+        .act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &client));
     if !ended.await? {
         return Err(Rejection::NotFound);
     }
@@ -50,10 +50,10 @@ async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> A
 }
 
 async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = signed_in.visitor.whereabouts();
+    let client = signed_in.visitor.client();
     let ended = signed_in.act(move |tx, session| {
         if sessions::end_others(tx, &session.user_id, &session.id)? > 0 {
-            events::note(tx, &session.user_id, Event::OtherSessionsEnded, &at)?;
+            events::note(tx, &session.user_id, Event::OtherSessionsEnded, &client)?;
         }
         Ok(())
     });

@@ -15,10 +15,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn sign_out(SignedIn { visitor, session }: SignedIn, _: Form<NoFields>) -> Answer {
-    let at = visitor.whereabouts();
+    let client = visitor.client();
     let ended = visitor.app.transaction(move |tx| {
         if sessions::end_by_id(tx, &session.user_id, &session.id)? {
-            events::note(tx, &session.user_id, Event::SignedOut, &at)?;
+            events::note(tx, &session.user_id, Event::SignedOut, &client)?;
         }
         Ok(())
     });

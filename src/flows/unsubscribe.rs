@@ -9,8 +9,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
-use crate::accounts::sessions::Whereabouts;
 use crate::accounts::signed_links::{Purpose, SignedLinks, SignedToken, UNSUBSCRIBE};
 use crate::accounts::users::{self, User};
 use crate::db::Tx;
@@ -47,10 +47,10 @@ async fn unsubscribe(visitor: Visitor, _: OneClick) -> Answer {
     let Some(token) = token(&visitor)? else {
         return gone(&visitor);
     };
-    let (links, at) = (visitor.app.signed_links.clone(), visitor.whereabouts());
+    let (links, client) = (visitor.app.signed_links.clone(), visitor.client());
     let ended = visitor
         .app
-        .transaction(move |tx| end_announcements(tx, &links, &token, &at));
+        .transaction(move |tx| end_announcements(tx, &links, &token, &client));
     match ended.await? {
         true => done(&visitor),
         false => gone(&visitor),
@@ -88,7 +88,7 @@ fn end_announcements(
     tx: &mut Tx,
     links: &SignedLinks,
     token: &SignedToken,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<bool> {
     users::hold(tx, token.user_id())?;
     let Some(reader) = reader(tx, links, token)? else {
@@ -96,7 +96,7 @@ fn end_announcements(
     };
     if reader.announcements {
         users::switch_announcements(tx, &reader.id, false)?;
-        events::note(tx, &reader.id, Event::AnnouncementsSwitched, at)?;
+        events::note(tx, &reader.id, Event::AnnouncementsSwitched, client)?;
     }
     Ok(true)
 }

@@ -6,11 +6,11 @@
 //! whose owner may still take the change back, is mailed that link again. Otherwise nobody is mailed, but a
 //! row is written all the same, so that codes, tries and expiry answer alike.
 
+use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
 use crate::accounts::links::{self, Purpose, Undo, Wanted};
-use crate::accounts::sessions::Whereabouts;
 use crate::accounts::users::{self, KnownAccount, User};
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -24,7 +24,7 @@ pub struct Ask {
     pub wish: Wish,
     pub email: EmailAddress,
     pub network: Network,
-    pub at: Whereabouts,
+    pub client: Client,
     /// The accounts that know this browser: they have a budget of their own.
     pub known: Vec<KnownAccount>,
 }
@@ -93,7 +93,7 @@ fn answer(tx: &mut Tx, outbox: &Outbox, ask: &Ask, user: Option<&User>) -> Resul
         (Wish::ComeIn, None) => Purpose::ConfirmEmail,
     };
     if let Some(user) = user {
-        events::note(tx, &user.id, Event::LinkAsked(purpose), &ask.at)?;
+        events::note(tx, &user.id, Event::LinkAsked(purpose), &ask.client)?;
         return mail_link(tx, outbox, ask, purpose, Some(&user.id));
     }
     if let Some(undo) = links::oldest_undo(tx, ask.email.as_str())? {
@@ -115,7 +115,7 @@ fn mail_link(
     user_id: Option<&str>,
 ) -> Result<()> {
     let wanted = wanted(ask, purpose, user_id);
-    outbox.send_link(tx, &wanted, Some(&ask.at.browser))
+    outbox.send_link(tx, &wanted, Some(&ask.client.browser))
 }
 
 fn wanted<'a>(ask: &'a Ask, purpose: Purpose, user_id: Option<&'a str>) -> Wanted<'a> {

@@ -4,13 +4,14 @@
 //! Each takes the [`Owner`], writes down what happened and tells the mailbox, whoever's hands it came
 //! through: a browser's form or a program's request.
 
+use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Limit, MailKind, Network, Verdict};
 use crate::accounts::links::{self, Purpose, Wanted};
 use crate::accounts::owner::Owner;
 use crate::accounts::passwords::PasswordHash;
-use crate::accounts::sessions::{self, Whereabouts};
+use crate::accounts::sessions;
 use crate::accounts::users::{self, User};
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -25,14 +26,14 @@ pub fn change_password(
     owner: &Owner,
     hash: &PasswordHash,
     kept_session: &str,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<()> {
     let user = owner.user();
     users::set_password(tx, owner, hash)?;
     sessions::end_others(tx, &user.id, kept_session)?;
     links::end_all(tx, user)?;
-    events::note(tx, &user.id, Event::PasswordChanged, at)?;
-    outbox.tell(tx, &user.email, Notice::PasswordChanged, at)
+    events::note(tx, &user.id, Event::PasswordChanged, client)?;
+    outbox.tell(tx, &user.email, Notice::PasswordChanged, client)
 }
 
 /// An owner wants another address.
@@ -40,7 +41,7 @@ pub struct Asking {
     pub new: EmailAddress,
     pub session_id: String,
     pub network: Network,
-    pub at: Whereabouts,
+    pub client: Client,
     pub outbox: Outbox,
 }
 
@@ -86,9 +87,9 @@ pub fn ask_to_change_email(tx: &mut Tx, owner: &Owner, asking: &Asking) -> Resul
     }
     links::end_of(tx, &user.id, Purpose::ChangeEmail)?;
     mail_new_address(tx, user, asking)?;
-    events::note(tx, &user.id, Event::EmailChangeAsked, &asking.at)?;
+    events::note(tx, &user.id, Event::EmailChangeAsked, &asking.client)?;
     let news = Notice::EmailChangeAsked;
-    asking.outbox.tell(tx, &user.email, news, &asking.at)?;
+    asking.outbox.tell(tx, &user.email, news, &asking.client)?;
     Ok(Asked::Sent)
 }
 
@@ -105,19 +106,19 @@ fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
     if !users::may_have(tx, user, &asking.new)? {
         links::decoy(tx, config, keys, &wanted)?;
         let news = Notice::EmailTaken;
-        return asking.outbox.tell(tx, wanted.email, news, &asking.at);
+        return asking.outbox.tell(tx, wanted.email, news, &asking.client);
     }
     if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
         return links::decoy(tx, config, keys, &wanted);
     }
-    let browser = Some(&*asking.at.browser);
+    let browser = Some(&*asking.client.browser);
     asking.outbox.send_link(tx, &wanted, browser)
 }
 
 /// Deletes the account and what was mailed to it.
-pub fn delete_account(tx: &mut Tx, outbox: &Outbox, owner: &Owner, at: &Whereabouts) -> Result<()> {
+pub fn delete_account(tx: &mut Tx, outbox: &Outbox, owner: &Owner, client: &Client) -> Result<()> {
     let user = owner.user();
     outbox::kept::forget_account(tx, &user.id, &user.email)?;
     users::delete(tx, owner)?;
-    outbox.tell(tx, &user.email, Notice::AccountDeleted, at)
+    outbox.tell(tx, &user.email, Notice::AccountDeleted, client)
 }

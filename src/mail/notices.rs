@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use askama::Template;
 
-use crate::accounts::sessions::Whereabouts;
+use crate::accounts::client::Client;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
@@ -48,15 +48,15 @@ pub fn letter(
     notice: Notice,
     link: Option<String>,
     when: Timestamp,
-    at: &Whereabouts,
+    client: &Client,
 ) -> Result<Letter> {
     let site = config.public_url.host();
     let letter = &Fields {
         words: notice.words(site, to)?,
         link,
         when: humanize::moment(when),
-        browser: at.browser.clone(),
-        ip: at.ip.clone(),
+        browser: client.browser.clone(),
+        ip: client.ip().clone(),
     };
     Ok(Letter {
         name: notice.name(),

@@ -17,8 +17,8 @@ use diesel::result::Error as DieselError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::accounts::client::Client;
 use crate::accounts::links::{self, Issued, Wanted};
-use crate::accounts::sessions::Whereabouts;
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users;
 use crate::clock::{Timestamp, millis};
@@ -139,13 +139,13 @@ impl Outbox {
 
     /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
     /// has the address, as this transaction has left the account: one that was changed just now, too.
-    pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, at: &Whereabouts) -> Result<()> {
+    pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, client: &Client) -> Result<()> {
         let reader = match notice.page() {
             Some(page) => users::of_address(tx, to)?.zip(Some(page)),
             None => None,
         };
         let link = reader.map(|(reader, page)| self.signed_links.to_page(tx, &reader, page));
-        let letter = notices::letter(&self.config, to, notice, link, tx.now, at)?;
+        let letter = notices::letter(&self.config, to, notice, link, tx.now, client)?;
         self.post(tx, &letter)
     }
 

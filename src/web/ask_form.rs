@@ -133,7 +133,7 @@ async fn ask(
         wish,
         email,
         network: visitor.network(),
-        at: visitor.whereabouts(),
+        client: visitor.client(),
         known: visitor.known().accounts().to_vec(),
     };
     Ok(visitor

@@ -11,8 +11,8 @@ use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpMessage, HttpRequest};
 use ipnet::IpNet;
 
+use crate::accounts::client::Client;
 use crate::accounts::limits::Network;
-use crate::accounts::sessions::Whereabouts;
 use crate::config::Config;
 use crate::web::middleware::RequestId;
 
@@ -37,16 +37,11 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     believed
 }
 
-/// The network the visitor comes from.
-pub fn network(req: &HttpRequest, config: &Config) -> Network {
-    Network::of(address(req, &config.trusted_proxies))
-}
-
-/// Where the visitor stands, for the account's owner to recognise.
-pub fn whereabouts(req: &HttpRequest, config: &Config) -> Whereabouts {
+/// Who makes this request.
+pub fn of(req: &HttpRequest, config: &Config) -> Client {
     let id = req.extensions().get::<RequestId>().cloned();
-    Whereabouts {
-        ip: network(req, config).ip.to_string(),
+    Client {
+        network: Network::of(address(req, &config.trusted_proxies)),
         browser: browser(req),
         request_id: id.map_or_else(String::new, |RequestId(id)| id),
     }

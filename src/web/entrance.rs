@@ -2,12 +2,13 @@
 
 use actix_web::HttpResponse;
 
+use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::owner::Owner;
 use crate::accounts::refresh_tokens;
-use crate::accounts::sessions::{self, AuthMethod, Holder, Whereabouts};
+use crate::accounts::sessions::{self, AuthMethod, Holder};
 use crate::accounts::users::{self, KnownAccount, User};
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -22,7 +23,7 @@ use crate::web::visitor::Visitor;
 
 /// What a browser brings along when somebody is about to sign in there.
 pub struct Arrival {
-    pub at: Whereabouts,
+    pub client: Client,
     /// The accounts that know the browser.
     pub known: Vec<KnownAccount>,
     replaced: Option<TokenHash>,
@@ -46,7 +47,7 @@ impl Arrival {
     /// Taken from the request, before the transaction.
     pub fn of(visitor: &Visitor) -> Self {
         Self {
-            at: visitor.whereabouts(),
+            client: visitor.client(),
             replaced: visitor.token_hash(),
             known: visitor.known().accounts().to_vec(),
             by_program: false,
@@ -55,9 +56,9 @@ impl Arrival {
     }
 
     /// A program brings nothing along: no session to replace, and no account knows it.
-    pub fn of_program(app: &App, at: Whereabouts) -> Self {
+    pub fn of_program(app: &App, client: Client) -> Self {
         Self {
-            at,
+            client,
             replaced: None,
             known: Vec::new(),
             by_program: true,
@@ -88,7 +89,7 @@ pub fn enter(
     };
     links::remember_user(tx, proof, &led_to.user.id)?;
     if led_to.new_owner.is_some() {
-        events::note(tx, &led_to.user.id, Event::Registered, &arrival.at)?;
+        events::note(tx, &led_to.user.id, Event::Registered, &arrival.client)?;
     } else {
         tell_of_new_browser(tx, &led_to.user, arrival)?;
     }
@@ -151,10 +152,10 @@ pub fn enter_by_password(
 /// Signs in whoever followed a link in ordinary mail in a browser that the account knows. It proves less than
 /// the other ways: no link ends, and no guess at the password is forgotten.
 pub fn enter_by_notification(tx: &mut Tx, reader: &User, arrival: &Arrival) -> Result<Token> {
-    let (method, at) = (AuthMethod::NotificationLink, &arrival.at);
+    let (method, client) = (AuthMethod::NotificationLink, &arrival.client);
     let replaced = arrival.replaced.as_ref();
-    let started = sessions::start(tx, &reader.id, method, Holder::Browser, at, replaced)?;
-    events::note(tx, &reader.id, Event::SignedIn(method), at)?;
+    let started = sessions::start(tx, &reader.id, method, Holder::Browser, client, replaced)?;
+    events::note(tx, &reader.id, Event::SignedIn(method), client)?;
     Ok(started.token)
 }
 
@@ -177,14 +178,14 @@ fn begin(
         &user.id,
         method,
         arrival.holder(shared),
-        &arrival.at,
+        &arrival.client,
         replaced,
     )?;
     let refresh_token = match arrival.by_program {
         true => Some(refresh_tokens::issue(tx, &started.id)?),
         false => None,
     };
-    events::note(tx, &user.id, Event::SignedIn(method), &arrival.at)?;
+    events::note(tx, &user.id, Event::SignedIn(method), &arrival.client)?;
     Ok(Entered {
         new_owner: None,
         session_id: started.id,
@@ -200,7 +201,7 @@ fn tell_of_new_browser(tx: &mut Tx, user: &User, arrival: &Arrival) -> Result<()
         return Ok(());
     }
     let outbox = &arrival.outbox;
-    outbox.tell(tx, &user.email, Notice::NewBrowser, &arrival.at)
+    outbox.tell(tx, &user.email, Notice::NewBrowser, &arrival.client)
 }
 
 /// Hands over the cookies and goes on to where the visitor wanted. A shared computer comes to know nobody.

@@ -14,12 +14,12 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Network, Verdict};
 use crate::accounts::links::{self, AddressTried, Consumed, Link, Look, Purpose};
 use crate::accounts::passwords::Refused;
-use crate::accounts::sessions::Whereabouts;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::db::Tx;
@@ -380,7 +380,7 @@ fn consume(
 struct Guess {
     config: Arc<Config>,
     network: Network,
-    at: Whereabouts,
+    client: Client,
     purpose: Purpose,
 }
 
@@ -389,7 +389,7 @@ impl Guess {
         Self {
             config: visitor.app.config.clone(),
             network: visitor.network(),
-            at: visitor.whereabouts(),
+            client: visitor.client(),
             purpose,
         }
     }
@@ -411,7 +411,7 @@ impl Guess {
         user_id: Option<String>,
     ) -> Result<Outcome<T>> {
         if let Some(user_id) = user_id {
-            events::note(tx, &user_id, Event::LinkRefused(self.purpose), &self.at)?;
+            events::note(tx, &user_id, Event::LinkRefused(self.purpose), &self.client)?;
         }
         let outcome = if ended {
             Outcome::Dead

@@ -137,10 +137,10 @@ fn refuse(tx: &mut Tx, app: &App, compare: &Compare, arrival: &Arrival) -> Resul
         return limits::decoy(tx, Limit::PasswordPerAccount, &compare.subject);
     };
     users::count_wrong_password(tx, &user.id)?;
-    events::note(tx, &user.id, Event::PasswordRefused, &arrival.at)?;
+    events::note(tx, &user.id, Event::PasswordRefused, &arrival.client)?;
     if compare.is_last && user.has_password() {
         let news = Notice::PasswordGuessed;
-        app.outbox.tell(tx, &user.email, news, &arrival.at)?;
+        app.outbox.tell(tx, &user.email, news, &arrival.client)?;
     }
     Ok(())
 }

@@ -130,9 +130,9 @@ async fn pass(
 }
 
 async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {
-    let (user_id, at) = (session.user_id.clone(), visitor.whereabouts());
+    let (user_id, client) = (session.user_id.clone(), visitor.client());
     let noted = visitor.app.transaction(move |tx| {
-        events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &at)
+        events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &client)
     });
     Ok(noted.await?)
 }

@@ -12,8 +12,9 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
+use crate::accounts::client::Client;
 use crate::accounts::limits::Network;
-use crate::accounts::sessions::{self, Session, Whereabouts};
+use crate::accounts::sessions::{self, Session};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -60,7 +61,7 @@ impl FromRequest for Visitor {
             };
             visitor.renew_if_wanted().await?;
             if let Some(session) = &visitor.session {
-                note_seen(&visitor.app, session, || visitor.whereabouts());
+                note_seen(&visitor.app, session, || visitor.client());
             }
             Ok(visitor)
         })
@@ -107,12 +108,12 @@ impl Visitor {
 
     /// The network the visitor comes from.
     pub fn network(&self) -> Network {
-        client::network(&self.req, &self.app.config)
+        self.client().network
     }
 
     /// Where the visitor stands, for the account's owner to recognise.
-    pub fn whereabouts(&self) -> Whereabouts {
-        client::whereabouts(&self.req, &self.app.config)
+    pub fn client(&self) -> Client {
+        client::of(&self.req, &self.app.config)
     }
 
     /// What actix-session carries for this browser.
@@ -172,13 +173,13 @@ impl Visitor {
 }
 
 /// Writes down, seldom and beside the answer, that the session is in use.
-pub fn note_seen(app: &Data<App>, session: &Session, at: impl FnOnce() -> Whereabouts) {
+pub fn note_seen(app: &Data<App>, session: &Session, client: impl FnOnce() -> Client) {
     if !session.wants_touch(app.clock.now(), &app.config) {
         return;
     }
-    let (app, id, at) = (app.clone(), session.id.clone(), at());
+    let (app, id, client) = (app.clone(), session.id.clone(), client());
     actix_web::rt::spawn(async move {
-        let seen = app.transaction(move |tx| sessions::touch(tx, &id, &at));
+        let seen = app.transaction(move |tx| sessions::touch(tx, &id, &client));
         if let Err(error) = seen.await {
             tracing::warn!(%error, "a session's use was not written down");
         }
