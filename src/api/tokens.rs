@@ -178,7 +178,7 @@ async fn by_password(
     };
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
-        network: client::of(&req, &app.config).network,
+        network: client::of(req, &app.config).network,
         arrival: Arrival::of_program(app, client::of(req, &app.config)),
         shared: false,
     };
@@ -193,7 +193,7 @@ async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Gr
     if !random::is_id(&sign_in_id) {
         return Err(ApiError::InvalidGrant);
     }
-    let (code, network) = (Code::parse(code), client::of(&req, &app.config).network);
+    let (code, network) = (Code::parse(code), client::of(req, &app.config).network);
     let arrival = Arrival::of_program(app, client::of(req, &app.config));
     let entering = app.clone();
     let outcome = app.transaction(move |tx| {
@@ -234,7 +234,7 @@ async fn by_refresh_token(
     let token = Token::parse(brought);
     let refreshing = app.clone();
     let client = client::of(req, &app.config);
-    let network = client::of(&req, &app.config).network;
+    let network = client::of(req, &app.config).network;
     let refreshed = app.transaction(move |tx| {
         if let Some(granted) = refresh(tx, &refreshing, token.as_ref(), &client)? {
             return Ok(Refreshed::Granted(granted));

@@ -36,7 +36,7 @@ use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{Ask, Interrupted};
+use crate::web::sealed_cookies::{Interrupted, PendingRequest};
 use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use crate::web::visitor::{SignedIn, Visitor};
 
@@ -297,7 +297,7 @@ fn mail_reset(tx: &mut Tx, user: &User, changing: &Changing, ask_id: &str) -> Re
 /// This browser is the one that asked for the mail which is on its way.
 fn to_inbox(visitor: &Visitor, ask_id: String, user: User) -> Result<HttpResponse, Rejection> {
     let now = visitor.now();
-    let ask = Ask {
+    let ask = PendingRequest {
         id: ask_id,
         email: user.email,
         route: "/forgot-password".to_owned(),
@@ -307,7 +307,7 @@ fn to_inbox(visitor: &Visitor, ask_id: String, user: User) -> Result<HttpRespons
         again_at: now,
         done: false,
     };
-    let cookie = visitor.asked().with(ask, &visitor.app)?;
+    let cookie = visitor.pending_requests().with(ask, &visitor.app)?;
     let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
     Ok(confidential(redirect))
 }

@@ -33,7 +33,7 @@ const LATELY: Duration = Duration::from_secs(60 * 60);
 /// way led before.
 async fn show(visitor: Visitor) -> Answer {
     let query = form::pairs(visitor.req.query_string().as_bytes())?;
-    let asked = visitor.asked();
+    let asked = visitor.pending_requests();
     let lately = visitor.now() - millis(LATELY);
     let reset = asked.newest().filter(|ask| ask.done && ask.at > lately);
     let next = query.get("next").and_then(|next| ask_form::path(next));

@@ -30,7 +30,7 @@ use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted
 use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::Ask;
+use crate::web::sealed_cookies::PendingRequest;
 use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -128,10 +128,10 @@ fn set(
 fn to_sign_in(
     visitor: &Visitor,
     user: User,
-    asked: Option<Ask>,
+    asked: Option<PendingRequest>,
 ) -> Result<HttpResponse, Rejection> {
     let now = visitor.now();
-    let asked = asked.unwrap_or_else(|| Ask {
+    let asked = asked.unwrap_or_else(|| PendingRequest {
         id: random::id(),
         email: user.email,
         route: FORGOT.to_owned(),
@@ -141,11 +141,11 @@ fn to_sign_in(
         again_at: now,
         done: false,
     });
-    let done = Ask {
+    let done = PendingRequest {
         done: true,
         ..asked
     };
-    let cookie = visitor.asked().with(done, &visitor.app)?;
+    let cookie = visitor.pending_requests().with(done, &visitor.app)?;
     let redirect = see_other("/sign-in/password").cookie(cookie).finish();
     Ok(confidential(redirect))
 }

@@ -25,7 +25,7 @@ use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::Ask;
+use crate::web::sealed_cookies::PendingRequest;
 use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -55,7 +55,7 @@ async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
 /// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; a
 /// stranger's cookie is all it looks at.
 async fn wait(visitor: Visitor) -> Answer {
-    let asked = visitor.asked();
+    let asked = visitor.pending_requests();
     let newest = asked.newest();
     let signed_in = visitor.session.as_ref().zip(newest);
     if let Some((_, ask)) = signed_in.filter(|(session, ask)| session.created_at >= ask.at) {
@@ -77,7 +77,7 @@ struct CodeForm {
 }
 
 async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
-    let asked = visitor.asked();
+    let asked = visitor.pending_requests();
     let Some(ask) = asked.newest_with_code().cloned() else {
         return sent_again(SentPage::of(&visitor, asked.newest()));
     };
@@ -106,7 +106,12 @@ async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     }
 }
 
-fn error_in_code(visitor: &Visitor, ask: &Ask, code: String, error: FieldError) -> Answer {
+fn error_in_code(
+    visitor: &Visitor,
+    ask: &PendingRequest,
+    code: String,
+    error: FieldError,
+) -> Answer {
     sent_again(SentPage {
         code,
         code_error: Some(error),
@@ -133,7 +138,7 @@ async fn open_link(visitor: Visitor) -> Answer {
 
 /// A person clicked, in the browser that asked: nothing more is needed. Whoever loses the race against
 /// another use of the link finds it gone.
-async fn click(visitor: &Visitor, seen: Seen, ask: &Ask) -> Answer {
+async fn click(visitor: &Visitor, seen: Seen, ask: &PendingRequest) -> Answer {
     let (arrival, shared) = (Arrival::of(visitor), ask.shared);
     let entered = visitor
         .app
@@ -213,7 +218,7 @@ struct SentTo {
 }
 
 impl SentPage {
-    fn of(visitor: &Visitor, ask: Option<&Ask>) -> Self {
+    fn of(visitor: &Visitor, ask: Option<&PendingRequest>) -> Self {
         Self {
             frame: visitor.frame(),
             asked: ask.map(|ask| SentTo::of(ask, visitor.now())),
@@ -227,7 +232,7 @@ impl SentPage {
 }
 
 impl SentTo {
-    fn of(ask: &Ask, now: Timestamp) -> Self {
+    fn of(ask: &PendingRequest, now: Timestamp) -> Self {
         let wait = u64::try_from(ask.again_at - now).unwrap_or(0);
         Self {
             email: ask.email.clone(),

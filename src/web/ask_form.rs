@@ -15,7 +15,7 @@ use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{Ask, LookedAt};
+use crate::web::sealed_cookies::{LookedAt, PendingRequest};
 use crate::web::visitor::Visitor;
 
 /// What the form sends.
@@ -94,7 +94,7 @@ pub async fn submit<P: Template>(
     };
     visitor.app.outbox.check_room()?;
     let now = visitor.now();
-    let mut made = Ask {
+    let mut made = PendingRequest {
         id: random::id(),
         email: email.as_str().to_owned(),
         route: route.to_owned(),
@@ -104,7 +104,7 @@ pub async fn submit<P: Template>(
         again_at: now,
         done: false,
     };
-    let asked = visitor.asked();
+    let asked = visitor.pending_requests();
     match ask(visitor, wish, email, made.id.clone()).await? {
         Answer::TooMany { until } => return Err(Rejection::too_many(until, now)),
         Answer::Sent { again_at } => made.again_at = again_at,

@@ -30,7 +30,7 @@ use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{Ask, LookedAt};
+use crate::web::sealed_cookies::{LookedAt, PendingRequest};
 use crate::web::visitor::Visitor;
 
 /// A live link, as seen from this browser.
@@ -39,7 +39,7 @@ pub struct Seen {
     /// The address it was sent to.
     pub email: String,
     /// This browser's ask that the link answers; `None` anywhere else.
-    pub asked: Option<Ask>,
+    pub asked: Option<PendingRequest>,
     /// Whether its address has to be typed: this is not the browser that asked.
     pub ask_address: bool,
     /// The address of somebody else who is signed in in this browser.
@@ -159,12 +159,12 @@ fn is_me(visitor: &Visitor, user_id: &str) -> bool {
     session.is_some_and(|session| session.user_id == user_id)
 }
 
-fn ask_of(visitor: &Visitor, ask_id: Option<&str>) -> Option<Ask> {
-    visitor.asked().find(ask_id?).cloned()
+fn ask_of(visitor: &Visitor, ask_id: Option<&str>) -> Option<PendingRequest> {
+    visitor.pending_requests().find(ask_id?).cloned()
 }
 
 /// Where a visitor goes who asked here, or came from elsewhere.
-pub fn next_of(ask: Option<&Ask>) -> String {
+pub fn next_of(ask: Option<&PendingRequest>) -> String {
     ask.and_then(|ask| ask.next.clone())
         .unwrap_or_else(|| Next::DEFAULT.to_owned())
 }
@@ -292,7 +292,10 @@ pub async fn check(
 /// What a POST on a link's route came to.
 pub enum Submitted<T> {
     /// The link is used up, and this is what its effect gave.
-    Done { effect: T, asked: Option<Ask> },
+    Done {
+        effect: T,
+        asked: Option<PendingRequest>,
+    },
     /// The form again, with what is missing.
     Again(LinkView),
     /// There is nothing to go on with; this is the answer.
@@ -304,7 +307,9 @@ pub async fn submit<T: Send + 'static>(
     visitor: &Visitor,
     form: LinkForm,
     purpose: Purpose,
-    effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
+    effect: impl FnOnce(&mut Tx, &Consumed, Option<&PendingRequest>) -> Result<Option<T>>
+    + Send
+    + 'static,
 ) -> Result<Submitted<T>, Rejection> {
     match check(visitor, form, purpose).await? {
         Checked::Ready(ready) => finish(visitor, ready, effect).await,
@@ -317,7 +322,9 @@ pub async fn submit<T: Send + 'static>(
 pub async fn finish<T: Send + 'static>(
     visitor: &Visitor,
     ready: Ready,
-    effect: impl FnOnce(&mut Tx, &Consumed, Option<&Ask>) -> Result<Option<T>> + Send + 'static,
+    effect: impl FnOnce(&mut Tx, &Consumed, Option<&PendingRequest>) -> Result<Option<T>>
+    + Send
+    + 'static,
 ) -> Result<Submitted<T>, Rejection> {
     let Ready {
         seen,
@@ -437,7 +444,7 @@ async fn gone_counted(visitor: &Visitor, purpose: Purpose) -> Result<HttpRespons
 /// The page for a link that is used, expired, unknown, tampered with or meant for something else. It
 /// depends on the route and on this browser alone, so that it tells nothing about the link.
 pub fn gone(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
-    let asked = visitor.asked();
+    let asked = visitor.pending_requests();
     let newest = asked.newest();
     let page = GonePage {
         frame: visitor.frame(),
@@ -462,7 +469,7 @@ fn no_cookie(visitor: &Visitor) -> Result<HttpResponse, Rejection> {
 struct GonePage<'a> {
     frame: Frame,
     /// What this browser asked for last: the new link leads to the same place, on the same terms.
-    asked: Option<&'a Ask>,
+    asked: Option<&'a PendingRequest>,
     /// The form that mails a new one, where anybody may ask.
     route: Option<&'static str>,
     newer_sent: bool,

@@ -65,13 +65,13 @@ fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
         .finish())
 }
 
-/// What this browser asked for: its last three asks, newest first.
+/// What this browser asked for: its last three requests for mail, newest first.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Asked(Vec<Ask>);
+pub struct PendingRequests(Vec<PendingRequest>);
 
-/// One ask, as the browser that made it remembers it. The `next` lives here and never in a mail.
+/// A request for mail, as the browser that made it remembers it. The `next` lives here and never in a mail.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Ask {
+pub struct PendingRequest {
     pub id: String,
     pub email: String,
     /// The form that asked, which can ask again.
@@ -85,7 +85,7 @@ pub struct Ask {
     pub done: bool,
 }
 
-impl Ask {
+impl PendingRequest {
     /// Whether the mail it asks for may have a code: one that sets a password has none.
     pub fn has_code(&self) -> bool {
         has_code(&self.route)
@@ -96,37 +96,37 @@ fn has_code(route: &str) -> bool {
     Some(route) != Purpose::ResetPassword.asks_again_at()
 }
 
-impl Sealed for Asked {
+impl Sealed for PendingRequests {
     const SUFFIX: &'static str = "_asked";
     const KEY: KeyPurpose = KeyPurpose::AskedCookie;
     const MAX_AGE: i64 = 2 * 24 * 60 * 60;
 }
 
-impl Asked {
+impl PendingRequests {
     /// What this browser brings.
     pub fn of(req: &HttpRequest, app: &App) -> Self {
         read(req, app)
     }
 
     /// The newest ask: the only one whose code is taken.
-    pub fn newest(&self) -> Option<&Ask> {
+    pub fn newest(&self) -> Option<&PendingRequest> {
         self.0.first()
     }
 
     /// The ask with this id, if this browser made it.
-    pub fn find(&self, id: &str) -> Option<&Ask> {
+    pub fn find(&self, id: &str) -> Option<&PendingRequest> {
         self.0.iter().find(|ask| ask.id == id)
     }
 
     /// The newest ask for this address that may be answered by the same mail as one sent to `route`.
-    pub fn newest_for(&self, email: &str, route: &str) -> Option<&Ask> {
+    pub fn newest_for(&self, email: &str, route: &str) -> Option<&PendingRequest> {
         self.0
             .iter()
             .find(|ask| ask.email == email && ask.has_code() == has_code(route))
     }
 
     /// The newest ask, if the mail it asked for may have a code.
-    pub fn newest_with_code(&self) -> Option<&Ask> {
+    pub fn newest_with_code(&self) -> Option<&PendingRequest> {
         self.newest().filter(|ask| ask.has_code())
     }
 
@@ -137,9 +137,9 @@ impl Asked {
 
     /// The cookie with one more ask in it; one with the same id takes the older one's place. On a shared
     /// computer it goes when the browser is closed, for it names an address.
-    pub fn with(&self, ask: Ask, app: &App) -> Result<Cookie<'static>> {
+    pub fn with(&self, ask: PendingRequest, app: &App) -> Result<Cookie<'static>> {
         let older = self.0.iter().filter(|older| older.id != ask.id).cloned();
-        let asks: Vec<Ask> = std::iter::once(ask.clone()).chain(older).take(3).collect();
+        let asks: Vec<PendingRequest> = std::iter::once(ask.clone()).chain(older).take(3).collect();
         let ends_with_browser = asks.iter().any(|ask| ask.shared);
         let mut cookie = write(app, &Self(asks))?;
         if ends_with_browser {

@@ -25,7 +25,7 @@ use crate::web::middleware::AskedByHead;
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{Asked, Interrupted, Known};
+use crate::web::sealed_cookies::{Interrupted, Known, PendingRequests};
 use crate::web::session_cookie::{self, EndsWithBrowser};
 
 /// One visitor's request, as far as handlers care.
@@ -97,8 +97,8 @@ impl Visitor {
     }
 
     /// What this browser asked for.
-    pub fn asked(&self) -> Asked {
-        Asked::of(&self.req, &self.app)
+    pub fn pending_requests(&self) -> PendingRequests {
+        PendingRequests::of(&self.req, &self.app)
     }
 
     /// The accounts that know this browser.
