@@ -43,10 +43,10 @@ impl App {
             Some(keys) => keys,
             None => {
                 let made = keys::load_or_make(config.secret_key_file())?;
-                Keys::new(&made, &config.secret_keys_old)?
+                Keys::new(&made, &config.keys.secret_keys_old)?
             }
         });
-        let db = Db::open(&config.database_url, clock.clone())?;
+        let db = Db::open(&config.database.url, clock.clone())?;
         let passwords = hasher(&config)?;
         let config = Arc::new(config);
         Ok(Self {
@@ -86,7 +86,7 @@ impl App {
 /// start.
 pub fn keys_at_hand(config: &Config) -> Result<Option<Keys>> {
     let found;
-    let secret_key = match &config.secret_key {
+    let secret_key = match &config.keys.secret_key {
         Some(given) => given,
         None if !config.secret_key_file().exists() => return Ok(None),
         None => {
@@ -94,14 +94,14 @@ pub fn keys_at_hand(config: &Config) -> Result<Option<Keys>> {
             &found
         }
     };
-    Keys::new(secret_key, &config.secret_keys_old).map(Some)
+    Keys::new(secret_key, &config.keys.secret_keys_old).map(Some)
 }
 
 fn hasher(config: &Config) -> Result<Hasher> {
     let cost = Cost {
-        memory_kib: config.argon2_memory_kib,
-        passes: config.argon2_passes,
+        memory_kib: config.passwords.memory_kib,
+        passes: config.passwords.passes,
     };
     let cores = || thread::available_parallelism().map_or(1, usize::from);
-    Hasher::new(cost, config.argon2_parallel.unwrap_or_else(cores))
+    Hasher::new(cost, config.passwords.parallel.unwrap_or_else(cores))
 }

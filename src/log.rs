@@ -15,14 +15,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Starts the log for this process. What a command prints is for whoever called it, so its log keeps out of
 /// the way, on standard error.
 pub fn start(config: &Config, serves: bool) {
-    let chosen = EnvFilter::new(&config.rust_log);
+    let chosen = EnvFilter::new(&config.log.directives);
     let (writer, is_terminal) = if serves {
         (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal())
     } else {
         (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal())
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = match config.log_format {
+    let lines = match config.log.format {
         LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };

@@ -98,7 +98,7 @@ pub async fn serve(app: App) -> Result<()> {
     if !applied.is_empty() {
         tracing::info!(?applied, "migrated");
     }
-    let listener = listen(app.config.bind_address)?;
+    let listener = listen(app.config.server.bind_address)?;
     let listening = listener.local_addr().map_err(Error::internal)?;
     let mail = delivery::start(app.clone())?;
     announce(&app, listening);
@@ -160,12 +160,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 /// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.
 fn announce(app: &App, listening: SocketAddr) {
-    let site = app.config.public_url.as_str();
+    let site = app.config.server.public_url.as_str();
     tracing::info!(%listening, "Doorpost is at {site}");
     if app.config.has_dev_inbox() {
         tracing::info!("its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)");
     }
-    if !app.config.public_url.is_https() {
+    if !app.config.server.public_url.is_https() {
         tracing::warn!("plain http: cookies are not Secure; fine on this machine and nowhere else");
     }
 }

@@ -388,7 +388,7 @@ on_both! {
         let app = house.app.clone();
         let posted = house.app.transaction(move |tx| {
             let reader = doorpost::accounts::users::of_address(tx, "reader0@example.org")?.unwrap();
-            let text = Announcement::parse(NEWS.as_bytes(), &app.config.public_url).unwrap();
+            let text = Announcement::parse(NEWS.as_bytes(), &app.config.server.public_url).unwrap();
             let letter = text.letter(tx, &app.config, &app.signed_links, &reader)?;
             (0..3).try_for_each(|_| app.outbox.post(tx, &letter))
         });
@@ -614,7 +614,7 @@ struct Desk {
 
 impl Desk {
     fn of(house: &House) -> Self {
-        let database = match &house.app.config.database_url {
+        let database = match &house.app.config.database.url {
             DatabaseUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
             DatabaseUrl::Postgres(url) => url.clone(),
         };

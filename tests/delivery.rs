@@ -870,7 +870,7 @@ enum Away {
 
 #[expect(clippy::disallowed_methods, reason = "somebody else's connection")]
 async fn take_database_away(house: &House) -> Away {
-    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database_url else {
+    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database.url else {
         house.set_database_away(true).await;
         return Away::ShutDown;
     };
@@ -1001,7 +1001,7 @@ async fn everything_is_settled(house: &House) {
 
 /// The files of the database, as far as it has any that we can read.
 fn files(house: &House) -> Vec<(PathBuf, Vec<u8>)> {
-    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database_url else {
+    let doorpost::config::DatabaseUrl::Sqlite(path) = &house.app.config.database.url else {
         return Vec::new();
     };
     let folder = Path::new(path).parent().unwrap();

@@ -136,12 +136,12 @@ const DOORS: &[(&str, &[&str], &[&str])] = &[
             "hmac::",
             "Hmac<",
         ],
-        &["keys.rs", "config.rs"],
+        &["keys.rs", "config.rs", "config/"],
     ),
     (
         "holding SECRET_KEY",
         &["secret_key"],
-        &["config.rs", "app.rs"],
+        &["config.rs", "config/", "app.rs"],
     ),
     (
         "opening a database",
@@ -219,7 +219,11 @@ const DOORS: &[(&str, &[&str], &[&str])] = &[
         &["jsonwebtoken", "ring::signature"],
         &["accounts/access_tokens.rs", "accounts/es256.rs"],
     ),
-    ("mail messages", &["lettre"], &["config.rs", "mail/"]),
+    (
+        "mail messages",
+        &["lettre"],
+        &["config.rs", "config/", "mail/"],
+    ),
     (
         "the command line",
         &["clap"],

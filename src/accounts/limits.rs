@@ -66,16 +66,16 @@ impl Limit {
 
     fn rate(self, config: &Config) -> Option<Rate> {
         match self {
-            Self::MailGap => config.limit_mail_gap,
-            Self::MailPerAddress => config.limit_mail_per_address,
-            Self::MailPerAddressDaily => config.limit_mail_per_address_daily,
-            Self::MailPerNetwork => config.limit_mail_per_network,
-            Self::MailPerWideNetwork => config.limit_mail_per_network.map(widened),
-            Self::PasswordPerAccount => config.limit_password_per_account,
-            Self::PasswordPerNetwork => config.limit_password_per_network,
-            Self::PasswordPerWideNetwork => config.limit_password_per_network.map(widened),
-            Self::TokenPerNetwork => config.limit_token_per_network,
-            Self::TokenPerWideNetwork => config.limit_token_per_network.map(widened),
+            Self::MailGap => config.limits.mail_gap,
+            Self::MailPerAddress => config.limits.mail_per_address,
+            Self::MailPerAddressDaily => config.limits.mail_per_address_daily,
+            Self::MailPerNetwork => config.limits.mail_per_network,
+            Self::MailPerWideNetwork => config.limits.mail_per_network.map(widened),
+            Self::PasswordPerAccount => config.limits.password_per_account,
+            Self::PasswordPerNetwork => config.limits.password_per_network,
+            Self::PasswordPerWideNetwork => config.limits.password_per_network.map(widened),
+            Self::TokenPerNetwork => config.limits.token_per_network,
+            Self::TokenPerWideNetwork => config.limits.token_per_network.map(widened),
         }
     }
 }

@@ -85,11 +85,11 @@ impl Purpose {
     /// How long it is good, from the hand-over to SMTP.
     pub fn lifetime(self, config: &Config) -> Duration {
         match self {
-            Self::SignIn => config.link_lifetime_sign_in,
-            Self::ConfirmEmail => config.link_lifetime_confirm_email,
-            Self::ResetPassword => config.link_lifetime_reset_password,
-            Self::ChangeEmail => config.link_lifetime_change_email,
-            Self::UndoChangeEmail => config.link_lifetime_undo_change_email,
+            Self::SignIn => config.links.sign_in,
+            Self::ConfirmEmail => config.links.confirm_email,
+            Self::ResetPassword => config.links.reset_password,
+            Self::ChangeEmail => config.links.change_email,
+            Self::UndoChangeEmail => config.links.undo_change_email,
         }
     }
 
@@ -102,9 +102,9 @@ impl Purpose {
     /// one of two purposes, or a decoy: those are forgotten at the same time.
     fn kept(self, config: &Config) -> Duration {
         let lifetime = match self {
-            Self::SignIn | Self::ConfirmEmail => config
-                .link_lifetime_sign_in
-                .max(config.link_lifetime_confirm_email),
+            Self::SignIn | Self::ConfirmEmail => {
+                config.links.sign_in.max(config.links.confirm_email)
+            }
             other => other.lifetime(config),
         };
         2 * lifetime
@@ -682,7 +682,7 @@ pub fn pending_change(
     config: &Config,
     user_id: &str,
 ) -> Result<Option<PendingChange>> {
-    let oldest = tx.now - millis(config.link_lifetime_change_email);
+    let oldest = tx.now - millis(config.links.change_email);
     let found = live_of(user_id, Purpose::ChangeEmail, tx.now)
         .filter(links::asked_at.gt(oldest))
         .order(links::asked_at.desc())

@@ -40,9 +40,9 @@ fn links(tx: &mut Tx) -> Result<usize> {
 }
 
 fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
-    let idle_since = tx.now - millis(config.session_idle);
+    let idle_since = tx.now - millis(config.sessions.idle);
     let program_idle_since = tx.now - millis(refresh_tokens::LIFETIME);
-    let too_old = tx.now - millis(config.session_lifetime);
+    let too_old = tx.now - millis(config.sessions.lifetime);
     let mut over: Vec<Vec<u8>> = sessions::table
         .filter(sessions::last_seen_at.le(idle_since))
         .filter(

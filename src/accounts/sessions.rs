@@ -105,7 +105,7 @@ impl Session {
     /// Until when its last password entry counts; use does not stretch it.
     pub fn reauthenticated_until(&self, config: &Config) -> Option<Timestamp> {
         let entered_at = self.password_entered_at?;
-        Some(entered_at + millis(config.reauthentication_window))
+        Some(entered_at + millis(config.sessions.reauthentication_window))
     }
 
     /// Whether its password was entered lately enough for what is sensitive.
@@ -122,14 +122,14 @@ impl Session {
     fn idle(&self, config: &Config) -> Duration {
         match (self.for_program, self.shared) {
             (true, _) => refresh_tokens::LIFETIME,
-            (false, true) => config.session_idle.min(SHARED_IDLE),
-            (false, false) => config.session_idle,
+            (false, true) => config.sessions.idle.min(SHARED_IDLE),
+            (false, false) => config.sessions.idle,
         }
     }
 
     /// When it is over, whatever it does until then.
     pub fn ends_at(&self, config: &Config) -> Timestamp {
-        self.created_at + millis(config.session_lifetime)
+        self.created_at + millis(config.sessions.lifetime)
     }
 
     /// Whether it is time to write down that it was seen: often enough for the idle end to be true,

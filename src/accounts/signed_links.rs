@@ -56,7 +56,7 @@ impl Purpose {
     /// How long it counts after it was made. Whoever digs out an old mail to unsubscribe still can.
     fn lifetime(self, config: &Config) -> Option<Duration> {
         match self {
-            Self::Notification => Some(config.link_lifetime_notification),
+            Self::Notification => Some(config.links.notification),
             Self::Unsubscribe => None,
         }
     }
@@ -148,6 +148,7 @@ impl SignedLinks {
 
     fn unsubscribe_with(&self, token: &str) -> String {
         self.config
+            .server
             .public_url
             .link(&format!("{UNSUBSCRIBE}?token={token}"))
     }
@@ -173,7 +174,7 @@ impl SignedLinks {
 
     /// The page without any token that somebody left in it: an operator's own, pasted into an announcement.
     fn page_of_ours(&self, page: &str) -> Option<Url> {
-        let home = Url::parse(self.config.public_url.as_str()).ok()?;
+        let home = Url::parse(self.config.server.public_url.as_str()).ok()?;
         let mut url = home.join(page).ok()?;
         let is_ours = url.origin() == home.origin()
             && url.username().is_empty()

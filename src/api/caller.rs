@@ -95,7 +95,7 @@ fn bearer(header: &str) -> Option<String> {
 
 /// What a living token says.
 pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, ApiError> {
-    let (issuer, now) = (app.config.public_url.as_str(), app.clock.now());
+    let (issuer, now) = (app.config.server.public_url.as_str(), app.clock.now());
     let ring = app.signing_keys.ring(&app.db, now).await?;
     let read = match app.access_tokens.read(&ring, issuer, now, token) {
         // Another node may have made that key a moment ago.
@@ -152,7 +152,7 @@ impl Caller {
 
     /// Whether its token says of itself what the session says, too: the password was entered lately.
     fn is_stepped_up(&self) -> bool {
-        let window = millis(self.app.config.reauthentication_window);
+        let window = millis(self.app.config.sessions.reauthentication_window);
         let says_so = self.claims.allows(access_tokens::WRITE)
             && self.now() < self.claims.auth_time * 1000 + window;
         says_so
@@ -163,7 +163,7 @@ impl Caller {
 
     fn challenge(&self) -> ApiError {
         ApiError::StepUp {
-            max_age: self.app.config.reauthentication_window,
+            max_age: self.app.config.sessions.reauthentication_window,
         }
     }
 }

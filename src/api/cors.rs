@@ -47,7 +47,7 @@ fn named_origin(req: &ServiceRequest) -> Option<HeaderValue> {
     let is_api = req.path().starts_with("/api/") || req.path() == "/.well-known/jwks.json";
     let app = req.app_data::<Data<App>>().filter(|_| is_api)?;
     let origin = req.headers().get(ORIGIN)?;
-    let named = &app.config.api_origins;
+    let named = &app.config.api.origins;
     named
         .iter()
         .any(|named| named.as_bytes() == origin.as_bytes())

@@ -286,7 +286,7 @@ fn in_cookie(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
 
 async fn deliver(app: &App, granted: Granted, delivery: Delivery) -> Answer {
     let now = app.clock.now();
-    let issuer = app.config.public_url.as_str();
+    let issuer = app.config.server.public_url.as_str();
     let claims = Claims::of(&granted.session, issuer, now);
     let ring = app.signing_keys.ring_that_signs(&app.db, now).await?;
     let access_token = access_tokens::sign(&ring, &claims)?;
@@ -335,7 +335,7 @@ fn cookie(app: &App, suffix: &str, value: &str, seconds: u64) -> Cookie<'static>
     Cookie::build(name, value.to_owned())
         .path("/")
         .http_only(true)
-        .secure(app.config.public_url.is_https())
+        .secure(app.config.server.public_url.is_https())
         .same_site(SameSite::Strict)
         .max_age(CookieAge::seconds(seconds.cast_signed()))
         .finish()

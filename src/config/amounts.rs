@@ -1,4 +1,4 @@
-//! How long, and how often.
+//! How long, how often, how many, and whether.
 
 use std::time::Duration;
 
@@ -63,6 +63,24 @@ pub(super) fn rate(text: &str) -> Parsed<Option<Rate>> {
             per: duration(per).map_err(|mistake| wrong(&mistake.wrong))?,
         })),
     }
+}
+
+/// Takes a whole number, as long as it is no slip of the finger.
+pub(super) fn count(text: &str) -> Parsed<u64> {
+    whole_number(text)
+        .filter(|count| *count <= 1_000_000_000)
+        .ok_or_else(|| {
+            Mistake::new(
+                "is not a number up to 1000000000",
+                "a whole number, such as 100000",
+            )
+        })
+}
+
+/// Takes `true` or `false`.
+pub(super) fn yes_or_no(text: &str) -> Parsed<bool> {
+    text.parse()
+        .map_err(|_| Mistake::new("is neither of its two values", "true or false"))
 }
 
 /// Takes digits alone: no sign, no space, nothing that overflows.

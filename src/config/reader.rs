@@ -13,7 +13,8 @@ use std::io::Read;
 use std::path::Path;
 
 /// An unknown variable that begins like this was meant for us.
-const OUR_PREFIXES: [&str; 5] = ["LIMIT_", "LINK_LIFETIME_", "SMTP_", "SESSION_", "ARGON2_"];
+pub(super) const OUR_PREFIXES: [&str; 5] =
+    ["LIMIT_", "LINK_LIFETIME_", "SMTP_", "SESSION_", "ARGON2_"];
 
 /// More than any value or bundle of certificates needs: a path that leads to a device must not be read for ever.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -84,16 +85,6 @@ impl Reader {
             text: default.to_owned(),
         });
         given.parse(parse)
-    }
-
-    /// The value of `name`, if it is set.
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> Result<Option<T>, Refusal> {
-        let given = self.take(name, "")?;
-        given.map(|given| given.parse(parse)).transpose()
     }
 
     /// To be called once all are read.
@@ -220,6 +211,19 @@ fn edits_between(one: &str, other: &str) -> usize {
         }
     }
     row[other.len()]
+}
+
+/// Nothing where nothing is set: an empty value counts as not set, so none reaches `parse`.
+pub(super) fn optional<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Option<T>> {
+    move |text| match text {
+        "" => Ok(None),
+        text => parse(text).map(Some),
+    }
+}
+
+/// As [`comma_list`], for those who have the text later.
+pub(super) fn list_of<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Vec<T>> {
+    move |text| comma_list(text, &parse)
 }
 
 /// What a list between commas says, item by item; nothing is an empty list.

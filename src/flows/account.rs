@@ -42,7 +42,7 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
                 .map(humanize::moment)
                 .unwrap_or_default()
         }),
-        links_count_for: humanize::lasting(config.link_lifetime_notification),
+        links_count_for: humanize::lasting(config.links.notification),
         user,
         pending,
         session,

@@ -65,7 +65,7 @@ async fn show(visitor: Visitor, id: web::Path<String>) -> Answer {
     let config = &visitor.app.config;
     let answer = page(&ShowPage {
         frame: visitor.frame(),
-        from: config.mail_from.to_string(),
+        from: config.mail.from.to_string(),
         message_id: message_id(config, &shown.mail),
         source: compose(config, &shown.mail, &shown.words)?,
         newer,

@@ -205,7 +205,7 @@ impl EnterPage {
             frame: visitor.frame(),
             email: session.email.clone(),
             has_password: user.is_some_and(|user| user.has_password()),
-            window: humanize::lasting(visitor.app.config.reauthentication_window),
+            window: humanize::lasting(visitor.app.config.sessions.reauthentication_window),
             next,
             error: None,
         })

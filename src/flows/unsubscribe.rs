@@ -35,7 +35,7 @@ async fn show(visitor: Visitor) -> Answer {
     match reader.await? {
         Some(reader) if reader.announcements => Ok(confidential(page(&AskPage {
             frame: visitor.frame(),
-            site: visitor.app.config.public_url.host(),
+            site: visitor.app.config.server.public_url.host(),
             token: token.reveal(),
         })?)),
         Some(_) => done(&visitor),
@@ -66,7 +66,7 @@ fn token(visitor: &Visitor) -> Result<Option<SignedToken>, Rejection> {
 fn done(visitor: &Visitor) -> Answer {
     Ok(confidential(page(&DonePage {
         frame: visitor.frame(),
-        site: visitor.app.config.public_url.host(),
+        site: visitor.app.config.server.public_url.host(),
     })?))
 }
 

@@ -112,7 +112,7 @@ impl Announcement {
             subject: &self.subject,
             text: plain::written(&self.body, &url),
             html: html::written(&self.body, &url),
-            site: config.public_url.host(),
+            site: config.server.public_url.host(),
             to: copy.to,
             unsubscribe: &copy.unsubscribe,
         };

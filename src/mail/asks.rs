@@ -99,7 +99,7 @@ fn answer(tx: &mut Tx, outbox: &Outbox, ask: &Ask, user: Option<&User>) -> Resul
     if let Some(undo) = links::oldest_undo(tx, ask.email.as_str())? {
         mail_undo(tx, outbox, ask, &undo)?;
     } else if ask.wish == Wish::ComeIn
-        && users::may_sign_up(tx, &outbox.config.sign_up, &ask.email)?
+        && users::may_sign_up(tx, &outbox.config.accounts.sign_up, &ask.email)?
     {
         return mail_link(tx, outbox, ask, purpose, None);
     }

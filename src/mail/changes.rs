@@ -108,7 +108,7 @@ fn mail_new_address(tx: &mut Tx, user: &User, asking: &Asking) -> Result<()> {
         let news = Notice::EmailTaken;
         return asking.outbox.tell(tx, wanted.email, news, &asking.client);
     }
-    if !users::may_sign_up(tx, &config.sign_up, &asking.new)? {
+    if !users::may_sign_up(tx, &config.accounts.sign_up, &asking.new)? {
         return links::decoy(tx, config, keys, &wanted);
     }
     let browser = Some(&*asking.client.browser);

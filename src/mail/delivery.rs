@@ -254,7 +254,7 @@ impl Sender {
             return Round::Shut;
         };
         let knocked = tokio::select! {
-            knocked = slot.knock(self.app.config.mail_from.email.as_ref()) => knocked,
+            knocked = slot.knock(self.app.config.mail.from.email.as_ref()) => knocked,
             _ = self.stopping.told() => return Round::Shut,
         };
         match knocked {
@@ -366,7 +366,7 @@ impl Sender {
         let sending = tokio::spawn(async move {
             let outcome = match compose(&config, &mail, &words) {
                 Ok(message) => {
-                    let from = config.mail_from.email.to_string();
+                    let from = config.mail.from.email.to_string();
                     judge(slot.send(&from, &mail.email, &message).await)
                 }
                 Err(error) => Outcome::Spoiled(error.to_string()),

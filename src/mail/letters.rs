@@ -123,8 +123,8 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
 pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
     let letter = &Fields {
         to: to.to_owned(),
-        site: config.public_url.host().to_owned(),
-        link: config.public_url.link("/"),
+        site: config.server.public_url.host().to_owned(),
+        link: config.server.public_url.link("/"),
         code: None,
         lifetime: String::new(),
         when: humanize::moment(at),
@@ -174,8 +174,8 @@ impl Fields {
     fn of(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -> Self {
         Self {
             to: to.to_owned(),
-            site: config.public_url.host().to_owned(),
-            link: config.public_url.link(&issued.path()),
+            site: config.server.public_url.host().to_owned(),
+            link: config.server.public_url.link(&issued.path()),
             code: issued.code.as_ref().map(|code| code.shown()),
             lifetime: humanize::lasting(issued.lifetime),
             when: humanize::moment(asked.at),

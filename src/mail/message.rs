@@ -25,7 +25,7 @@ pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
         .singlepart(part(ContentType::TEXT_PLAIN, &words.text))
         .singlepart(part(ContentType::TEXT_HTML, &words.html));
     let mut message = Message::builder()
-        .from(config.mail_from.clone())
+        .from(config.mail.from.clone())
         .to(Mailbox::new(None, to))
         .subject(&words.subject)
         .message_id(Some(message_id(config, mail)))
@@ -45,7 +45,7 @@ pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
 /// it is sorted (RFC 2919). The URL is one line, for some programs read no further: it is ours, ASCII, and far
 /// from the 998 octets that a line may have.
 fn of_bulk(config: &Config, unsubscribe: &str) -> [HeaderValue; 4] {
-    let list = format!("<announcements.{}>", config.public_url.host());
+    let list = format!("<announcements.{}>", config.server.public_url.host());
     [
         unencoded("List-Unsubscribe", &format!("<{unsubscribe}>")),
         unencoded("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
@@ -56,7 +56,7 @@ fn of_bulk(config: &Config, unsubscribe: &str) -> [HeaderValue; 4] {
 
 /// What names a mail for all the world, each of its copies alike.
 pub fn message_id(config: &Config, mail: &Mail) -> String {
-    format!("<{}@{}>", mail.id, config.public_url.host())
+    format!("<{}@{}>", mail.id, config.server.public_url.host())
 }
 
 /// Quoted-printable whatever is in it: lettre 0.11.23 writes other bodies as they are, line ends and all.

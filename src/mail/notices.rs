@@ -50,7 +50,7 @@ pub fn letter(
     when: Timestamp,
     client: &Client,
 ) -> Result<Letter> {
-    let site = config.public_url.host();
+    let site = config.server.public_url.host();
     let letter = &Fields {
         words: notice.words(site, to)?,
         link,

@@ -175,7 +175,7 @@ impl Outbox {
     /// shuts nobody out, however many get it: that is the operator's own doing, and goes last.
     pub fn check_room(&self) -> Result<()> {
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        if u64::try_from(waiting).unwrap_or(0) >= self.config.mail_queue_max {
+        if u64::try_from(waiting).unwrap_or(0) >= self.config.outbox.queue_max {
             return Err(Error::unavailable("the mail queue is full"));
         }
         Ok(())

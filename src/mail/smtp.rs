@@ -78,11 +78,11 @@ impl Smtp {
         let server = |url| {
             Self::new(
                 url,
-                config.smtp_ca_file.as_deref(),
-                config.public_url.host(),
+                config.mail.smtp_ca_file.as_deref(),
+                config.server.public_url.host(),
             )
         };
-        config.smtp.as_ref().map(server).transpose()
+        config.mail.smtp.as_ref().map(server).transpose()
     }
 
     /// The server of `SMTP_URL`, trusted by the system's certificates and those in `ca_file`

@@ -75,7 +75,7 @@ pub async fn run(arguments: Arguments, config: Config, clock: Clock) -> Result<E
 
 /// Neither made nor migrated: where Doorpost has never run, nobody is to be told anything.
 async fn open(config: Config, clock: Clock) -> Result<App> {
-    if let DatabaseUrl::Sqlite(path) = &config.database_url
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
         && !path.exists()
     {
         let path = path.display();
@@ -98,7 +98,7 @@ enum Whom {
 fn read(arguments: &Arguments, config: &Config) -> Result<(Announcement, Whom), String> {
     let file = arguments.file.display();
     let text = std::fs::read(&arguments.file).map_err(|error| format!("{file}: {error}"))?;
-    let announcement = Announcement::parse(&text, &config.public_url)
+    let announcement = Announcement::parse(&text, &config.server.public_url)
         .map_err(|refused| format!("{file}: {refused}"))?;
     Ok((announcement, read_whom(&arguments.to)?))
 }

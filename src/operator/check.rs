@@ -16,7 +16,7 @@ use crate::mail::smtp::Smtp;
 pub async fn run(config: &Config) -> ExitCode {
     let parts = [
         ("configuration", Ok("read".to_owned())),
-        ("database", database(&config.database_url).await),
+        ("database", database(&config.database.url).await),
         ("key", key(config)),
         ("mail", mail(config).await),
     ];
@@ -61,11 +61,11 @@ fn key(config: &Config) -> Found {
 /// Logs in, and asks whether we may send as `MAIL_FROM`.
 async fn mail(config: &Config) -> Found {
     let smtp = Smtp::of(config).map_err(|error| error.to_string())?;
-    let (Some(smtp), Some(url)) = (smtp, &config.smtp) else {
+    let (Some(smtp), Some(url)) = (smtp, &config.mail.smtp) else {
         return Ok("no SMTP_URL: it is shown at /dev/inbox, and none leaves".to_owned());
     };
     let server = format!("{}:{}", url.host, url.port);
-    let from = config.mail_from.email.to_string();
+    let from = config.mail.from.email.to_string();
     match smtp.check(&from).await {
         Ok(()) => Ok(format!("{server} would have our mail")),
         Err(failure) => Err(format!("{server}: {failure}")),

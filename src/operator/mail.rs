@@ -167,7 +167,7 @@ async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<Exit
     };
     let letter = letters::test(config, to.as_str(), now)?;
     let message = compose(config, &Mail::unqueued(&letter, now), &letter.words)?;
-    let from = config.mail_from.email.to_string();
+    let from = config.mail.from.email.to_string();
     match smtp.send_watched(&from, to.as_str(), &message, &tell).await {
         Ok(()) => {
             println!("The server took charge of it. Look for it in the mailbox of {to}.");

@@ -61,7 +61,7 @@ fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, print: bool) -> Result<S
     };
     let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
     if print {
-        return Ok(app.config.public_url.link(&issued.path()));
+        return Ok(app.config.server.public_url.link(&issued.path()));
     }
     let letter = letters::invitation(&app.config, email.as_str(), &issued, tx.now)?;
     app.outbox.post(tx, &letter)?;

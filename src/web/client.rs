@@ -41,7 +41,7 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
 pub fn of(req: &HttpRequest, config: &Config) -> Client {
     let id = req.extensions().get::<RequestId>().cloned();
     Client {
-        network: Network::of(address(req, &config.trusted_proxies)),
+        network: Network::of(address(req, &config.proxies.trusted)),
         browser: browser(req),
         request_id: id.map_or_else(String::new, |RequestId(id)| id),
     }

@@ -35,7 +35,7 @@ pub fn complete(headers: &mut HeaderMap, config: &Config) {
         "same-origin",
     );
     put(CACHE_CONTROL, "no-store");
-    if config.public_url.is_https() {
+    if config.server.public_url.is_https() {
         put(STRICT_TRANSPORT_SECURITY, hsts(config));
     }
 }
@@ -51,7 +51,7 @@ pub fn tell_nobody(headers: &mut HeaderMap) {
 
 /// Two years, as preload lists ask for.
 fn hsts(config: &Config) -> &'static str {
-    if config.hsts_include_subdomains {
+    if config.hsts.include_subdomains {
         "max-age=63072000; includeSubDomains"
     } else {
         "max-age=63072000"

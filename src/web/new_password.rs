@@ -14,7 +14,7 @@ pub async fn hash(
 ) -> Result<Result<PasswordHash, Refused>, Rejection> {
     let about = About {
         email,
-        host: app.config.public_url.host(),
+        host: app.config.server.public_url.host(),
     };
     let password = match Password::parse(chosen, &about) {
         Ok(password) => password,

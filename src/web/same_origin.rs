@@ -48,7 +48,8 @@ pub fn is_ours(req: &HttpRequest) -> bool {
     ) {
         (Some(site), _) => site == "same-origin",
         (None, Some(origin)) => {
-            !headers.contains_key("sec-fetch-site") && origin == app.config.public_url.as_str()
+            !headers.contains_key("sec-fetch-site")
+                && origin == app.config.server.public_url.as_str()
         }
         (None, None) => false,
     }

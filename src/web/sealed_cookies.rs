@@ -28,7 +28,7 @@ use crate::random::Token;
 
 /// The name of a cookie of ours: `doorpost`, with what `suffix` adds.
 pub fn name(config: &Config, suffix: &str) -> String {
-    let prefix = if config.public_url.is_https() {
+    let prefix = if config.server.public_url.is_https() {
         "__Host-"
     } else {
         ""
@@ -59,7 +59,7 @@ fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
     Ok(cookie
         .path("/")
         .http_only(true)
-        .secure(app.config.public_url.is_https())
+        .secure(app.config.server.public_url.is_https())
         .same_site(SameSite::Lax)
         .max_age(CookieAge::seconds(T::MAX_AGE))
         .finish())

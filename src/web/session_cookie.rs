@@ -27,12 +27,12 @@ const TOKEN: &str = "token";
 
 /// actix-session over this deployment's current key.
 pub fn middleware(app: &App) -> SessionMiddleware<CookieSessionStore> {
-    let lifetime = i64::try_from(app.config.session_lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+    let lifetime = i64::try_from(app.config.sessions.lifetime.as_secs()).unwrap_or(i64::MAX / 2);
     SessionMiddleware::builder(CookieSessionStore::default(), app.keys.cookie_key().clone())
         .cookie_name(sealed_cookies::name(&app.config, ""))
         .cookie_content_security(CookieContentSecurity::Private)
         .cookie_same_site(SameSite::Lax)
-        .cookie_secure(app.config.public_url.is_https())
+        .cookie_secure(app.config.server.public_url.is_https())
         .cookie_http_only(true)
         .session_lifecycle(PersistentSession::default().session_ttl(CookieAge::seconds(lifetime)))
         .build()

@@ -59,7 +59,7 @@ impl Books {
     pub fn open(store: &Store) -> Self {
         let config = Config::from_environment([("DATABASE_URL", store.url.as_str())]).unwrap();
         Self {
-            db: Db::open(&config.database_url, Clock::System).unwrap(),
+            db: Db::open(&config.database.url, Clock::System).unwrap(),
         }
     }
 

@@ -94,7 +94,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         eventually(&format!("{route} for {address}"), there).await;
         mailbox(address).await.into_iter().find(is_it).unwrap()
     };
-    let site = house.app.config.public_url.host();
+    let site = house.app.config.server.public_url.host();
 
     // Accounts begin, and one of them ends.
     let invited = Command::Invite {
@@ -162,7 +162,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
 }
 
 fn news(house: &House) -> String {
-    let url = &house.app.config.public_url;
+    let url = &house.app.config.server.public_url;
     NEWS.replace("SITE-URL", url.as_str())
         .replace("SITE", url.host())
 }

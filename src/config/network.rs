@@ -1,0 +1,49 @@
+//! Addresses and networks: where we listen, which proxies are believed, who may call.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::PublicUrl;
+use super::reader::{Mistake, Parsed, comma_list};
+
+pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
+    let form = "an IP address and a port: 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080";
+    text.parse()
+        .map_err(|_| Mistake::new("is not an IP address with a port", form))
+}
+
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    let networks = comma_list(text, network)?;
+    // Whoever may be anybody may claim to come from anywhere, and no limit per network would hold.
+    if IpNet::aggregate(&networks)
+        .iter()
+        .any(|network| network.prefix_len() == 0)
+    {
+        return Err(Mistake::new(
+            "trusts the whole Internet",
+            "the networks of your proxies alone",
+        ));
+    }
+    Ok(networks)
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Parsed<IpNet> {
+    let form = "networks between commas, such as 10.0.0.0/8,192.0.2.7,2001:db8::/32";
+    let network = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(IpNet::V6(network)) if network.addr().to_ipv4_mapped().is_some() => {
+            Err(Mistake::new("has an IPv4 network in IPv6 form", form))
+        }
+        Ok(network) => Ok(network.trunc()),
+        Err(_) => Err(Mistake::new("is not a list of networks", form)),
+    }
+}
+
+/// An origin as browsers send it.
+pub(super) fn origin(text: &str) -> Parsed<String> {
+    Ok(PublicUrl::parse(text)?.as_str().to_owned())
+}
