@@ -20,6 +20,7 @@
 
 mod connection;
 mod job;
+mod migrations;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
@@ -28,12 +29,8 @@ mod tests;
 use std::sync::Arc;
 
 use diesel::connection::{Connection as _, TransactionManager as _};
-use diesel::dsl::sql;
-use diesel::migration::MigrationSource;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sql_types::Bool;
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::DatabaseUrl;
@@ -41,6 +38,9 @@ use crate::error::{Error, Result};
 
 pub(crate) use connection::on_either;
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
+pub use migrations::Migrations;
+
+use migrations::{Dialect, Known};
 
 /// One transaction, one moment: the first argument of every function that touches data.
 pub struct Tx<'a> {
@@ -68,7 +68,11 @@ impl Tx<'_> {
 
 /// The database. Clones are the same one; when the last is dropped, its threads end.
 #[derive(Clone)]
-pub struct Db(Store);
+pub struct Db {
+    store: Store,
+    /// The tables of the app that is built on Doorpost.
+    own: Option<&'static Migrations>,
+}
 
 #[derive(Clone)]
 enum Store {
@@ -80,22 +84,28 @@ impl Db {
     /// Opens the database, and makes the file of an SQLite one that is not there yet. Migrates nothing.
     /// A PostgreSQL that cannot be reached now is an error now.
     pub fn open(url: &DatabaseUrl, clock: Clock) -> Result<Self> {
-        Ok(Self(match url {
+        let store = match url {
             DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, clock)?.into()),
             DatabaseUrl::Postgres(url) => {
                 Store::Postgres(postgres::Store::open(url, clock)?.into())
             }
-        }))
+        };
+        Ok(Self { store, own: None })
     }
 
-    /// Applies the embedded migrations that the database lacks and names them: all of them or none, in
-    /// one transaction under a lock, so that of two nodes that start at once one migrates and both come
-    /// up. Migrations this program does not know are left alone: a newer release may be migrating
+    /// The same, with tables of one's own beside Doorpost's.
+    pub fn with_migrations(self, own: Option<&'static Migrations>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Applies the embedded migrations that the database lacks and names them, Doorpost's first: all of them
+    /// or none, in one transaction under a lock, so that of two nodes that start at once one migrates and both
+    /// come up. Migrations this program does not know are left alone: a newer release may be migrating
     /// under an older one that still runs.
     pub fn migrate(&self) -> Result<Vec<String>> {
-        match &self.0 {
-            Store::Sqlite(store) => store.migrate(),
-            Store::Postgres(store) => store.migrate(),
+        match &self.store {
+            Store::Sqlite(store) => store.migrate(self.known()),
+            Store::Postgres(store) => store.migrate(self.known()),
         }
     }
 
@@ -111,8 +121,8 @@ impl Db {
 
     /// The migrations that this program knows and the database lacks.
     pub async fn pending(&self) -> Result<Vec<String>> {
-        let applied = self.read(applied_migrations).await?;
-        let mut pending = self.known_migrations()?;
+        let applied = self.read(migrations::applied).await?;
+        let mut pending = self.known().versions()?;
         pending.retain(|version| !applied.contains(version));
         Ok(pending)
     }
@@ -123,7 +133,7 @@ impl Db {
         &self,
         look: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match &self.0 {
+        match &self.store {
             Store::Sqlite(store) => store.read(look),
             Store::Postgres(store) => store.read(look).await,
         }
@@ -135,65 +145,22 @@ impl Db {
         &self,
         change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match &self.0 {
+        match &self.store {
             Store::Sqlite(store) => store.transaction(change).await,
             Store::Postgres(store) => store.transaction(change).await,
         }
     }
 
-    fn known_migrations(&self) -> Result<Vec<String>> {
-        let embedded = match &self.0 {
-            Store::Sqlite(_) => sqlite::MIGRATIONS,
-            Store::Postgres(_) => postgres::MIGRATIONS,
+    fn known(&self) -> Known {
+        let dialect = match &self.store {
+            Store::Sqlite(_) => Dialect::Sqlite,
+            Store::Postgres(_) => Dialect::Postgres,
         };
-        let migrations =
-            MigrationSource::<Backend>::migrations(&embedded).map_err(Error::internal)?;
-        Ok(migrations
-            .iter()
-            .map(|migration| migration.name().version().to_string())
-            .collect())
+        Known {
+            dialect,
+            own: self.own,
+        }
     }
-}
-
-diesel::table! {
-    /// Where diesel notes the migrations it has applied.
-    __diesel_schema_migrations (version) {
-        version -> Text,
-    }
-}
-
-/// None in a database that is still empty.
-fn applied_migrations(tx: &mut Tx<'_>) -> Result<Vec<String>> {
-    use __diesel_schema_migrations::{table, version};
-    if !has_notes_of_migrations(tx)? {
-        return Ok(Vec::new());
-    }
-    Ok(table.select(version).load(tx.conn)?)
-}
-
-fn has_notes_of_migrations(tx: &mut Tx<'_>) -> Result<bool> {
-    let has = match tx.conn {
-        Connection::Postgres(conn) => diesel::select(sql::<Bool>(
-            "to_regclass('__diesel_schema_migrations') IS NOT NULL",
-        ))
-        .get_result(conn)?,
-        Connection::Sqlite(conn) => diesel::select(sql::<Bool>(
-            "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
-        ))
-        .get_result(conn)?,
-    };
-    Ok(has)
-}
-
-/// Applies what is pending; the caller holds a lock and a transaction around it.
-fn apply_pending(conn: &mut Connection, embedded: EmbeddedMigrations) -> Result<Vec<String>> {
-    let failed = |why| Error::unavailable(format!("the migration failed and was undone: {why}"));
-    let pending = conn.pending_migrations(embedded).map_err(failed)?;
-    let apply = |migration| {
-        conn.run_migration(migration).map_err(failed)?;
-        Ok(migration.name().to_string())
-    };
-    pending.iter().map(|boxed| &**boxed).map(apply).collect()
 }
 
 /// Undoes what a job did, down to `depth`, the savepoints included that a panic left open.

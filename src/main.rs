@@ -1,31 +1,10 @@
-//! The program: configuration, log, and then what the command line says. The only place that may give up.
+//! The program: Doorpost with the pages of `pages.rs`. An app of one's own begins with a `main` like this.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use doorpost::config::Config;
-use doorpost::operator::{self, CommandLine};
-
-mod log;
-
-/// A configuration that is unsafe or does not parse.
-const REFUSED: u8 = 2;
+use doorpost::server::Server;
+use doorpost::{operator, pages};
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
-    let config = match Config::load() {
-        Ok(config) => config,
-        Err(refusal) => {
-            eprintln!("{refusal}");
-            return ExitCode::from(REFUSED);
-        }
-    };
-    log::start(&config, command_line.serves());
-    match actix_web::rt::System::new().block_on(operator::run(command_line, config)) {
-        Ok(ended) => ended,
-        Err(error) => {
-            tracing::error!(%error, "Doorpost had to stop");
-            ExitCode::FAILURE
-        }
-    }
+    operator::run(Server::new().pages(pages::configure))
 }

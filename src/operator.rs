@@ -1,4 +1,5 @@
-//! The command line: what an operator does without a browser.
+//! The program: configuration, log, and then what the command line says, which is what an operator does without a
+//! browser. The only place that may give up.
 //!
 //! A command says what it did on standard output, and ends with 0 only if it did it. Whatever lists also
 //! speaks JSON (`--json`).
@@ -7,22 +8,45 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Result;
-use crate::server;
+use crate::server::Server;
 
 pub mod announce;
 pub mod check;
 pub mod keys;
+mod log;
 pub mod mail;
 pub mod users;
+
+/// A configuration that is unsafe or does not parse.
+const REFUSED: u8 = 2;
+
+/// The whole program around this server: a `main` hands over to it, and returns what it gives.
+pub fn run(server: Server) -> ExitCode {
+    let command_line = CommandLine::parse();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(refusal) => {
+            eprintln!("{refusal}");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    log::start(&config, command_line.serves());
+    match actix_web::rt::System::new().block_on(obey(command_line, config, &server)) {
+        Ok(ended) => ended,
+        Err(error) => {
+            tracing::error!(%error, "Doorpost had to stop");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Sign in by email link. Without a command, Doorpost serves.
 #[derive(Parser)]
 #[command(name = "doorpost", version)]
-pub struct CommandLine {
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -46,27 +70,27 @@ enum Command {
 
 impl CommandLine {
     /// Whether it names no command.
-    pub fn serves(&self) -> bool {
+    fn serves(&self) -> bool {
         self.command.is_none()
     }
 }
 
 /// Does what the command line says. An error is trouble of ours; a command that was given in vain says so
 /// by itself, and by its exit code.
-pub async fn run(command_line: CommandLine, config: Config) -> Result<ExitCode> {
+async fn obey(command_line: CommandLine, config: Config, server: &Server) -> Result<ExitCode> {
+    let open = |config| {
+        let app = server.open(config, Clock::System);
+        app.inspect_err(|_| tracing::error!("Doorpost cannot start"))
+    };
     match command_line.command {
-        None => server::serve(open(config)?).await?,
+        None => server.serve(open(config)?).await?,
         Some(Command::Announce(arguments)) => {
             return announce::run(arguments, config, Clock::System).await;
         }
-        Some(Command::Check) => return Ok(check::run(&config).await),
+        Some(Command::Check) => return Ok(check::run(&config, server).await),
         Some(Command::Keys(command)) => keys::run(command, open(config)?).await?,
         Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
         Some(Command::Users(command)) => users::run(command, open(config)?).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn open(config: Config) -> Result<App> {
-    App::new(config, Clock::System).inspect_err(|_| tracing::error!("Doorpost cannot start"))
 }

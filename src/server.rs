@@ -1,23 +1,26 @@
-//! How Doorpost is served: what a request passes through, on which sockets, until when.
+//! How Doorpost is served, with what is built on it: what a request passes through, on which sockets, until when.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::Server as Serving;
 use actix_web::middleware::from_fn;
 use actix_web::rt::{self, net::TcpStream};
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as Actix, HttpServer};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Migrations;
 use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::mail::delivery;
 use crate::web::{assets, middleware, same_origin, session_cookie};
-use crate::{api, flows, health, pages};
+use crate::{api, flows, health};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,47 +40,132 @@ const CONNECTIONS: usize = 4_096;
 /// How many may wait there, as far as the kernel lets them (`net.core.somaxconn`).
 const WAITING: i32 = 4_096;
 
-/// Everything a request may reach, around one [`App`].
+/// What is served: signing in and all that goes with it, and besides that what the program brings. The pages of
+/// Doorpost come in the same way as those of an app that is built on it.
 ///
-/// The middleware stands around all of it. Static files, the health routes and programs do without a session; what
-/// visitors use is behind the same-origin check and the session cookie.
-pub fn build(app: App, listener: TcpListener, workers: usize) -> Result<Server> {
-    let data = Data::new(app);
-    let server = HttpServer::new(move || {
-        let session = session_cookie::middleware(&data);
-        Actix::new()
-            .app_data(data.clone())
-            .wrap(from_fn(api::cors::guard))
-            .wrap(from_fn(middleware::attend))
-            .configure(assets::configure)
-            .configure(health::configure)
-            .configure(api::configure)
-            .service(
-                web::scope("")
-                    .wrap(from_fn(notification_links::follow))
-                    .wrap(session)
-                    .wrap(from_fn(session_cookie::mend))
-                    .wrap(from_fn(same_origin::guard))
-                    .configure(pages::configure)
-                    .configure(api::openapi::configure_page)
-                    .configure(flows::configure),
-            )
-    });
-    Ok(server
-        .workers(workers)
-        .client_request_timeout(HEAD_DEADLINE)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(CONNECTIONS)
-        .on_connect(|connection, _| {
-            if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-                give_up_on_silent_readers(stream);
+/// ```no_run
+/// use doorpost::server::Server;
+/// use doorpost::{operator, pages};
+///
+/// fn main() -> std::process::ExitCode {
+///     operator::run(Server::new().pages(pages::configure))
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct Server {
+    pages: Vec<fn(&mut ServiceConfig)>,
+    migrations: Option<&'static Migrations>,
+}
+
+impl Server {
+    /// One that serves no page of its own yet, not even a home page.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With these pages, too. Whoever calls them is known (`Visit`, `SignedIn`), their forms are behind the
+    /// same-origin check, and none can take the place of a page of Doorpost's.
+    pub fn pages(mut self, configure: fn(&mut ServiceConfig)) -> Self {
+        self.pages.push(configure);
+        self
+    }
+
+    /// With these tables beside Doorpost's. Their migrations run after Doorpost's, at the same time and under the
+    /// same lock.
+    pub fn migrations(mut self, own: &'static Migrations) -> Self {
+        self.migrations = Some(own);
+        self
+    }
+
+    /// Finds or makes the secret key and opens the database. Nothing is served and nothing is migrated yet.
+    pub fn open(&self, config: Config, clock: Clock) -> Result<App> {
+        let mut app = App::new(config, clock)?;
+        app.db = app.db.with_migrations(self.migrations);
+        Ok(app)
+    }
+
+    /// The tables it brings beside Doorpost's.
+    pub fn own_migrations(&self) -> Option<&'static Migrations> {
+        self.migrations
+    }
+
+    /// Everything a request may reach, around one [`App`].
+    ///
+    /// The middleware stands around all of it. Static files, the health routes and programs do without a session;
+    /// what visitors use is behind the same-origin check and the session cookie.
+    pub fn build(&self, app: App, listener: TcpListener, workers: usize) -> Result<Serving> {
+        let (data, pages) = (Data::new(app), self.pages.clone());
+        let server = HttpServer::new(move || {
+            let session = session_cookie::middleware(&data);
+            Actix::new()
+                .app_data(data.clone())
+                .wrap(from_fn(api::cors::guard))
+                .wrap(from_fn(middleware::attend))
+                .configure(assets::configure)
+                .configure(health::configure)
+                .configure(api::configure)
+                .service(
+                    web::scope("")
+                        .wrap(from_fn(notification_links::follow))
+                        .wrap(session)
+                        .wrap(from_fn(session_cookie::mend))
+                        .wrap(from_fn(same_origin::guard))
+                        .configure(api::openapi::configure_page)
+                        .configure(flows::configure)
+                        .configure(|cfg| pages.iter().for_each(|configure| configure(cfg))),
+                )
+        });
+        Ok(server
+            .workers(workers)
+            .client_request_timeout(HEAD_DEADLINE)
+            .keep_alive(KEEP_ALIVE)
+            .max_connections(CONNECTIONS)
+            .on_connect(|connection, _| {
+                if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+                    give_up_on_silent_readers(stream);
+                }
+            })
+            .shutdown_timeout(FINISH.as_secs())
+            .disable_signals()
+            .listen(listener)
+            .map_err(Error::internal)?
+            .run())
+    }
+
+    /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
+    pub async fn serve(&self, app: App) -> Result<()> {
+        let mut signals = Signals::listen()?;
+        let migrated = app.db.clone();
+        let applied = web::block(move || migrated.migrate())
+            .await
+            .map_err(Error::internal)??;
+        if !applied.is_empty() {
+            tracing::info!(?applied, "migrated");
+        }
+        let listener = listen(app.config.server.bind_address)?;
+        let listening = listener.local_addr().map_err(Error::internal)?;
+        let mail = delivery::start(app.clone())?;
+        announce(&app, listening);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let server = self.build(app, listener, workers)?;
+        let handle = server.handle();
+        let mut serving = rt::spawn(server);
+        let served = tokio::select! {
+            served = &mut serving => {
+                mail.tell_to_stop(Duration::ZERO);
+                served
             }
-        })
-        .shutdown_timeout(FINISH.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(Error::internal)?
-        .run())
+            finish = signals.told() => {
+                // Both at once, so that each has all of the time.
+                mail.tell_to_stop(finish);
+                handle.stop(!finish.is_zero()).await;
+                serving.await
+            }
+        };
+        let stopped = web::block(move || mail.join()).await;
+        served.map_err(Error::internal)?.map_err(Error::internal)?;
+        stopped.map_err(Error::internal)
+    }
 }
 
 /// A client that sends and never reads stops acknowledging once its window is full. Nothing above TCP has a
@@ -86,41 +174,6 @@ fn give_up_on_silent_readers(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(READ_DEADLINE)) {
         tracing::debug!(%error, "a connection has no deadline for reading its answer");
     }
-}
-
-/// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
-pub async fn serve(app: App) -> Result<()> {
-    let mut signals = Signals::listen()?;
-    let migrated = app.db.clone();
-    let applied = web::block(move || migrated.migrate())
-        .await
-        .map_err(Error::internal)??;
-    if !applied.is_empty() {
-        tracing::info!(?applied, "migrated");
-    }
-    let listener = listen(app.config.server.bind_address)?;
-    let listening = listener.local_addr().map_err(Error::internal)?;
-    let mail = delivery::start(app.clone())?;
-    announce(&app, listening);
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let server = build(app, listener, workers)?;
-    let handle = server.handle();
-    let mut serving = rt::spawn(server);
-    let served = tokio::select! {
-        served = &mut serving => {
-            mail.tell_to_stop(Duration::ZERO);
-            served
-        }
-        finish = signals.told() => {
-            // Both at once, so that each has all of the time.
-            mail.tell_to_stop(finish);
-            handle.stop(!finish.is_zero()).await;
-            serving.await
-        }
-    };
-    let stopped = web::block(move || mail.join()).await;
-    served.map_err(Error::internal)?.map_err(Error::internal)?;
-    stopped.map_err(Error::internal)
 }
 
 /// What tells the program to end.

@@ -40,7 +40,6 @@ use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::{
     AsyncConnection as _, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection as _,
 };
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::StreamExt as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
@@ -51,12 +50,10 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::job::{self, Job, Outcome, Ran};
-use super::{Connection, Tx, apply_pending, roll_back_to};
+use super::migrations::{Known, apply_pending};
+use super::{Connection, Tx, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-
-/// The schema, in PostgreSQL's words.
-pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// How many threads, and so connections, a node has.
 const CONNECTIONS: usize = 8;
@@ -121,13 +118,13 @@ impl Store {
     }
 
     /// See [`super::Db::migrate`].
-    pub fn migrate(&self) -> Result<Vec<String>> {
+    pub fn migrate(&self, known: Known) -> Result<Vec<String>> {
         on_plain_thread(|| {
             let mut conn = self.connector.connect()?;
             Connection::begin_transaction(&mut conn)?;
             conn.batch_execute(LOCK_MIGRATIONS)?;
             // On an error the connection is closed, and the server rolls back.
-            let applied = apply_pending(&mut conn, MIGRATIONS)?;
+            let applied = apply_pending(&mut conn, known)?;
             commit(&mut conn)?;
             Ok(applied)
         })

@@ -26,16 +26,13 @@ use diesel::connection::{
 };
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use thread_local::ThreadLocal;
 
 use super::job::{self, Job, Outcome, QUEUE, Ran, Reply};
-use super::{Connection, Tx, apply_pending, roll_back_to};
+use super::migrations::{Known, apply_pending};
+use super::{Connection, Tx, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-
-/// The schema, in SQLite's words.
-pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// How many jobs share a commit: enough to make the flush cheap, few enough that nobody waits long.
 const GROUP: usize = 256;
@@ -94,11 +91,11 @@ impl Store {
     }
 
     /// See [`super::Db::migrate`].
-    pub fn migrate(&self) -> Result<Vec<String>> {
+    pub fn migrate(&self, known: Known) -> Result<Vec<String>> {
         let mut conn = connect(&self.path, PATIENT)?;
         begin_immediate(&mut conn)?;
         // On an error the connection is closed, and closing it rolls back.
-        let applied = apply_pending(&mut conn, MIGRATIONS)?;
+        let applied = apply_pending(&mut conn, known)?;
         Connection::commit_transaction(&mut conn)?;
         Ok(applied)
     }

@@ -26,11 +26,12 @@ use diesel::prelude::*;
 use diesel::serialize::{Output, ToSql};
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel_migrations::embed_migrations;
 use tokio::task::JoinHandle;
 use url::Url;
 
 use super::postgres::Postgres;
-use super::{Connection, Db, Tx};
+use super::{Connection, Db, Migrations, Tx};
 use crate::clock::Clock;
 use crate::config::DatabaseUrl;
 use crate::error::{Error, Result};
@@ -73,6 +74,8 @@ on_both! {
     values_of_our_own_go_in_and_out,
     of_two_that_migrate_at_once_one_does,
     a_newer_schema_is_left_alone,
+    the_tables_of_an_app_come_after_ours_and_are_noted_apart,
+    an_app_comes_to_a_database_that_is_there,
 }
 
 async fn a_transaction_is_kept_or_undone(scratch: Scratch) {
@@ -317,6 +320,36 @@ async fn a_newer_schema_is_left_alone(scratch: Scratch) {
     assert!(scratch.db.migrate().unwrap().is_empty());
 }
 
+/// Those of an app, whose first goes by the very version of our first.
+static OWN: Migrations = Migrations {
+    sqlite: embed_migrations!("tests/own_app/migrations/sqlite"),
+    postgres: embed_migrations!("tests/own_app/migrations/postgres"),
+};
+
+async fn the_tables_of_an_app_come_after_ours_and_are_noted_apart(scratch: Scratch) {
+    let with_app = scratch.db.clone().with_migrations(Some(&OWN));
+    let pending = with_app.pending().await.unwrap();
+    assert_eq!(pending.first().unwrap(), "20261122000001");
+    assert_eq!(pending.last().unwrap(), "own_20261122000001");
+    let applied = with_app.migrate().unwrap();
+    assert_eq!(applied.first().unwrap(), "2026-11-22-000001_first_floor");
+    assert_eq!(applied.last().unwrap(), "2026-11-22-000001_notes");
+    assert_eq!(applied.len(), pending.len());
+    with_app.ready().await.unwrap();
+    assert!(with_app.migrate().unwrap().is_empty());
+}
+
+async fn an_app_comes_to_a_database_that_is_there(scratch: Scratch) {
+    scratch.db.migrate().unwrap();
+    let with_app = scratch.db.clone().with_migrations(Some(&OWN));
+    assert!(with_app.ready().await.is_err());
+    assert_eq!(with_app.migrate().unwrap(), ["2026-11-22-000001_notes"]);
+    with_app.ready().await.unwrap();
+    // A node without the app, beside it, minds nothing.
+    scratch.db.ready().await.unwrap();
+    assert!(scratch.db.migrate().unwrap().is_empty());
+}
+
 // ---- SQLite ----
 
 #[tokio::test]
@@ -416,7 +449,7 @@ async fn a_read_within_a_read_is_no_trouble() {
     let db = Scratch::sqlite().with_jar().await;
     let inner = db.clone();
     let count = db
-        .read(move |_| match &inner.0 {
+        .read(move |_| match &inner.store {
             super::Store::Sqlite(store) => {
                 store.read(|tx| Ok(jar::table.count().get_result::<i64>(tx.conn)?))
             }

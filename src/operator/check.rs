@@ -10,13 +10,14 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
 use crate::mail::smtp::Smtp;
+use crate::server::Server;
 
 /// Says how it is with each part, and fails if one fails. That it runs at all says that the configuration
 /// was read: else the program has ended before, and named the variable.
-pub async fn run(config: &Config) -> ExitCode {
+pub async fn run(config: &Config, server: &Server) -> ExitCode {
     let parts = [
         ("configuration", Ok("read".to_owned())),
-        ("database", database(&config.database.url).await),
+        ("database", database(&config.database.url, server).await),
         ("key", key(config)),
         ("mail", mail(config).await),
     ];
@@ -36,13 +37,14 @@ pub async fn run(config: &Config) -> ExitCode {
 /// What is well, or what is not, in words.
 type Found = Result<String, String>;
 
-async fn database(url: &DatabaseUrl) -> Found {
+async fn database(url: &DatabaseUrl, server: &Server) -> Found {
     if let DatabaseUrl::Sqlite(path) = url
         && !path.exists()
     {
         return Ok(format!("{} is made at the first start", path.display()));
     }
     let db = Db::open(url, Clock::System).map_err(|error| error.to_string())?;
+    let db = db.with_migrations(server.own_migrations());
     let pending = db.pending().await.map_err(|error| error.to_string())?;
     Ok(match pending.len() {
         0 => "it answers, and has every migration".to_owned(),

@@ -11,8 +11,9 @@ use doorpost::clock::{Clock, Timestamp};
 use doorpost::config::Config;
 use doorpost::mail::delivery::{self, Worker};
 use doorpost::mail::outbox;
+use doorpost::pages;
 use doorpost::random::{self, Code};
-use doorpost::server;
+use doorpost::server::Server;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
@@ -375,7 +376,8 @@ fn serve(app: App, listener: TcpListener) -> ServerHandle {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
-            let server = server::build(app, listener, 2).unwrap();
+            let server = Server::new().pages(pages::configure);
+            let server = server.build(app, listener, 2).unwrap();
             tell.send(server.handle()).unwrap();
             server.await.unwrap();
         });

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
-use doorpost::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;

@@ -1,0 +1,189 @@
+//! The tables, and how they come about: Doorpost's migrations, and after them those of the app built on it.
+//!
+//! Both are noted in the one table that diesel keeps. There a migration of the app goes by a name that begins
+//! with [`OWN`], so that it can neither be taken for one of ours nor stand before one, whatever either is called.
+
+use std::fmt;
+
+use diesel::connection::BoxableConnection;
+use diesel::dsl::sql;
+use diesel::migration::{
+    Migration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion,
+    Result as MigrationResult,
+};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{Backend, Connection, Tx};
+use crate::error::{Error, Result};
+
+/// Doorpost's own.
+static HOUSE: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+};
+
+/// Begins the version of an app's migration. Versions are digits and are applied in their order as text, in
+/// which a letter comes after every digit.
+const OWN: &str = "own_";
+
+/// The same tables in the words of either database, to be embedded in a crate that brings tables of its own:
+///
+/// ```no_run
+/// use diesel_migrations::embed_migrations;
+/// use doorpost::db::Migrations;
+///
+/// static MIGRATIONS: Migrations = Migrations {
+///     sqlite: embed_migrations!("migrations/sqlite"),
+///     postgres: embed_migrations!("migrations/postgres"),
+/// };
+/// ```
+pub struct Migrations {
+    pub sqlite: EmbeddedMigrations,
+    pub postgres: EmbeddedMigrations,
+}
+
+/// Which of the two a database understands.
+#[derive(Clone, Copy)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Migrations {
+    fn of(&self, dialect: Dialect) -> Result<Vec<Box<dyn Migration<Backend>>>> {
+        let embedded = match dialect {
+            Dialect::Sqlite => &self.sqlite,
+            Dialect::Postgres => &self.postgres,
+        };
+        MigrationSource::<Backend>::migrations(embedded).map_err(Error::internal)
+    }
+}
+
+/// Every migration this program knows.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub dialect: Dialect,
+    /// Those of the app that is built on Doorpost.
+    pub own: Option<&'static Migrations>,
+}
+
+impl Known {
+    pub fn versions(self) -> Result<Vec<String>> {
+        let all = self.all()?;
+        Ok(all
+            .iter()
+            .map(|migration| migration.name().version().to_string())
+            .collect())
+    }
+
+    fn all(self) -> Result<Vec<Box<dyn Migration<Backend>>>> {
+        let mut all = HOUSE.of(self.dialect)?;
+        if let Some(own) = self.own {
+            let own = own.of(self.dialect)?;
+            all.extend(own.into_iter().map(Own::boxed));
+        }
+        Ok(all)
+    }
+}
+
+impl MigrationSource<Backend> for Known {
+    fn migrations(&self) -> MigrationResult<Vec<Box<dyn Migration<Backend>>>> {
+        Ok(self.all()?)
+    }
+}
+
+/// Applies what is pending; the caller holds a lock and a transaction around it.
+pub(super) fn apply_pending(conn: &mut Connection, known: Known) -> Result<Vec<String>> {
+    let failed = |why| Error::unavailable(format!("the migration failed and was undone: {why}"));
+    let pending = conn.pending_migrations(known).map_err(failed)?;
+    let apply = |migration| {
+        conn.run_migration(migration).map_err(failed)?;
+        Ok(migration.name().to_string())
+    };
+    pending.iter().map(|boxed| &**boxed).map(apply).collect()
+}
+
+diesel::table! {
+    /// Where diesel notes the migrations it has applied.
+    __diesel_schema_migrations (version) {
+        version -> Text,
+    }
+}
+
+/// None in a database that is still empty.
+pub(super) fn applied(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+    use __diesel_schema_migrations::{table, version};
+    if !has_notes(tx)? {
+        return Ok(Vec::new());
+    }
+    Ok(table.select(version).load(tx.conn)?)
+}
+
+fn has_notes(tx: &mut Tx<'_>) -> Result<bool> {
+    let has = match tx.conn {
+        Connection::Postgres(conn) => diesel::select(sql::<Bool>(
+            "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+        ))
+        .get_result(conn)?,
+        Connection::Sqlite(conn) => diesel::select(sql::<Bool>(
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
+        ))
+        .get_result(conn)?,
+    };
+    Ok(has)
+}
+
+/// A migration of an app, noted as its own.
+struct Own {
+    migration: Box<dyn Migration<Backend>>,
+    name: OwnName,
+}
+
+struct OwnName {
+    /// With [`OWN`] before it.
+    version: String,
+    /// As its folder is called.
+    shown: String,
+}
+
+impl Own {
+    fn boxed(migration: Box<dyn Migration<Backend>>) -> Box<dyn Migration<Backend>> {
+        let name = OwnName {
+            version: format!("{OWN}{}", migration.name().version()),
+            shown: migration.name().to_string(),
+        };
+        Box::new(Self { migration, name })
+    }
+}
+
+impl Migration<Backend> for Own {
+    fn run(&self, conn: &mut dyn BoxableConnection<Backend>) -> MigrationResult<()> {
+        self.migration.run(conn)
+    }
+
+    fn revert(&self, conn: &mut dyn BoxableConnection<Backend>) -> MigrationResult<()> {
+        self.migration.revert(conn)
+    }
+
+    fn metadata(&self) -> &dyn MigrationMetadata {
+        self.migration.metadata()
+    }
+
+    fn name(&self) -> &dyn MigrationName {
+        &self.name
+    }
+}
+
+impl MigrationName for OwnName {
+    fn version(&self) -> MigrationVersion<'_> {
+        self.version.as_str().into()
+    }
+}
+
+impl fmt::Display for OwnName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
