@@ -1,9 +1,12 @@
 //! A page: a template, rendered into the site's layout.
 
+use std::fmt;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, LOCATION};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
+use askama::filters::HtmlSafe;
 
 use crate::error::{Error, Result};
 use crate::web::headers;
@@ -13,6 +16,39 @@ pub struct Frame {
     /// The address of whoever is signed in.
     pub signed_in: Option<String>,
 }
+
+impl Frame {
+    /// The site's layout around the content of a page: for an app that is built on Doorpost, whose templates are
+    /// compiled where `templates/layout.html` is not and cannot extend it. The content is an HTML template,
+    /// which has escaped whatever it shows.
+    pub fn around<T: Template>(self, title: &str, content: T) -> Framed<'_, T> {
+        Framed {
+            frame: self,
+            title,
+            content: Content(content),
+        }
+    }
+}
+
+/// A page in the site's layout, as [`Frame::around`] makes it.
+#[derive(Template)]
+#[template(path = "framed.html")]
+pub struct Framed<'a, T: Template> {
+    frame: Frame,
+    title: &'a str,
+    content: Content<T>,
+}
+
+/// What a template has written. It is no words to be escaped, but HTML.
+struct Content<T>(T);
+
+impl<T: Template> fmt::Display for Content<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: Template> HtmlSafe for Content<T> {}
 
 /// A page that answers 200.
 pub fn page(template: &impl Template) -> Result<HttpResponse> {
