@@ -4,6 +4,7 @@
 //! * [`changes`]: what an owner does to an account, and the mail about it; one transaction each.
 //! * [`letters`]: the words of what somebody asked for.
 //! * [`notices`]: news of an account, which its owner did not ask for.
+//! * [`own_letter`]: the words of an app that is built on Doorpost.
 //! * [`announcement`]: what the operator has to say, for many readers.
 //! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
 //! * [`message`]: a letter as it is handed over.
@@ -18,4 +19,5 @@ pub mod letters;
 pub mod message;
 pub mod notices;
 pub mod outbox;
+pub mod own_letter;
 pub mod smtp;

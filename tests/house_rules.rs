@@ -210,6 +210,7 @@ const DOORS: &[(&str, &[&str], &[&str])] = &[
             "mail/announcement/html.rs",
             "mail/letters.rs",
             "mail/notices.rs",
+            "mail/own_letter.rs",
             "pages.rs",
             "web/",
         ],

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use doorpost::accounts::email_address::EmailAddress;
+use doorpost::accounts::users;
+use doorpost::mail::own_letter::OwnLetter;
 use doorpost::operator::announce::{self, Arguments};
-use doorpost::operator::users::{self, Command};
+use doorpost::operator::users::{self as users_command, Command};
 
 use super::{House, Mail, PASSWORD, eventually};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 15] = [
+const LETTERS: [(&str, &str); 16] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -36,6 +38,7 @@ const LETTERS: [(&str, &str); 15] = [
     ("email_taken", "Somebody wanted to use your address at SITE"),
     ("account_deleted", "Your account at SITE is deleted"),
     ("announcement", "News from SITE"),
+    ("own", "Your notes at SITE are erased"),
 ];
 
 /// An announcement with everything that may be in one.
@@ -102,7 +105,9 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         print: false,
         withdraw: false,
     };
-    users::run(invited, house.app.clone()).await.unwrap();
+    users_command::run(invited, house.app.clone())
+        .await
+        .unwrap();
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
     for (visitor, address) in [(&house.visitor(), BEN), (&dan, DAN), (&ada, ADA)] {
         visitor.ask("/register", address).await.sees_inbox_page();
@@ -146,8 +151,9 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     let mail = newest(address, "/account/email/confirm").await;
     ada.use_link(&mail, address).await.goes_on_to("/account");
 
-    // The operator has something to say.
+    // The operator has something to say, and so has an app that is built on this.
     announced(house, &news(house), address).await;
+    told_by_an_app(house, address).await;
 
     let everybody = [ADA, BEN, CAROL, DAN, address];
     let all_sent = async || {
@@ -165,6 +171,32 @@ fn news(house: &House) -> String {
     let url = &house.app.config.server.public_url;
     NEWS.replace("SITE-URL", url.as_str())
         .replace("SITE", url.host())
+}
+
+/// Posts a letter such as an app of one's own sends.
+async fn told_by_an_app(house: &House, to: &'static str) {
+    let app = house.app.clone();
+    let posted = house.app.transaction(move |tx| {
+        let reader = users::of_address(tx, to)?.expect("somebody has this address");
+        let subject = format!(
+            "Your notes at {} are erased",
+            app.config.server.public_url.host()
+        );
+        let letter = OwnLetter {
+            name: "own",
+            subject: &subject,
+            paragraphs: &[
+                "Every one of them is gone, \"a <b & c\" too.",
+                "Begin anew:",
+            ],
+            link: Some((
+                "Open your notes",
+                &app.signed_links.to_page(tx, &reader, "/notes"),
+            )),
+        };
+        app.outbox.post(tx, &letter.to(&app.config, &reader)?)
+    });
+    posted.await.unwrap();
 }
 
 /// Announces this, as the command does.
