@@ -9,6 +9,7 @@
 //! * [`jwks`]: the public keys, for services that check tokens on their own.
 //! * [`openapi`]: the description of all this, for programs and for people.
 //! * [`error`]: why a program got no further, as a problem with a type of its own.
+//! * [`answers`]: which of these each guard gives, for the description.
 //! * [`cors`]: pages of other sites, where the operator names them.
 //!
 //! The browser's session cookie opens nothing here, and what a browser must be protected from, a page of
@@ -19,6 +20,7 @@ use actix_web::web::ServiceConfig;
 
 use crate::api::error::ApiError;
 
+pub mod answers;
 pub mod caller;
 pub mod codes;
 pub mod cors;

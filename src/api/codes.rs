@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::accounts::email_address::EmailAddress;
 use crate::api::Answer;
 use crate::api::caller::Open;
-use crate::api::error::{ApiError, Problem};
+use crate::api::error::ApiError;
 use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;
@@ -46,13 +46,10 @@ pub struct CodeAsked {
     post, path = "/api/v1/sign-in-codes", tag = "tokens", operation_id = "askForCode",
     request_body = CodeRequest,
     responses(
+        Open<CodeRequest>,
         (status = 202, description = "A code is on its way, if this address may have one", body = CodeAsked),
-        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "No address that mail could go to", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too often: wait for Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No address that mail could go to"),
+        (status = 429, description = "Too often: wait for Retry-After"),
     )
 )]
 async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Answer;
-use crate::api::error::Problem;
 use crate::app::App;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -39,7 +38,6 @@ pub struct Jwk {
     get, path = "/.well-known/jwks.json", tag = "keys", operation_id = "publicKeys",
     responses(
         (status = 200, description = "Those whose tokens may live", body = JwkSet),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn show(app: Data<App>) -> Answer {

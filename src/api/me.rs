@@ -14,8 +14,9 @@ use crate::accounts::email_address::EmailAddress;
 use crate::accounts::sessions::{self, Listed};
 use crate::accounts::users;
 use crate::api::Answer;
+use crate::api::answers::CrossOrigin;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
-use crate::api::error::{ApiError, Problem};
+use crate::api::error::ApiError;
 use crate::humanize::{self, rfc3339};
 use crate::mail::changes::{self, Asked, Asking};
 use crate::web::field_error::FieldError;
@@ -49,9 +50,8 @@ pub struct Me {
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "me", operation_id = "me", security(("bearer" = [])),
     responses(
+        Caller,
         (status = 200, description = "The account", body = Me),
-        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn show(caller: Caller) -> Answer {
@@ -112,9 +112,8 @@ impl ShownSession {
 #[utoipa::path(
     get, path = "/api/v1/me/sessions", tag = "me", operation_id = "listSessions", security(("bearer" = [])),
     responses(
+        Caller,
         (status = 200, description = "The living sessions, the last seen first", body = Sessions),
-        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list_sessions(caller: Caller) -> Answer {
@@ -135,11 +134,10 @@ async fn list_sessions(caller: Caller) -> Answer {
     delete, path = "/api/v1/me/sessions/{id}", tag = "me", operation_id = "endSession", security(("bearer" = [])),
     params(("id" = String, Path, description = "As the list has it")),
     responses(
+        Caller,
+        CrossOrigin,
         (status = 204, description = "It has ended, and its tokens open nothing"),
-        (status = 401, description = "No token that is good now", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such session", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such session"),
     )
 )]
 async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
@@ -165,14 +163,9 @@ pub struct PasswordChange {
     post, path = "/api/v1/me/password", tag = "me", operation_id = "changePassword", security(("bearer" = [])),
     request_body = PasswordChange,
     responses(
+        Sensitive<PasswordChange>,
         (status = 204, description = "It is changed"),
-        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The password is not taken", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The password is not taken"),
     )
 )]
 async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) -> Answer {
@@ -203,15 +196,10 @@ pub struct EmailChange {
     post, path = "/api/v1/me/email", tag = "me", operation_id = "changeEmail", security(("bearer" = [])),
     request_body = EmailChange,
     responses(
+        Sensitive<EmailChange>,
         (status = 202, description = "A link is on its way, if that address may be had"),
-        (status = 400, description = "The body could not be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The address is not taken", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too often: wait for Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The address is not taken"),
+        (status = 429, description = "Too often: wait for Retry-After"),
     )
 )]
 async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Answer {
@@ -251,10 +239,8 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
 #[utoipa::path(
     delete, path = "/api/v1/me", tag = "me", operation_id = "deleteAccount", security(("bearer" = [])),
     responses(
+        SteppedUp,
         (status = 204, description = "It is gone"),
-        (status = 401, description = "No token that is good now, or no password entered lately", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn delete(SteppedUp(caller): SteppedUp) -> Answer {

@@ -13,6 +13,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{Modify, OpenApi};
 
+use crate::api::answers::Problems;
+use crate::api::error::Problem;
 use crate::api::{Answer, codes, jwks, me, tokens};
 use crate::web::page::{Frame, page};
 use crate::web::rejection::Rejection;
@@ -48,7 +50,8 @@ pub fn configure_page(cfg: &mut ServiceConfig) {
         me::delete,
         jwks::show,
     ),
-    modifiers(&Bearer),
+    components(schemas(Problem)),
+    modifiers(&Bearer, &Problems),
 )]
 struct Described;
 

@@ -21,8 +21,9 @@ use crate::accounts::limits::{self, Verdict};
 use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, Session};
 use crate::api::Answer;
+use crate::api::answers::CrossOrigin;
 use crate::api::caller::{self, Open};
-use crate::api::error::{ApiError, Problem};
+use crate::api::error::ApiError;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -127,13 +128,11 @@ pub struct Tokens {
     post, path = "/api/v1/tokens", tag = "tokens", operation_id = "getTokens",
     request_body = TokenRequest,
     responses(
+        Open<TokenRequest>,
+        CrossOrigin,
         (status = 200, description = "Tokens, delivered as asked", body = Tokens),
-        (status = 400, description = "Wrong, used, expired or ended; or a field is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many tries: wait for Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Wrong, used, expired or ended; or a field is missing"),
+        (status = 429, description = "Too many tries: wait for Retry-After"),
     )
 )]
 async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
@@ -354,12 +353,10 @@ pub struct Revocation {
     post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
     request_body = Revocation,
     responses(
+        Open<Revocation>,
+        CrossOrigin,
         (status = 200, description = "It opens nothing any more, whatever it was"),
-        (status = 400, description = "The body could not be read, or no token is there", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, from a page of another site", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not now: try again", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body could not be read, or no token is there"),
     )
 )]
 async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {

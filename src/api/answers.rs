@@ -1,0 +1,96 @@
+//! Why a program may get no further, for the description of the API: a route lists who may call it and what is
+//! its own.
+//!
+//! The guards that handlers ask for say here what they refuse, each once, so that a route which takes
+//! [`Sensitive`] names it among its responses and is described as it behaves; what the route says itself of a
+//! status counts more. Two things hold for every
+//! route, and are added to all: whatever is refused is a [`Problem`], and anything may have to be tried again.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Response};
+use utoipa::{IntoResponses, Modify, ToSchema};
+
+use crate::api::caller::{Caller, Open, Sensitive, SteppedUp};
+use crate::api::error::Problem;
+use crate::web::rejection;
+
+type Answers = BTreeMap<String, RefOr<Response>>;
+
+impl IntoResponses for Caller {
+    fn responses() -> Answers {
+        answers([(401, "No token that is good now")])
+    }
+}
+
+impl IntoResponses for SteppedUp {
+    fn responses() -> Answers {
+        let mut answers = answers([(
+            401,
+            "No token that is good now, or no password entered lately",
+        )]);
+        answers.extend(CrossOrigin::responses());
+        answers
+    }
+}
+
+impl<T> IntoResponses for Open<T> {
+    fn responses() -> Answers {
+        answers([
+            (400, "The body could not be read"),
+            (413, "More than 16 KiB"),
+            (415, "Not JSON"),
+        ])
+    }
+}
+
+impl<T> IntoResponses for Sensitive<T> {
+    fn responses() -> Answers {
+        let mut answers = SteppedUp::responses();
+        answers.extend(Open::<T>::responses());
+        answers
+    }
+}
+
+/// For whatever changes something and takes a token from a cookie.
+pub struct CrossOrigin;
+
+impl IntoResponses for CrossOrigin {
+    fn responses() -> Answers {
+        answers([(403, "A cookie, from a page of another site")])
+    }
+}
+
+fn answers<const N: usize>(listed: [(u16, &str); N]) -> Answers {
+    let listed = listed.map(|(status, words)| (status.to_string(), Response::new(words).into()));
+    listed.into()
+}
+
+/// Adds what holds for every route.
+pub struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut Document) {
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            let answers = &mut operation.responses.responses;
+            answers.extend(self::answers([(503, "Not now: try again")]));
+            for (status, answer) in answers {
+                if let RefOr::T(answer) = answer
+                    && status.as_str() >= "400"
+                {
+                    let content = Content::new(Some(Ref::from_schema_name(Problem::name())));
+                    let kind = rejection::CONTENT_TYPE.to_owned();
+                    answer.content.insert(kind, content.into());
+                }
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get, post, delete, ..
+    } = item;
+    [get, post, delete].into_iter().flatten()
+}
