@@ -23,11 +23,13 @@ use crate::error::Result;
 
 mod pace;
 mod server;
+mod stage;
 mod trouble;
 mod wire;
+pub use pace::Watch;
 use pace::{DEADLINES, Deadlines, Pace, nobody};
-pub use pace::{Stage, Watch};
 use server::{Connection, Server};
+pub use stage::Stage;
 use trouble::{Trouble, for_log};
 
 /// No send takes longer, whatever the server does. Under a lease that outlives it no other node takes a

@@ -1,41 +1,13 @@
-//! Where in a send we are, how long that may take, and who watches.
+//! How long each stage of a send may take, and who watches it.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Display};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::LONGEST_SEND;
+use super::stage::Stage;
 use super::trouble::Trouble;
-
-/// Where in a send we are. Up to the sender it is about us and the server, from then on about the mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    Connect,
-    Greeting,
-    Tls,
-    LogIn,
-    Mail,
-    Rcpt,
-    Data,
-    Letter,
-}
-
-impl Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connecting",
-            Self::Greeting => "greeting",
-            Self::Tls => "TLS",
-            Self::LogIn => "log-in",
-            Self::Mail => "sender",
-            Self::Rcpt => "recipient",
-            Self::Data => "DATA",
-            Self::Letter => "letter",
-        })
-    }
-}
 
 /// How long each stage may take.
 #[derive(Clone, Copy)]

@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::in_step;
-use super::pace::{Deadlines, Pace, Stage, Watch};
+use super::pace::{Deadlines, Pace, Watch};
+use super::stage::Stage;
 use super::trouble::{Trouble, for_log};
 use super::wire::Wire;
 use crate::config::{SmtpSecurity, SmtpUrl};

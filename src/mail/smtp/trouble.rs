@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use lettre::transport::smtp::Error as SmtpError;
 
 use super::Failure;
-use super::pace::Stage;
+use super::stage::Stage;
 
 /// A stage that did not go well, not yet judged.
 pub(super) struct Trouble {
