@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::keys::{self, Keys};
-use crate::mail::delivery::Health;
+use crate::mail::health::Health;
 use crate::mail::outbox::Outbox;
 
 /// One Doorpost: its configuration, its keys, its database and its outgoing mail.

@@ -9,13 +9,17 @@
 //! * [`outbox`]: mail waits in the database, sealed, written in the transaction of what it speaks of.
 //! * [`message`]: a letter as it is handed over.
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
+//! * [`health`]: how that worker is doing.
+//! * [`line`]: what a node knows of its way to the mail server.
 //! * [`smtp`]: one kept connection.
 
 pub mod announcement;
 pub mod asks;
 pub mod changes;
 pub mod delivery;
+pub mod health;
 pub mod letters;
+pub mod line;
 pub mod message;
 pub mod notices;
 pub mod outbox;

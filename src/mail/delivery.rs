@@ -2,14 +2,14 @@
 //!
 //! A few send slots, each with one kept SMTP connection, claim mail by lease, the most urgent first, and
 //! settle each one as it goes. What the server says decides: taken, later, or never. While there is no way
-//! to the server nobody claims ([`line`]). A letter that the server chews on, a row that is damaged and a
+//! to the server nobody claims ([`crate::mail::line`]). A letter that the server chews on, a row that is damaged and a
 //! send that panics stop no other mail. Where no SMTP server is configured, mail is "sent" to `/dev/inbox`.
 //!
 //! The worker has a thread of its own, so that neither waits for the other: mail for a burst of visitors,
 //! visitors for a slow mail server. The same thread purges what is over.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,10 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::mail::letters::Urgency;
+use crate::mail::line::{Line, Pauses, jittered};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, LEASE, Mail};
 use crate::mail::smtp::{Failure, LONGEST_SEND, Slot, Smtp};
-
-pub mod line;
-use line::{Line, Pauses, jittered};
 
 /// Connections to the mail server that a node keeps: enough for their transactions to share commits, fewer
 /// than mail servers commonly allow one client.
@@ -50,33 +48,6 @@ const CHEWING: Duration = Duration::from_secs(2);
 
 /// How often what is over is forgotten.
 const PURGE: Duration = Duration::from_secs(60);
-
-/// How the worker is doing, for `/readyz` and the operator.
-#[derive(Default)]
-pub struct Health {
-    /// When a slot last went round; a clock on the wall that is set meanwhile says nothing of that.
-    beat: Mutex<Option<Instant>>,
-    line: Line,
-}
-
-impl Health {
-    /// Whether the worker went round within the last while.
-    pub fn is_running(&self) -> bool {
-        let beat = self.beat.lock().ok().and_then(|beat| *beat);
-        beat.is_some_and(|beat| beat.elapsed() <= LEASE)
-    }
-
-    fn go_round(&self) {
-        if let Ok(mut beat) = self.beat.lock() {
-            *beat = Some(Instant::now());
-        }
-    }
-
-    /// What keeps mail from leaving, if anything does.
-    pub fn trouble(&self) -> Option<String> {
-        self.line.trouble()
-    }
-}
 
 /// The running worker. Tell it to stop before the process ends, so that mail under way is finished and
 /// claimed mail is given back.
