@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use doorpost::mail::outbox::Words;
+use doorpost::mail::letters::Words;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 

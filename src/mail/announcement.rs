@@ -17,9 +17,8 @@ use crate::accounts::users::User;
 use crate::config::{Config, PublicUrl};
 use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::letters::{Letter, Urgency, render};
+use crate::mail::letters::{Letter, Urgency, Words, render};
 use crate::mail::notices::NEWS;
-use crate::mail::outbox::Words;
 
 mod html;
 mod markdown;

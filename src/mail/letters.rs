@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use askama::Template;
+use serde::{Deserialize, Serialize};
 
 use crate::accounts::links::{Issued, Purpose};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::humanize;
-use crate::mail::outbox::Words;
 use crate::random::TokenHash;
 
 /// A letter, ready to be posted.
@@ -29,6 +29,17 @@ pub struct Letter {
     pub useful_for: Duration,
     /// Whether nothing of it is kept once it left.
     pub leaves_no_trace: bool,
+}
+
+/// The words of a mail, as they are sealed.
+#[derive(Serialize, Deserialize)]
+pub struct Words {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    /// The URL that ends mail of this kind, of an announcement.
+    #[serde(default)]
+    pub unsubscribe: Option<String>,
 }
 
 /// How much hurry a letter is in. Within one, mail goes in the order in which it fell due.

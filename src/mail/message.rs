@@ -11,7 +11,8 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::mail::outbox::{Mail, Words};
+use crate::mail::letters::Words;
+use crate::mail::outbox::Mail;
 
 /// Writes the message of a mail.
 ///

@@ -13,8 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
 use crate::humanize;
-use crate::mail::letters::{Letter, Urgency, render};
-use crate::mail::outbox::Words;
+use crate::mail::letters::{Letter, Urgency, Words, render};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

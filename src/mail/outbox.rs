@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::accounts::client::Client;
@@ -26,7 +25,7 @@ use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
-use crate::mail::letters::{self, AskedFrom, Letter, Urgency};
+use crate::mail::letters::{self, AskedFrom, Letter, Urgency, Words};
 use crate::mail::notices::{self, Notice};
 use crate::random;
 use crate::schema::outbox;
@@ -64,17 +63,6 @@ impl Bell {
             self.rung.notify_one();
         }
     }
-}
-
-/// The words of a mail, as they are sealed.
-#[derive(Serialize, Deserialize)]
-pub struct Words {
-    pub subject: String,
-    pub text: String,
-    pub html: String,
-    /// The URL that ends mail of this kind, of an announcement.
-    #[serde(default)]
-    pub unsubscribe: Option<String>,
 }
 
 /// How long a worker may keep a mail it claimed: longer than one send can last, shorter than the minute

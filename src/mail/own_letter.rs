@@ -9,9 +9,8 @@ use askama::Template;
 use crate::accounts::users::User;
 use crate::config::Config;
 use crate::error::Result;
-use crate::mail::letters::{Letter, Urgency, render};
+use crate::mail::letters::{Letter, Urgency, Words, render};
 use crate::mail::notices::NEWS;
-use crate::mail::outbox::Words;
 
 /// What a letter of one's own says.
 pub struct OwnLetter<'a> {

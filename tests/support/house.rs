@@ -10,7 +10,7 @@ use doorpost::app::App;
 use doorpost::clock::{Clock, Timestamp};
 use doorpost::config::Config;
 use doorpost::mail::delivery::{self, Worker};
-use doorpost::mail::outbox;
+use doorpost::mail::{letters, outbox};
 use doorpost::pages;
 use doorpost::random::{self, Code};
 use doorpost::server::Server;
@@ -427,8 +427,8 @@ impl Mail {
     }
 }
 
-impl From<outbox::Words> for Mail {
-    fn from(words: outbox::Words) -> Self {
+impl From<letters::Words> for Mail {
+    fn from(words: letters::Words) -> Self {
         let line = |fits: fn(&str) -> bool| words.text.lines().find(|line| fits(line));
         let is_code = |line: &str| line.len() == 9 && Code::parse(line).is_some();
         Self {

@@ -1,6 +1,6 @@
 //! A letter, read as strictly as a mail reader may: whoever reads more loosely reads the same.
 
-use doorpost::mail::outbox::Words;
+use doorpost::mail::letters::Words;
 
 use super::Mail;
 
