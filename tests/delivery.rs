@@ -13,7 +13,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::accounts::client::Client;
 use doorpost::accounts::limits::Network;
-use doorpost::mail::letters::{Letter, Urgency, Words};
+use doorpost::mail::letters::{Content, Letter, Urgency};
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
 use doorpost::schema;
@@ -913,7 +913,7 @@ async fn post_bulk(house: &House, how_many: usize) {
             let letter = Letter {
                 name: "announcement",
                 to: format!("many{n}@example.org"),
-                words: Words {
+                content: Content {
                     subject: "News".into(),
                     text: "News.".into(),
                     html: "<p>News.</p>".into(),

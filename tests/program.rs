@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use doorpost::mail::letters::Words;
+use doorpost::mail::letters::Content;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
@@ -925,7 +925,7 @@ fn mail_on(page: &str) -> Mail {
         };
         text.push_str(shown);
     }
-    Mail::from(Words {
+    Mail::from(Content {
         subject: String::new(),
         text,
         html: String::new(),

@@ -15,7 +15,7 @@ use crate::config::PublicUrl;
 use crate::error::Error;
 use crate::flows::Answer;
 use crate::humanize;
-use crate::mail::letters::Words;
+use crate::mail::letters::Content;
 use crate::mail::message::{compose, message_id};
 use crate::mail::outbox::{Mail, kept};
 use crate::random::Code;
@@ -68,7 +68,7 @@ async fn show(visitor: Visitor, id: web::Path<String>) -> Answer {
         frame: visitor.frame(),
         from: config.mail.from.to_string(),
         message_id: message_id(config, &shown.mail),
-        source: compose(config, &shown.mail, &shown.words)?,
+        source: compose(config, &shown.mail, &shown.content)?,
         newer,
         older,
         shown,
@@ -80,7 +80,7 @@ async fn show_html(visitor: Visitor, id: web::Path<String>) -> Answer {
     let shown = find(&visitor, id.into_inner()).await?;
     let letter = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .body(shown.words.html);
+        .body(shown.content.html);
     Ok(under(LETTER_CSP, letter))
 }
 
@@ -142,16 +142,16 @@ fn names_loopback(req: &HttpRequest) -> bool {
 
 fn opened(visitor: &Visitor, mail: Mail) -> Option<Shown> {
     Some(Shown {
-        words: visitor.app.outbox.open(mail.body.as_deref())?,
+        content: visitor.app.outbox.open(mail.body.as_deref())?,
         ago: humanize::ago(mail.queued_at, visitor.now()),
         mail,
     })
 }
 
-/// A mail with its words.
+/// A mail with its content.
 struct Shown {
     mail: Mail,
-    words: Words,
+    content: Content,
     ago: String,
 }
 
@@ -173,7 +173,7 @@ impl Shown {
     /// The text before the link, the link, and the text after it.
     fn around_link(&self) -> Option<(&str, &str, &str)> {
         let link = self.link()?;
-        let (before, after) = self.words.text.split_once(link)?;
+        let (before, after) = self.content.text.split_once(link)?;
         Some((before, link, after))
     }
 
@@ -183,7 +183,7 @@ impl Shown {
     }
 
     fn line(&self, fits: impl Fn(&str) -> bool) -> Option<&str> {
-        self.words.text.lines().find(|line| fits(line))
+        self.content.text.lines().find(|line| fits(line))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::accounts::users::User;
 use crate::config::{Config, PublicUrl};
 use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::letters::{Letter, Urgency, Words, render};
+use crate::mail::letters::{Content, Letter, Urgency, render};
 use crate::mail::notices::NEWS;
 
 mod html;
@@ -83,7 +83,7 @@ impl Announcement {
         Ok(Letter {
             name: "announcement",
             to: reader.email.clone(),
-            words: self.words(config, copy)?,
+            content: self.content(config, copy)?,
             link_hash: None,
             urgency: Urgency::Bulk,
             useful_for: NEWS,
@@ -99,10 +99,10 @@ impl Announcement {
             page: &|page| links.to_page_unsigned(page),
             unsubscribe: links.to_unsubscribe_unsigned(),
         };
-        Ok(self.words(config, copy)?.text)
+        Ok(self.content(config, copy)?.text)
     }
 
-    fn words(&self, config: &Config, copy: Copy<'_>) -> Result<Words> {
+    fn content(&self, config: &Config, copy: Copy<'_>) -> Result<Content> {
         let url = |link: &Link| match link {
             Link::Page { url, .. } => (copy.page)(url),
             Link::Elsewhere { url } => url.clone(),
@@ -116,7 +116,7 @@ impl Announcement {
             unsubscribe: &copy.unsubscribe,
         };
         let (text, html) = (render(&Text { letter })?, render(&Html { letter })?);
-        Ok(Words {
+        Ok(Content {
             subject: self.subject.clone(),
             text,
             html,

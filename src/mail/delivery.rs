@@ -326,7 +326,7 @@ impl Sender {
 
     /// Sends over the slot's connection, in a task of its own: a panic in there is a failed try.
     async fn send(&mut self, mail: &Mail) -> Outcome {
-        let Some(words) = self.app.outbox.open(mail.body.as_deref()) else {
+        let Some(content) = self.app.outbox.open(mail.body.as_deref()) else {
             return Outcome::Spoiled("its words cannot be opened".into());
         };
         let Some(mut slot) = self.slot.take() else {
@@ -335,7 +335,7 @@ impl Sender {
         let fresh = slot.fresh();
         let (config, mail) = (Arc::clone(&self.app.config), mail.clone());
         let sending = tokio::spawn(async move {
-            let outcome = match compose(&config, &mail, &words) {
+            let outcome = match compose(&config, &mail, &content) {
                 Ok(message) => {
                     let from = config.mail.from.email.to_string();
                     judge(slot.send(&from, &mail.email, &message).await)

@@ -1,4 +1,4 @@
-//! The words we send.
+//! The letters we send.
 //!
 //! Each letter is a pair of templates, plain text and HTML, rendered when it is posted. Nothing in it was
 //! written by anyone but the operator: the address is in its canonical form, the browser is named in our
@@ -20,7 +20,7 @@ use crate::random::TokenHash;
 pub struct Letter {
     pub name: &'static str,
     pub to: String,
-    pub words: Words,
+    pub content: Content,
     /// The link in it: when that is dead, the letter is of no use.
     pub link_hash: Option<TokenHash>,
     /// What goes first when much waits.
@@ -31,9 +31,9 @@ pub struct Letter {
     pub leaves_no_trace: bool,
 }
 
-/// The words of a mail, as they are sealed.
+/// What a letter says, as it is sealed while it waits.
 #[derive(Serialize, Deserialize)]
-pub struct Words {
+pub struct Content {
     pub subject: String,
     pub text: String,
     pub html: String,
@@ -53,8 +53,8 @@ pub enum Urgency {
     Bulk = 2,
 }
 
-/// The words of a letter: its text, whose block "subject" is the subject, and its HTML.
-macro_rules! words {
+/// The content of a letter: its text, whose block "subject" is the subject, and its HTML.
+macro_rules! content {
     ($letter:expr, $text:tt, $html:tt) => {{
         #[derive(Template)]
         #[template(path = $text, block = "subject")]
@@ -75,7 +75,7 @@ macro_rules! words {
         }
 
         let letter: &Fields = $letter;
-        Words {
+        Content {
             subject: render(&Subject { letter })?,
             text: render(&Text { letter })?,
             html: render(&Html { letter })?,
@@ -94,28 +94,28 @@ pub struct AskedFrom<'a> {
 pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -> Result<Letter> {
     let fields = Fields::of(config, to, issued, asked);
     let letter = &fields;
-    let words = match issued.purpose {
-        Purpose::SignIn => words!(letter, "mail/sign_in.txt", "mail/sign_in.html"),
+    let content = match issued.purpose {
+        Purpose::SignIn => content!(letter, "mail/sign_in.txt", "mail/sign_in.html"),
         Purpose::ConfirmEmail => {
-            words!(letter, "mail/confirm_email.txt", "mail/confirm_email.html")
+            content!(letter, "mail/confirm_email.txt", "mail/confirm_email.html")
         }
         Purpose::ResetPassword => {
-            words!(
+            content!(
                 letter,
                 "mail/reset_password.txt",
                 "mail/reset_password.html"
             )
         }
-        Purpose::ChangeEmail => words!(letter, "mail/change_email.txt", "mail/change_email.html"),
+        Purpose::ChangeEmail => content!(letter, "mail/change_email.txt", "mail/change_email.html"),
         Purpose::UndoChangeEmail => {
-            words!(
+            content!(
                 letter,
                 "mail/undo_change_email.txt",
                 "mail/undo_change_email.html"
             )
         }
     };
-    Ok(sealed_up(issued.purpose.name(), to, issued, words))
+    Ok(sealed_up(issued.purpose.name(), to, issued, content))
 }
 
 /// The letter to somebody whom the operator invited.
@@ -123,10 +123,10 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
     let asked = AskedFrom { at, browser: None };
     let fields = Fields::of(config, to, issued, &asked);
     let letter = &fields;
-    let words = words!(letter, "mail/invitation.txt", "mail/invitation.html");
+    let content = content!(letter, "mail/invitation.txt", "mail/invitation.html");
     Ok(Letter {
         urgency: Urgency::News,
-        ..sealed_up("invitation", to, issued, words)
+        ..sealed_up("invitation", to, issued, content)
     })
 }
 
@@ -144,7 +144,7 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
     Ok(Letter {
         name: "test",
         to: to.to_owned(),
-        words: words!(letter, "mail/test.txt", "mail/test.html"),
+        content: content!(letter, "mail/test.txt", "mail/test.html"),
         link_hash: None,
         urgency: Urgency::Awaited,
         useful_for: Duration::ZERO,
@@ -152,11 +152,11 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
     })
 }
 
-fn sealed_up(name: &'static str, to: &str, issued: &Issued, words: Words) -> Letter {
+fn sealed_up(name: &'static str, to: &str, issued: &Issued, content: Content) -> Letter {
     Letter {
         name,
         to: to.to_owned(),
-        words,
+        content,
         link_hash: Some(issued.token.hash()),
         urgency: Urgency::Awaited,
         useful_for: issued.lifetime,

@@ -11,29 +11,29 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::mail::letters::Words;
+use crate::mail::letters::Content;
 use crate::mail::outbox::Mail;
 
 /// Writes the message of a mail.
 ///
 /// # Errors
-/// An address that is none, or words that do not go into a header.
-pub fn compose(config: &Config, mail: &Mail, words: &Words) -> Result<String> {
+/// An address that is none, or a subject that does not go into a header.
+pub fn compose(config: &Config, mail: &Mail, content: &Content) -> Result<String> {
     let to = mail.email.parse().map_err(Error::internal)?;
     let queued = UNIX_EPOCH + Duration::from_millis(mail.queued_at.unsigned_abs());
     let alternatives = MultiPart::alternative()
         .boundary(&mail.id)
-        .singlepart(part(ContentType::TEXT_PLAIN, &words.text))
-        .singlepart(part(ContentType::TEXT_HTML, &words.html));
+        .singlepart(part(ContentType::TEXT_PLAIN, &content.text))
+        .singlepart(part(ContentType::TEXT_HTML, &content.html));
     let mut message = Message::builder()
         .from(config.mail.from.clone())
         .to(Mailbox::new(None, to))
-        .subject(&words.subject)
+        .subject(&content.subject)
         .message_id(Some(message_id(config, mail)))
         .date(queued)
         .raw_header(unencoded("Auto-Submitted", "auto-generated"))
         .raw_header(unencoded("X-Auto-Response-Suppress", "All"));
-    if let Some(url) = &words.unsubscribe {
+    if let Some(url) = &content.unsubscribe {
         for header in of_bulk(config, url) {
             message = message.raw_header(header);
         }

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
 use crate::humanize;
-use crate::mail::letters::{Letter, Urgency, Words, render};
+use crate::mail::letters::{Content, Letter, Urgency, render};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn letter(
 ) -> Result<Letter> {
     let site = config.server.public_url.host();
     let letter = &Fields {
-        words: notice.words(site, to)?,
+        said: notice.paragraphs(site, to)?,
         link,
         when: humanize::moment(when),
         browser: client.browser.clone(),
@@ -60,8 +60,8 @@ pub fn letter(
     Ok(Letter {
         name: notice.name(),
         to: to.to_owned(),
-        words: Words {
-            subject: letter.words.subject.clone(),
+        content: Content {
+            subject: letter.said.subject.clone(),
             text: render(&Text { letter })?,
             html: render(&Html { letter })?,
             unsubscribe: None,
@@ -95,8 +95,8 @@ impl Notice {
         }
     }
 
-    fn words(self, site: &str, to: &str) -> Result<NoticeWords> {
-        macro_rules! words {
+    fn paragraphs(self, site: &str, to: &str) -> Result<Paragraphs> {
+        macro_rules! paragraphs {
             ($template:tt) => {{
                 #[derive(Template)]
                 #[template(path = $template)]
@@ -104,24 +104,24 @@ impl Notice {
                     site: &'a str,
                     to: &'a str,
                 }
-                NoticeWords::of(&FourParagraphs { site, to })
+                Paragraphs::of(&FourParagraphs { site, to })
             }};
         }
         match self {
-            Self::PasswordSet => words!("mail/notices/password_set.txt"),
-            Self::PasswordChanged => words!("mail/notices/password_changed.txt"),
-            Self::PasswordGuessed => words!("mail/notices/password_guessed.txt"),
-            Self::NewBrowser => words!("mail/notices/new_browser.txt"),
-            Self::EmailChangeAsked => words!("mail/notices/email_change_asked.txt"),
-            Self::EmailChanged => words!("mail/notices/email_changed.txt"),
-            Self::EmailTaken => words!("mail/notices/email_taken.txt"),
-            Self::AccountDeleted => words!("mail/notices/account_deleted.txt"),
+            Self::PasswordSet => paragraphs!("mail/notices/password_set.txt"),
+            Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
+            Self::PasswordGuessed => paragraphs!("mail/notices/password_guessed.txt"),
+            Self::NewBrowser => paragraphs!("mail/notices/new_browser.txt"),
+            Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),
+            Self::EmailChanged => paragraphs!("mail/notices/email_changed.txt"),
+            Self::EmailTaken => paragraphs!("mail/notices/email_taken.txt"),
+            Self::AccountDeleted => paragraphs!("mail/notices/account_deleted.txt"),
         }
     }
 }
 
 /// What is said of a notice, a paragraph each in its template.
-struct NoticeWords {
+struct Paragraphs {
     subject: String,
     what: String,
     /// What to do if it was the reader who did it.
@@ -129,10 +129,10 @@ struct NoticeWords {
     if_not_you: String,
 }
 
-impl NoticeWords {
+impl Paragraphs {
     fn of(template: &impl Template) -> Result<Self> {
         let text = render(template)?;
-        let mut paragraphs = text.split("\n\n").map(|words| words.trim_end().to_owned());
+        let mut paragraphs = text.split("\n\n").map(|text| text.trim_end().to_owned());
         let mut next = || paragraphs.next().unwrap_or_default();
         Ok(Self {
             subject: next(),
@@ -144,7 +144,7 @@ impl NoticeWords {
 }
 
 struct Fields {
-    words: NoticeWords,
+    said: Paragraphs,
     link: Option<String>,
     when: String,
     browser: String,

@@ -1,11 +1,11 @@
 //! Mail waits in the database.
 //!
 //! A letter is posted in the transaction of what it speaks of: it leaves only if all of that commits, and
-//! nothing that commits loses its letter. The words are sealed while they wait and erased once they left.
+//! nothing that commits loses its letter. Its content is sealed while it waits and erased once it left.
 //! A worker of any node claims mail by moving its `due_at` into the future: that is the lease, and when
 //! the worker dies, the mail falls due again by itself.
 //!
-//! What identifies a mail (its id, hence the Message-ID, its date and its words) is fixed here, so that a
+//! What identifies a mail (its id, hence the Message-ID, its date and its content) is fixed here, so that a
 //! second copy, which a crash may cause, is the same mail.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
-use crate::mail::letters::{self, AskedFrom, Letter, Urgency, Words};
+use crate::mail::letters::{self, AskedFrom, Content, Letter, Urgency};
 use crate::mail::notices::{self, Notice};
 use crate::random;
 use crate::schema::outbox;
@@ -94,14 +94,14 @@ impl Outbox {
 
     /// Posts a letter. It leaves when the transaction has committed.
     pub fn post(&self, tx: &mut Tx, letter: &Letter) -> Result<()> {
-        let words = serde_json::to_vec(&letter.words).map_err(Error::internal)?;
+        let content = serde_json::to_vec(&letter.content).map_err(Error::internal)?;
         let link_hash = letter.link_hash.as_ref().map(|hash| hash.as_bytes());
         let row = (
             outbox::id.eq(random::id()),
             outbox::letter.eq(letter.name),
             outbox::email.eq(&letter.to),
             outbox::state.eq(state::QUEUED),
-            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &words)?),
+            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &content)?),
             outbox::link_hash.eq(link_hash),
             outbox::queued_at.eq(tx.now),
             outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
@@ -197,10 +197,10 @@ impl Outbox {
         Ok(())
     }
 
-    /// Opens the words of a mail; `None` when they were damaged or sealed under a key that is gone.
-    pub fn open(&self, body: Option<&[u8]>) -> Option<Words> {
-        let words = self.keys.open(KeyPurpose::Outbox, body?)?;
-        serde_json::from_slice(&words).ok()
+    /// Opens the content of a mail; `None` when it was damaged or sealed under a key that is gone.
+    pub fn open(&self, body: Option<&[u8]>) -> Option<Content> {
+        let content = self.keys.open(KeyPurpose::Outbox, body?)?;
+        serde_json::from_slice(&content).ok()
     }
 }
 
@@ -292,7 +292,7 @@ fn lease(tx: &mut Tx, due: Vec<String>) -> Result<Vec<Mail>> {
     Ok(leased)
 }
 
-/// It left: the words are erased, or the whole of it.
+/// It left: the content is erased, or the whole of it.
 pub fn sent(tx: &mut Tx, mail: &Mail) -> Result<()> {
     if mail.leaves_no_trace {
         diesel::delete(unsettled(&mail.id)).execute(tx.conn)?;
@@ -301,11 +301,11 @@ pub fn sent(tx: &mut Tx, mail: &Mail) -> Result<()> {
     settle(tx, &mail.id, state::SENT, None, None)
 }
 
-/// It will never be taken, for this reason: kept for the operator. News keep their words, so that they can
+/// It will never be taken, for this reason: kept for the operator. News keep their content, so that they can
 /// be tried again; a link does not outlive the refusal.
 pub fn refused(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
-    let words = mail.body.as_deref().filter(|_| mail.link_hash.is_none());
-    settle(tx, &mail.id, state::REFUSED, Some(reason), words)
+    let kept = mail.body.as_deref().filter(|_| mail.link_hash.is_none());
+    settle(tx, &mail.id, state::REFUSED, Some(reason), kept)
 }
 
 /// It is of no use any more: too late, or its link is dead.
@@ -313,7 +313,7 @@ pub fn dropped(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
     settle(tx, &mail.id, state::DROPPED, Some(reason), None)
 }
 
-/// In development it is shown instead of sent: the words stay, to be read at `/dev/inbox`.
+/// In development it is shown instead of sent: the content stays, to be read at `/dev/inbox`.
 pub fn shown(tx: &mut Tx, mail: &Mail) -> Result<()> {
     diesel::update(unsettled(&mail.id))
         .set((
@@ -337,14 +337,14 @@ fn settle(
     id: &str,
     state: &str,
     reason: Option<&str>,
-    words: Option<&[u8]>,
+    content: Option<&[u8]>,
 ) -> Result<()> {
     let settled = (
         outbox::state.eq(state),
         outbox::due_at.eq(None::<Timestamp>),
         outbox::settled_at.eq(tx.now),
         outbox::reason.eq(reason),
-        outbox::body.eq(words),
+        outbox::body.eq(content),
         outbox::link_hash.eq(None::<Vec<u8>>),
     );
     on_either!(tx.conn, |conn| diesel::update(unsettled(id))

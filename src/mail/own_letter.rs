@@ -1,6 +1,6 @@
 //! A letter of an app that is built on Doorpost, in the look of all the others.
 //!
-//! Its words are given once, as plain paragraphs, and make both parts. The HTML part is written on the same paper,
+//! Its content is given once, as plain paragraphs, and make both parts. The HTML part is written on the same paper,
 //! with everything escaped; in the text part a paragraph is a line, and the link stands alone. Like every other, it
 //! says to whom it was sent, so that whoever gets it forwarded knows that it was not to them.
 
@@ -9,7 +9,7 @@ use askama::Template;
 use crate::accounts::users::User;
 use crate::config::Config;
 use crate::error::Result;
-use crate::mail::letters::{Letter, Urgency, Words, render};
+use crate::mail::letters::{Content, Letter, Urgency, render};
 use crate::mail::notices::NEWS;
 
 /// What a letter of one's own says.
@@ -34,7 +34,7 @@ impl OwnLetter<'_> {
         Ok(Letter {
             name: self.name,
             to: reader.email.clone(),
-            words: Words {
+            content: Content {
                 subject: self.subject.to_owned(),
                 text: render(&Text { letter })?,
                 html: render(&Html { letter })?,

@@ -1,6 +1,6 @@
 //! `doorpost mail`: what waits, what became of it, and whether any would leave.
 //!
-//! Nothing here shows the words of a mail: they may hold a live link.
+//! Nothing here shows the content of a mail: it may hold a live link.
 
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// All that is kept of one mail, but for its words.
+    /// All that is kept of one mail, but for its content.
     Show {
         /// As `list` names it.
         id: String,
@@ -166,7 +166,7 @@ async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<Exit
         return Ok(ExitCode::FAILURE);
     };
     let letter = letters::test(config, to.as_str(), now)?;
-    let message = compose(config, &Mail::unqueued(&letter, now), &letter.words)?;
+    let message = compose(config, &Mail::unqueued(&letter, now), &letter.content)?;
     let from = config.mail.from.email.to_string();
     match smtp.send_watched(&from, to.as_str(), &message, &tell).await {
         Ok(()) => {

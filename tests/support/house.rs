@@ -427,18 +427,18 @@ impl Mail {
     }
 }
 
-impl From<letters::Words> for Mail {
-    fn from(words: letters::Words) -> Self {
-        let line = |fits: fn(&str) -> bool| words.text.lines().find(|line| fits(line));
+impl From<letters::Content> for Mail {
+    fn from(content: letters::Content) -> Self {
+        let line = |fits: fn(&str) -> bool| content.text.lines().find(|line| fits(line));
         let is_code = |line: &str| line.len() == 9 && Code::parse(line).is_some();
         Self {
             link: line(|line| line.starts_with("http"))
                 .unwrap_or_default()
                 .to_owned(),
             code: line(is_code).map(str::to_owned),
-            subject: words.subject,
-            text: words.text,
-            html: words.html,
+            subject: content.subject,
+            text: content.text,
+            html: content.html,
         }
     }
 }

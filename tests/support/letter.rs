@@ -1,6 +1,6 @@
 //! A letter, read as strictly as a mail reader may: whoever reads more loosely reads the same.
 
-use doorpost::mail::letters::Words;
+use doorpost::mail::letters::Content;
 
 use super::Mail;
 
@@ -49,7 +49,7 @@ impl Handed {
         let second = parts.next().and_then(|part| part.strip_prefix("\r\n"));
         assert_eq!(parts.next(), Some("--\r\n"), "the end of the parts");
         assert_eq!(parts.next(), None, "more than two parts");
-        Mail::from(Words {
+        Mail::from(Content {
             subject: whole.header("subject").to_owned(),
             text: Entity::parse(first.unwrap()).content("text/plain; charset=utf-8"),
             html: Entity::parse(second.unwrap()).content("text/html; charset=utf-8"),

@@ -54,7 +54,7 @@ fn of_item(blocks: &[Block], is_loose: bool, url: &dyn Fn(&Link) -> String) -> S
 
 fn of_words(inlines: &[Inline], url: &dyn Fn(&Link) -> String) -> String {
     let words = inlines.iter().map(|inline| match inline {
-        Inline::Words(words) => escaped(words),
+        Inline::Text(words) => escaped(words),
         Inline::Code(code) => format!("<code class=\"code\"{CODE}>{}</code>", escaped(code)),
         Inline::Emphasis(words) => format!("<em>{}</em>", of_words(words, url)),
         Inline::Strong(words) => format!("<strong>{}</strong>", of_words(words, url)),

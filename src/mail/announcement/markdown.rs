@@ -27,7 +27,7 @@ pub(super) enum Block {
 
 /// What stands one beside the other.
 pub(super) enum Inline {
-    Words(String),
+    Text(String),
     Code(String),
     Emphasis(Vec<Inline>),
     Strong(Vec<Inline>),
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         let mut subject = String::new();
         for part in self.inlines()? {
             match part {
-                Inline::Words(words) => subject.push_str(&words),
+                Inline::Text(words) => subject.push_str(&words),
                 _ => return Err(self.refuse("the subject is plain words")),
             }
         }
@@ -237,9 +237,9 @@ impl<'a> Reader<'a> {
 
     fn inline(&mut self, event: Event<'a>) -> Read<Inline> {
         Ok(match event {
-            Event::Text(words) => Inline::Words(self.printable(&words)?),
+            Event::Text(words) => Inline::Text(self.printable(&words)?),
             Event::Code(code) => Inline::Code(self.printable(&code)?),
-            Event::SoftBreak => Inline::Words(" ".into()),
+            Event::SoftBreak => Inline::Text(" ".into()),
             Event::HardBreak => Inline::LineBreak,
             Event::Start(Tag::Emphasis) => Inline::Emphasis(self.inlines()?),
             Event::Start(Tag::Strong) => Inline::Strong(self.inlines()?),

@@ -53,7 +53,7 @@ fn indented(text: &str, first: &str, others: &str) -> String {
 
 fn of_words(inlines: &[Inline], url: &dyn Fn(&Link) -> String) -> String {
     let words = inlines.iter().map(|inline| match inline {
-        Inline::Words(words) | Inline::Code(words) => words.clone(),
+        Inline::Text(words) | Inline::Code(words) => words.clone(),
         Inline::Emphasis(words) => format!("_{}_", of_words(words, url)),
         Inline::Strong(words) => format!("*{}*", of_words(words, url)),
         Inline::Link(link, words) => {

@@ -1,5 +1,5 @@
 //! What the outbox holds, for those who look after it: the operator, the owner of an account, and the inbox
-//! of development. Only the last is shown the words, for they may hold a live link.
+//! of development. Only the last is shown their content, for it may hold a live link.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ pub enum Retried {
     Soon,
     /// It was sent, or came to be of no use: there is nothing to try.
     Over,
-    /// It was refused, and its words with the link in them were erased then.
+    /// It was refused, and its content with the link in it was erased then.
     Erased,
     /// There is no such mail.
     Unknown,
@@ -144,7 +144,7 @@ pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `/dev/inbox` shows: mail that left, as far as its words are still there.
+/// What `/dev/inbox` shows: mail that left, as far as its content is still there.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn shown() -> _ {
     let left: &'static str = state::SENT;
