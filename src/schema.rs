@@ -82,7 +82,9 @@ diesel::table! {
         settled_at -> Nullable<BigInt>,
         reason -> Nullable<Text>,
         leaves_no_trace -> Bool,
-        urgency -> Integer,
+        /// As the release that made the column called it.
+        #[sql_name = "urgency"]
+        priority -> Integer,
     }
 }
 

@@ -13,7 +13,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::accounts::client::Client;
 use doorpost::accounts::limits::Network;
-use doorpost::mail::letters::{Content, Letter, Urgency};
+use doorpost::mail::letters::{Content, Letter, Priority};
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
 use doorpost::schema;
@@ -527,10 +527,10 @@ on_both! {
         assert_eq!(to(claim(&house).await).len(), 8, "then the news");
         assert_eq!(to(claim(&house).await), ["reader8@example.org", "reader9@example.org"]);
         assert!(claim(&house).await.is_empty(), "the announcement is not for such a slot");
-        let slow = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::Bulk));
+        let slow = house.app.transaction(|tx| outbox::claim(tx, 8, Priority::Bulk));
         assert_eq!(to(slow.await.unwrap()), ["many0@example.org", "many1@example.org", "many2@example.org"]);
         post_news(&house, 1).await;
-        let fast = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::Awaited));
+        let fast = house.app.transaction(|tx| outbox::claim(tx, 8, Priority::Awaited));
         assert!(fast.await.unwrap().is_empty(), "which are not for every slot");
     }
 }
@@ -920,7 +920,7 @@ async fn post_bulk(house: &House, how_many: usize) {
                     unsubscribe: Some("https://door.example.org/unsubscribe?token=x".into()),
                 },
                 link_hash: None,
-                urgency: Urgency::Bulk,
+                priority: Priority::Bulk,
                 useful_for: MINUTE,
                 leaves_no_trace: false,
             };
@@ -988,7 +988,7 @@ async fn row_for(house: &House, address: &str, state: &str) -> Row {
 async fn claim(house: &House) -> Vec<outbox::Mail> {
     let claimed = house
         .app
-        .transaction(|tx| outbox::claim(tx, 8, Urgency::News));
+        .transaction(|tx| outbox::claim(tx, 8, Priority::News));
     claimed.await.unwrap()
 }
 

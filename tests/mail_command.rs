@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use doorpost::accounts::client::Client;
 use doorpost::accounts::limits::Network;
-use doorpost::mail::letters::Urgency;
+use doorpost::mail::letters::Priority;
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
 use doorpost::mail::outbox::kept::{self, Retried};
@@ -105,7 +105,7 @@ on_both! {
 
         house.stop_worker();
         tell(&house, "leased@example.org").await;
-        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8, Urgency::News)).await.unwrap();
+        let claimed = house.app.transaction(|tx| outbox::claim(tx, 8, Priority::News)).await.unwrap();
         assert_eq!(claimed.len(), 1);
         assert_eq!(retry(&house, "leased@example.org").await, Retried::Soon, "a worker may have it");
         let unheard_of = house.app.transaction(|tx| kept::retry(tx, "unheardof")).await;

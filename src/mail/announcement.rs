@@ -17,7 +17,7 @@ use crate::accounts::users::User;
 use crate::config::{Config, PublicUrl};
 use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::letters::{Content, Letter, Urgency, render};
+use crate::mail::letters::{Content, Letter, Priority, render};
 use crate::mail::notices::NEWS;
 
 mod html;
@@ -85,7 +85,7 @@ impl Announcement {
             to: reader.email.clone(),
             content: self.content(config, copy)?,
             link_hash: None,
-            urgency: Urgency::Bulk,
+            priority: Priority::Bulk,
             useful_for: NEWS,
             leaves_no_trace: false,
         })

@@ -1,6 +1,6 @@
 //! How mail leaves: a worker in every node takes what is due and sends it.
 //!
-//! A few send slots, each with one kept SMTP connection, claim mail by lease, the most urgent first, and
+//! A few send slots, each with one kept SMTP connection, claim mail by lease, the highest priority first, and
 //! settle each one as it goes. What the server says decides: taken, later, or never. While there is no way
 //! to the server nobody claims ([`crate::mail::line`]). A letter that the server chews on, a row that is damaged and a
 //! send that panics stop no other mail. Where no SMTP server is configured, mail is "sent" to `/dev/inbox`.
@@ -21,7 +21,7 @@ use crate::accounts::purge;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::mail::letters::Urgency;
+use crate::mail::letters::Priority;
 use crate::mail::line::{Line, Pauses, jittered};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, LEASE, Mail};
@@ -108,14 +108,14 @@ impl Stopping {
 async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
     let mut tasks = JoinSet::new();
     for number in 0..SLOTS {
-        let slowest = match number {
-            0..FOR_AWAITED => Urgency::Awaited,
-            FOR_AWAITED..BEFORE_BULK => Urgency::News,
-            _ => Urgency::Bulk,
+        let lowest = match number {
+            0..FOR_AWAITED => Priority::Awaited,
+            FOR_AWAITED..BEFORE_BULK => Priority::News,
+            _ => Priority::Bulk,
         };
         let (app, smtp, stopping) = (app.clone(), smtp.clone(), stopping.clone());
         tasks.spawn(keep_running(move || {
-            Sender::new(app.clone(), smtp.as_ref(), slowest, stopping.clone()).run()
+            Sender::new(app.clone(), smtp.as_ref(), lowest, stopping.clone()).run()
         }));
     }
     let tidying = stopping.clone();
@@ -144,7 +144,7 @@ struct Sender {
     app: App,
     /// `None` where mail is shown instead of sent.
     slot: Option<Slot>,
-    slowest: Urgency,
+    lowest: Priority,
     stopping: Stopping,
     pauses: Pauses,
 }
@@ -162,11 +162,11 @@ enum Round {
 }
 
 impl Sender {
-    fn new(app: App, smtp: Option<&Smtp>, slowest: Urgency, stopping: Stopping) -> Self {
+    fn new(app: App, smtp: Option<&Smtp>, lowest: Priority, stopping: Stopping) -> Self {
         Self {
             app,
             slot: smtp.map(Smtp::slot),
-            slowest,
+            lowest,
             stopping,
             pauses: Pauses::default(),
         }
@@ -179,7 +179,7 @@ impl Sender {
                 Round::Busy => self.pauses = Pauses::default(),
                 Round::Idle => {
                     let outbox = self.app.outbox.clone();
-                    self.rest(outbox.wait(self.slowest, LOOK)).await;
+                    self.rest(outbox.wait(self.lowest, LOOK)).await;
                 }
                 Round::Shut => self.rest(tokio::time::sleep(LOOK)).await,
                 Round::Tired => {
@@ -204,10 +204,10 @@ impl Sender {
         if self.slot.is_some() && !self.line().is_open() {
             return self.knock().await;
         }
-        let slowest = self.slowest;
+        let lowest = self.lowest;
         let claimed = self
             .app
-            .transaction(move |tx| outbox::claim(tx, CLAIM, slowest));
+            .transaction(move |tx| outbox::claim(tx, CLAIM, lowest));
         match claimed.await {
             Ok(claimed) if claimed.is_empty() => Round::Idle,
             Ok(claimed) => self.deliver(claimed).await,

@@ -23,8 +23,7 @@ pub struct Letter {
     pub content: Content,
     /// The link in it: when that is dead, the letter is of no use.
     pub link_hash: Option<TokenHash>,
-    /// What goes first when much waits.
-    pub urgency: Urgency,
+    pub priority: Priority,
     /// How long after posting it is still worth sending.
     pub useful_for: Duration,
     /// Whether nothing of it is kept once it left.
@@ -42,9 +41,10 @@ pub struct Content {
     pub unsubscribe: Option<String>,
 }
 
-/// How much hurry a letter is in. Within one, mail goes in the order in which it fell due.
+/// What goes first when much waits: what compares as less. Within one priority, mail goes in the order in which
+/// it fell due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
+pub enum Priority {
     /// Somebody sits before a page and waits for it.
     Awaited = 0,
     /// Nobody knows that it comes.
@@ -125,7 +125,7 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
     let letter = &fields;
     let content = content!(letter, "mail/invitation.txt", "mail/invitation.html");
     Ok(Letter {
-        urgency: Urgency::News,
+        priority: Priority::News,
         ..sealed_up("invitation", to, issued, content)
     })
 }
@@ -146,7 +146,7 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
         to: to.to_owned(),
         content: content!(letter, "mail/test.txt", "mail/test.html"),
         link_hash: None,
-        urgency: Urgency::Awaited,
+        priority: Priority::Awaited,
         useful_for: Duration::ZERO,
         leaves_no_trace: true,
     })
@@ -158,7 +158,7 @@ fn sealed_up(name: &'static str, to: &str, issued: &Issued, content: Content) ->
         to: to.to_owned(),
         content,
         link_hash: Some(issued.token.hash()),
-        urgency: Urgency::Awaited,
+        priority: Priority::Awaited,
         useful_for: issued.lifetime,
         leaves_no_trace: false,
     }

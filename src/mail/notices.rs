@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
 use crate::humanize;
-use crate::mail::letters::{Content, Letter, Urgency, render};
+use crate::mail::letters::{Content, Letter, Priority, render};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub fn letter(
             unsubscribe: None,
         },
         link_hash: None,
-        urgency: Urgency::News,
+        priority: Priority::News,
         useful_for: NEWS,
         leaves_no_trace: notice == Notice::AccountDeleted,
     })

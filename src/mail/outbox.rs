@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::db::{Connection, Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
-use crate::mail::letters::{self, AskedFrom, Content, Letter, Urgency};
+use crate::mail::letters::{self, AskedFrom, Content, Letter, Priority};
 use crate::mail::notices::{self, Notice};
 use crate::random;
 use crate::schema::outbox;
@@ -108,17 +108,17 @@ impl Outbox {
             outbox::due_at.eq(tx.now),
             outbox::tries.eq(0),
             outbox::leaves_no_trace.eq(letter.leaves_no_trace),
-            outbox::urgency.eq(letter.urgency as i32),
+            outbox::priority.eq(letter.priority as i32),
         );
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
             .execute(conn))?;
-        let bell = match letter.urgency {
-            Urgency::Awaited => &self.shared.awaited,
-            Urgency::News => &self.shared.news,
-            Urgency::Bulk => &self.shared.bulk,
+        let bell = match letter.priority {
+            Priority::Awaited => &self.shared.awaited,
+            Priority::News => &self.shared.news,
+            Priority::Bulk => &self.shared.bulk,
         };
-        if letter.urgency < Urgency::Bulk {
+        if letter.priority < Priority::Bulk {
             self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         }
         bell.posted.store(true, Ordering::Release);
@@ -176,12 +176,12 @@ impl Outbox {
         self.shared.bulk.ring_if_posted();
     }
 
-    /// Waits until something so urgent is posted here, or for so long.
-    pub async fn wait(&self, slowest: Urgency, at_most: Duration) {
+    /// Waits until something of this priority or a higher one is posted here, or for so long.
+    pub async fn wait(&self, lowest: Priority, at_most: Duration) {
         tokio::select! {
             () = self.shared.awaited.rung.notified() => {}
-            () = self.shared.news.rung.notified(), if slowest >= Urgency::News => {}
-            () = self.shared.bulk.rung.notified(), if slowest >= Urgency::Bulk => {}
+            () = self.shared.news.rung.notified(), if lowest >= Priority::News => {}
+            () = self.shared.bulk.rung.notified(), if lowest >= Priority::Bulk => {}
             () = tokio::time::sleep(at_most) => {}
         }
     }
@@ -190,7 +190,7 @@ impl Outbox {
     pub fn count(&self, tx: &mut Tx) -> Result<()> {
         let waiting: i64 = outbox::table
             .filter(outbox::due_at.is_not_null())
-            .filter(outbox::urgency.lt(Urgency::Bulk as i32))
+            .filter(outbox::priority.lt(Priority::Bulk as i32))
             .count()
             .get_result(tx.conn)?;
         self.shared.waiting.store(waiting, Ordering::Relaxed);
@@ -236,13 +236,13 @@ impl Mail {
     }
 }
 
-/// Takes mail that is due, the most urgent and then the oldest first, and leases it to the caller: mail of
-/// one urgency, and none that is less urgent than `slowest`. One statement a mail: its text is the same
-/// every time, so that the database has it prepared.
-pub fn claim(tx: &mut Tx, at_most: i64, slowest: Urgency) -> Result<Vec<Mail>> {
-    for urgency in [Urgency::Awaited, Urgency::News, Urgency::Bulk] {
-        if urgency <= slowest {
-            let due = due(tx, at_most, urgency)?;
+/// Takes mail that is due, the highest priority and then the oldest first, and leases it to the caller: mail of
+/// one priority, and of none below `lowest`. One statement a mail: its text is the same every time, so that the
+/// database has it prepared.
+pub fn claim(tx: &mut Tx, at_most: i64, lowest: Priority) -> Result<Vec<Mail>> {
+    for priority in [Priority::Awaited, Priority::News, Priority::Bulk] {
+        if priority <= lowest {
+            let due = due(tx, at_most, priority)?;
             if !due.is_empty() {
                 return lease(tx, due);
             }
@@ -252,9 +252,9 @@ pub fn claim(tx: &mut Tx, at_most: i64, slowest: Urgency) -> Result<Vec<Mail>> {
 }
 
 /// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
-fn due(tx: &mut Tx, at_most: i64, urgency: Urgency) -> Result<Vec<String>> {
+fn due(tx: &mut Tx, at_most: i64, priority: Priority) -> Result<Vec<String>> {
     let due = outbox::table
-        .filter(outbox::urgency.eq(urgency as i32))
+        .filter(outbox::priority.eq(priority as i32))
         .filter(outbox::due_at.le(tx.now))
         .order(outbox::due_at)
         .select(outbox::id)

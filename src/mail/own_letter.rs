@@ -9,7 +9,7 @@ use askama::Template;
 use crate::accounts::users::User;
 use crate::config::Config;
 use crate::error::Result;
-use crate::mail::letters::{Content, Letter, Urgency, render};
+use crate::mail::letters::{Content, Letter, Priority, render};
 use crate::mail::notices::NEWS;
 
 /// What a letter of one's own says.
@@ -41,7 +41,7 @@ impl OwnLetter<'_> {
                 unsubscribe: None,
             },
             link_hash: None,
-            urgency: Urgency::News,
+            priority: Priority::News,
             useful_for: NEWS,
             leaves_no_trace: false,
         })
