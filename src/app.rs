@@ -77,7 +77,7 @@ impl App {
         work: impl FnOnce(&mut Tx) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let done = self.db.transaction(work).await?;
-        self.outbox.ring();
+        self.outbox.notify();
         Ok(done)
     }
 }

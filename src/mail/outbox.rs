@@ -43,24 +43,24 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct Shared {
-    awaited: Bell,
-    news: Bell,
-    bulk: Bell,
+    awaited: Signal,
+    news: Signal,
+    bulk: Signal,
     /// How much waits, announcements aside: counted by the worker, raised by every post since.
     waiting: AtomicI64,
 }
 
-/// Wakes a send slot of this node; those of others look by themselves.
+/// Wakes a send slot of this node when mail was posted; those of other nodes look by themselves.
 #[derive(Default)]
-struct Bell {
+struct Signal {
     posted: AtomicBool,
-    rung: Notify,
+    notify: Notify,
 }
 
-impl Bell {
-    fn ring_if_posted(&self) {
+impl Signal {
+    fn notify_if_posted(&self) {
         if self.posted.swap(false, Ordering::AcqRel) {
-            self.rung.notify_one();
+            self.notify.notify_one();
         }
     }
 }
@@ -113,7 +113,7 @@ impl Outbox {
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
             .execute(conn))?;
-        let bell = match letter.priority {
+        let signal = match letter.priority {
             Priority::Awaited => &self.shared.awaited,
             Priority::News => &self.shared.news,
             Priority::Bulk => &self.shared.bulk,
@@ -121,7 +121,7 @@ impl Outbox {
         if letter.priority < Priority::Bulk {
             self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         }
-        bell.posted.store(true, Ordering::Release);
+        signal.posted.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -170,18 +170,18 @@ impl Outbox {
     }
 
     /// Wakes a send slot if something was posted since one was last woken.
-    pub fn ring(&self) {
-        self.shared.awaited.ring_if_posted();
-        self.shared.news.ring_if_posted();
-        self.shared.bulk.ring_if_posted();
+    pub fn notify(&self) {
+        self.shared.awaited.notify_if_posted();
+        self.shared.news.notify_if_posted();
+        self.shared.bulk.notify_if_posted();
     }
 
     /// Waits until something of this priority or a higher one is posted here, or for so long.
     pub async fn wait(&self, lowest: Priority, at_most: Duration) {
         tokio::select! {
-            () = self.shared.awaited.rung.notified() => {}
-            () = self.shared.news.rung.notified(), if lowest >= Priority::News => {}
-            () = self.shared.bulk.rung.notified(), if lowest >= Priority::Bulk => {}
+            () = self.shared.awaited.notify.notified() => {}
+            () = self.shared.news.notify.notified(), if lowest >= Priority::News => {}
+            () = self.shared.bulk.notify.notified(), if lowest >= Priority::Bulk => {}
             () = tokio::time::sleep(at_most) => {}
         }
     }
