@@ -10,16 +10,18 @@
 //! * [`message`]: a letter as it is handed over.
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
 //! * [`health`]: how that worker is doing.
-//! * [`line`]: what a node knows of its way to the mail server.
+//! * [`circuit_breaker`]: keeps mail from a server that has no way, or no place, for us.
+//! * [`backoff`]: pauses between tries.
 //! * [`smtp`]: one kept connection.
 
 pub mod announcement;
 pub mod asks;
+pub mod backoff;
 pub mod changes;
+pub mod circuit_breaker;
 pub mod delivery;
 pub mod health;
 pub mod letters;
-pub mod line;
 pub mod message;
 pub mod notices;
 pub mod outbox;

@@ -144,7 +144,7 @@ on_both! {
     }
 
     /// OBX-02, OBX-10
-    async fn nobody_waits_for_a_knock_at_the_end(db: Database) {
+    async fn nobody_waits_for_a_probe_at_the_end(db: Database) {
         let (server, mut house) = house_with_scripted_server(db).await;
         server.go_away();
         house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
@@ -157,7 +157,7 @@ on_both! {
         });
         let heard = server.commands().len();
         server.come_back();
-        eventually("a knock", async || server.commands().len() > heard).await;
+        eventually("a probe", async || server.commands().len() > heard).await;
         let began = Instant::now();
         house.stop_worker();
         assert!(began.elapsed() < 3 * SECOND, "{:?}", began.elapsed());
@@ -371,7 +371,7 @@ on_both! {
     }
 
     /// OBX-02, OBX-03
-    async fn while_no_mail_can_leave_one_slot_knocks_and_the_operator_is_told(db: Database) {
+    async fn while_no_mail_can_leave_one_slot_probes_and_the_operator_is_told(db: Database) {
         let (server, house) = house_with_scripted_server(db).await;
         server.follow(|step| match step.verb {
             "MAIL" => Answer::Say("550 5.7.1 this sender may not"),
@@ -382,11 +382,11 @@ on_both! {
             ready(&house).await.contains(r#""smtp":"sender: 550 5.7.1 this sender may not""#)
         })
         .await;
-        let knocks = || server.commands().iter().filter(|line| line.starts_with("MAIL")).count();
-        eventually("a few knocks", async || knocks() >= 3).await;
+        let probes = || server.commands().iter().filter(|line| line.starts_with("MAIL")).count();
+        eventually("a few probes", async || probes() >= 3).await;
         tokio::time::sleep(3 * SECOND).await;
         // At first each slot finds out by itself; then it is one for all, ever more seldom.
-        assert!(knocks() < 20, "{} tries in a few seconds", knocks());
+        assert!(probes() < 20, "{} tries in a few seconds", probes());
         let waiting = rows(&house).await;
         assert!(waiting.iter().all(|row| (row.state.as_str(), row.tries) == ("queued", 0)), "{waiting:?}");
 

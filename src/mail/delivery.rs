@@ -2,7 +2,7 @@
 //!
 //! A few send slots, each with one kept SMTP connection, claim mail by lease, the highest priority first, and
 //! settle each one as it goes. What the server says decides: taken, later, or never. While there is no way
-//! to the server nobody claims ([`crate::mail::line`]). A letter that the server chews on, a row that is damaged and a
+//! to the server nobody claims ([`crate::mail::circuit_breaker`]). A letter that the server chews on, a row that is damaged and a
 //! send that panics stop no other mail. Where no SMTP server is configured, mail is "sent" to `/dev/inbox`.
 //!
 //! The worker has a thread of its own, so that neither waits for the other: mail for a burst of visitors,
@@ -21,8 +21,9 @@ use crate::accounts::purge;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::mail::backoff::{Backoff, jittered};
+use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::Priority;
-use crate::mail::line::{Line, Pauses, jittered};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, LEASE, Mail};
 use crate::mail::smtp::{Failure, LONGEST_SEND, Slot, Smtp};
@@ -146,7 +147,7 @@ struct Sender {
     slot: Option<Slot>,
     lowest: Priority,
     stopping: Stopping,
-    pauses: Pauses,
+    backoff: Backoff,
 }
 
 /// What one look at the outbox came to.
@@ -155,7 +156,7 @@ enum Round {
     Busy,
     /// Nothing is due.
     Idle,
-    /// There is no way to the server, and it is for another slot, or another time, to knock.
+    /// There is no way to the server, and it is for another slot, or another time, to probe.
     Shut,
     /// This slot, or the database, cannot go on for now.
     Tired,
@@ -168,7 +169,7 @@ impl Sender {
             slot: smtp.map(Smtp::slot),
             lowest,
             stopping,
-            pauses: Pauses::default(),
+            backoff: Backoff::default(),
         }
     }
 
@@ -176,14 +177,14 @@ impl Sender {
         while !self.stopping.is_told() {
             self.app.mail_health.go_round();
             match self.round().await {
-                Round::Busy => self.pauses = Pauses::default(),
+                Round::Busy => self.backoff = Backoff::default(),
                 Round::Idle => {
                     let outbox = self.app.outbox.clone();
                     self.rest(outbox.wait(self.lowest, LOOK)).await;
                 }
                 Round::Shut => self.rest(tokio::time::sleep(LOOK)).await,
                 Round::Tired => {
-                    let pause = self.pauses.longer();
+                    let pause = self.backoff.longer();
                     self.rest(tokio::time::sleep(pause)).await;
                 }
             }
@@ -201,8 +202,8 @@ impl Sender {
     }
 
     async fn round(&mut self) -> Round {
-        if self.slot.is_some() && !self.line().is_open() {
-            return self.knock().await;
+        if self.slot.is_some() && !self.breaker().is_closed() {
+            return self.probe().await;
         }
         let lowest = self.lowest;
         let claimed = self
@@ -215,30 +216,30 @@ impl Sender {
         }
     }
 
-    fn line(&self) -> &Line {
-        &self.app.mail_health.line
+    fn breaker(&self) -> &CircuitBreaker {
+        &self.app.mail_health.breaker
     }
 
-    async fn knock(&mut self) -> Round {
-        let line = &self.app.mail_health.line;
-        let Some(slot) = self.slot.as_mut().filter(|_| line.may_knock()) else {
+    async fn probe(&mut self) -> Round {
+        let breaker = &self.app.mail_health.breaker;
+        let Some(slot) = self.slot.as_mut().filter(|_| breaker.may_probe()) else {
             return Round::Shut;
         };
-        let knocked = tokio::select! {
-            knocked = slot.knock(self.app.config.mail.from.email.as_ref()) => knocked,
+        let probed = tokio::select! {
+            probed = slot.probe(self.app.config.mail.from.email.as_ref()) => probed,
             _ = self.stopping.told() => return Round::Shut,
         };
-        match knocked {
+        match probed {
             Ok(()) => {
-                line.open();
+                breaker.close();
                 Round::Busy
             }
             Err(failure) if slot.is_not_alone() => {
-                line.open();
+                breaker.close();
                 crowded(&failure.to_string())
             }
             Err(failure) => {
-                line.stay_shut(&failure.to_string());
+                breaker.stay_open(&failure.to_string());
                 Round::Shut
             }
         }
@@ -286,7 +287,7 @@ impl Sender {
     /// What left must be written down, or it leaves again: a database that is away is waited for.
     async fn write_down(&self, told: &Arc<(Mail, Outcome)>) -> Result<()> {
         let is_shown = self.slot.is_none();
-        let mut pauses = Pauses::default();
+        let mut backoff = Backoff::default();
         loop {
             let written = Arc::clone(told);
             let settled = self.app.transaction(move |tx| {
@@ -300,7 +301,7 @@ impl Sender {
                         mail = told.0.id,
                         "a mail that left is not written down yet"
                     );
-                    tokio::time::sleep(pauses.longer()).await;
+                    tokio::time::sleep(backoff.longer()).await;
                 }
                 (settled, _) => return settled,
             }
@@ -310,13 +311,13 @@ impl Sender {
     /// What an outcome says of the way to the server.
     fn learn(&self, outcome: &Outcome) -> Round {
         match outcome {
-            Outcome::Sent | Outcome::Refused(_) => self.line().carried(),
-            Outcome::Unwelcome(what) => self.line().note(&without_addresses(what)),
+            Outcome::Sent | Outcome::Refused(_) => self.breaker().succeed(),
+            Outcome::Unwelcome(what) => self.breaker().note(&without_addresses(what)),
             Outcome::NoWay(what) => {
                 if self.slot.as_ref().is_some_and(Slot::is_not_alone) {
                     return crowded(what);
                 }
-                self.line().shut(what);
+                self.breaker().open(what);
                 return Round::Shut;
             }
             Outcome::Dropped(_) | Outcome::Spoiled(_) | Outcome::Later(_) => {}

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::mail::line::Line;
+use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::outbox::LEASE;
 
 /// How the worker is doing, for `/readyz` and the operator.
@@ -13,7 +13,7 @@ pub struct Health {
     /// When a slot last went round; a clock on the wall that is set meanwhile says nothing of that.
     beat: Mutex<Option<Instant>>,
     /// What this node knows of its way to the mail server.
-    pub line: Line,
+    pub breaker: CircuitBreaker,
 }
 
 impl Health {
@@ -32,6 +32,6 @@ impl Health {
 
     /// What keeps mail from leaving, if anything does.
     pub fn trouble(&self) -> Option<String> {
-        self.line.trouble()
+        self.breaker.trouble()
     }
 }

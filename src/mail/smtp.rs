@@ -120,9 +120,9 @@ impl Smtp {
     /// Connects, secures, logs in, asks whether it may send as `from`, and says goodbye. Sends nothing.
     pub async fn check(&self, from: &str) -> Result<(), Failure> {
         let mut slot = self.slot();
-        let welcome = slot.knock(from).await;
+        let accepted = slot.probe(from).await;
         slot.close().await;
-        welcome
+        accepted
     }
 
     /// Hands over one message as [`Slot::send`] does, over a connection of its own, and tells each step.
@@ -160,7 +160,7 @@ impl Slot {
     }
 
     /// Asks whether the server would have us send as `from`: over the kept connection, else a new one.
-    pub async fn knock(&mut self, from: &str) -> Result<(), Failure> {
+    pub async fn probe(&mut self, from: &str) -> Result<(), Failure> {
         let from = address(from)?;
         let server = Arc::clone(&self.server);
         let pace = server.pace(&nobody);
