@@ -1,0 +1,113 @@
+//! What became of one mail: judged by what the server said, told in the log, and written down.
+
+use std::time::Duration;
+
+use crate::accounts::links;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::backoff::jittered;
+use crate::mail::outbox::{self, Mail};
+use crate::mail::smtp::Failure;
+
+/// What became of one mail.
+pub(super) enum Outcome {
+    Sent,
+    /// Of no use any more.
+    Dropped(String),
+    /// Damaged: nothing that could be sent.
+    Damaged(String),
+    /// The server refuses it for good.
+    Refused(String),
+    /// The server refuses it for now, or the send broke off.
+    Deferred(String),
+    /// The same, and what the server refuses is us.
+    SenderRefused(String),
+    /// There is no way to the server: no mail's fault.
+    Unreachable(String),
+}
+
+impl Outcome {
+    /// What the end of a send says of the mail.
+    pub(super) fn of(sent: Result<(), Failure>) -> Self {
+        match sent {
+            Ok(()) => Self::Sent,
+            Err(Failure::Unreachable(what)) => Self::Unreachable(what),
+            Err(Failure::Unwelcome(what)) => Self::SenderRefused(what),
+            Err(Failure::Later(what)) => Self::Deferred(what),
+            Err(Failure::Never(what)) => Self::Refused(what),
+        }
+    }
+
+    /// For the log, once it is written down.
+    pub(super) fn tell(&self, mail: &Mail) {
+        let (mail, letter) = (&*mail.id, &*mail.letter);
+        match self {
+            Self::Sent => tracing::info!(mail, letter, "mail sent"),
+            Self::Dropped(reason) => tracing::info!(mail, letter, reason, "mail dropped"),
+            Self::Damaged(reason) => tracing::error!(mail, letter, reason, "mail set aside"),
+            Self::Refused(reason) => tracing::warn!(mail, letter, reason, "mail refused"),
+            Self::Deferred(reason) | Self::SenderRefused(reason) => {
+                tracing::info!(mail, letter, reason, "mail put off");
+            }
+            Self::Unreachable(_) => {}
+        }
+    }
+
+    /// Writes it down. The life of a link begins when its mail is handed over.
+    pub(super) fn settle(&self, tx: &mut Tx, mail: &Mail, is_shown: bool) -> Result<()> {
+        match self {
+            Self::Sent => {
+                if let Some(link) = &mail.link_hash {
+                    links::handed_over(tx, link, mail.useful_until.saturating_sub(mail.queued_at))?;
+                }
+                if is_shown {
+                    outbox::shown(tx, mail)
+                } else {
+                    outbox::sent(tx, mail)
+                }
+            }
+            Self::Dropped(reason) => outbox::dropped(tx, mail, reason),
+            Self::Damaged(reason) | Self::Refused(reason) => outbox::refused(tx, mail, reason),
+            Self::Deferred(reason) | Self::SenderRefused(reason) => {
+                let age = Duration::from_millis(tx.now.abs_diff(mail.queued_at));
+                outbox::later(tx, mail, next_try(mail.tries, age), reason)
+            }
+            Self::Unreachable(_) => outbox::give_back(tx, mail),
+        }
+    }
+}
+
+/// Growing pauses: the first within 5 s, at most 30 s while the mail is fresh, then a fifth of its age.
+fn next_try(tries: i32, age: Duration) -> Duration {
+    let fresh = Duration::from_secs(5 << tries.clamp(0, 3)).min(Duration::from_secs(30));
+    let pause = if age < Duration::from_secs(300) {
+        fresh
+    } else {
+        (age / 5).clamp(fresh, Duration::from_secs(600))
+    };
+    jittered(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_tries_and_age_and_have_bounds() {
+        let longest = |tries, seconds| {
+            let tries: Vec<Duration> = (0..200)
+                .map(|_| next_try(tries, Duration::from_secs(seconds)))
+                .collect();
+            assert!(
+                tries.iter().any(|pause| *pause != tries[0]),
+                "they are spread"
+            );
+            tries.into_iter().max().unwrap().as_secs_f64().ceil()
+        };
+        assert!(longest(0, 0) <= 5.0);
+        assert!(longest(1, 10) <= 10.0);
+        assert!(longest(i32::MAX, 299) <= 30.0);
+        assert!((60.0..=120.0).contains(&longest(9, 600)));
+        assert!((300.0..=600.0).contains(&longest(i32::MAX, u64::MAX / 1_000)));
+    }
+}

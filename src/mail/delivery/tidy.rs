@@ -1,0 +1,50 @@
+//! What the worker does beside sending: it forgets what is over, in small batches, and counts what waits.
+
+use std::time::Duration;
+
+use super::{LOOK, Stopping};
+use crate::accounts::purge;
+use crate::app::App;
+use crate::error::Result;
+use crate::mail::outbox;
+
+/// How often what is over is forgotten.
+const PURGE: Duration = Duration::from_secs(60);
+
+/// Goes on until told to stop.
+pub(super) async fn tidy(app: App, mut stopping: Stopping) {
+    let mut since_purge = PURGE;
+    while !stopping.is_told() {
+        let outbox = app.outbox.clone();
+        if let Err(error) = app.db.read(move |tx| outbox.count(tx)).await {
+            tracing::warn!(%error, "waiting mail was not counted");
+        }
+        since_purge += LOOK;
+        if since_purge >= PURGE {
+            since_purge = Duration::ZERO;
+            if let Err(error) = forget(&app).await {
+                tracing::warn!(%error, "nothing was purged");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stopping.told() => {}
+        }
+    }
+}
+
+async fn forget(app: &App) -> Result<()> {
+    loop {
+        let config = app.config.clone();
+        let gone = app
+            .db
+            .transaction(move |tx| {
+                Ok(purge::batch(tx, &config)? + outbox::kept::purge(tx, purge::BATCH)?)
+            })
+            .await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
