@@ -318,7 +318,7 @@ pub fn remove_password(tx: &mut Tx, proof: &Consumed) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the account, and with it its sessions, links and events. What was mailed is the post room's to
+/// Deletes the account, and with it its sessions, links and events. What was mailed is the outbox's to
 /// forget.
 pub fn delete(tx: &mut Tx, owner: &Owner) -> Result<()> {
     let user = owner.user();

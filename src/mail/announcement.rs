@@ -3,7 +3,7 @@
 //! The text begins with its one first-level heading, which is the subject. It is read once, strictly: what
 //! would load something from elsewhere (an image, HTML) is refused with its line, and so is a link that leads
 //! nowhere. A link to a page of ours knows its reader; one to anywhere else stays as it was written, for
-//! a token that left the house would open it to whoever runs that other site.
+//! a token that left the site would open it to whoever runs that other site.
 //!
 //! [`markdown`] reads the text, [`html`] and [`plain`] write the two parts of a letter.
 
@@ -57,7 +57,7 @@ struct Copy<'a> {
 }
 
 impl Announcement {
-    /// Reads the Markdown of an announcement by the house at this URL.
+    /// Reads the Markdown of an announcement by the site at this URL.
     pub fn parse(text: &[u8], home: &PublicUrl) -> Result<Self, Refused> {
         let (subject, body) = markdown::parse(text, home)?;
         Ok(Self {

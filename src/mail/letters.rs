@@ -115,7 +115,7 @@ pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -
             )
         }
     };
-    Ok(sealed_up(issued.purpose.name(), to, issued, content))
+    Ok(with_link(issued.purpose.name(), to, issued, content))
 }
 
 /// The letter to somebody whom the operator invited.
@@ -126,7 +126,7 @@ pub fn invitation(config: &Config, to: &str, issued: &Issued, at: Timestamp) -> 
     let content = content!(letter, "mail/invitation.txt", "mail/invitation.html");
     Ok(Letter {
         priority: Priority::News,
-        ..sealed_up("invitation", to, issued, content)
+        ..with_link("invitation", to, issued, content)
     })
 }
 
@@ -152,7 +152,7 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
     })
 }
 
-fn sealed_up(name: &'static str, to: &str, issued: &Issued, content: Content) -> Letter {
+fn with_link(name: &'static str, to: &str, issued: &Issued, content: Content) -> Letter {
     Letter {
         name,
         to: to.to_owned(),

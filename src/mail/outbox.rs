@@ -32,7 +32,7 @@ use crate::schema::outbox;
 
 pub mod kept;
 
-/// The post room of one Doorpost.
+/// Where one Doorpost posts its mail.
 #[derive(Clone)]
 pub struct Outbox {
     pub config: Arc<Config>,
@@ -82,7 +82,7 @@ pub mod state {
 }
 
 impl Outbox {
-    /// An empty post room; what waits is in the database.
+    /// Knows of no mail yet; what waits is in the database.
     pub fn new(config: Arc<Config>, keys: Arc<Keys>) -> Self {
         Self {
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
@@ -159,7 +159,7 @@ impl Outbox {
         self.post(tx, &letter)
     }
 
-    /// Refuses early, the same for everyone, while more mail waits than this house wants to hold. An announcement
+    /// Refuses early, the same for everyone, while as much mail waits as the configuration allows. An announcement
     /// shuts nobody out, however many get it: that is the operator's own doing, and goes last.
     pub fn check_room(&self) -> Result<()> {
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
