@@ -20,7 +20,8 @@
 //! 3. [`mail`]: what we say, what waits, how it leaves.
 //! 4. [`web`]: what is the same for every request.
 //! 5. [`pages`]: the home page, and the place where yours starts.
-//! 6. [`app`], [`server`]: what a request may need, and how it is served.
+//! 6. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
+//!    [`server::Server`].
 //! 7. [`operator`]: the command line.
 //! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`].
 //!
@@ -46,8 +47,3 @@ pub mod random;
 pub mod schema;
 pub mod server;
 pub mod web;
-
-/// The Rust in the documentation compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/extend.md")]
-struct Extend;

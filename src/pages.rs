@@ -2,7 +2,8 @@
 //!
 //! A handler that takes [`Visitor`] is for everybody and knows who they are; one that takes [`SignedIn`] is for
 //! members, and sends a stranger to sign in and back. A page of your own is a handler like [`members`], a
-//! template like `templates/pages/members.html` and a line in [`configure`]; nothing else has to change.
+//! template like `templates/pages/members.html` and a line in [`configure`]; nothing else has to change. Or they are
+//! in a crate of your own, and come in as these do: by [`Server::pages`](crate::server::Server::pages).
 
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;

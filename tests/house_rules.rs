@@ -1,6 +1,6 @@
 //! The rules of the house that no compiler checks: which way things lean, one door each, what a file opens
-//! with. Read from the text of `src/`, `templates/` and `migrations/`; what a call can break is looked
-//! after by `.clippy.toml` as well.
+//! with. Read from the text of `src/`, `templates/`, `migrations/` and the app in `tests/own_app/`; what a call can
+//! break is looked after by `.clippy.toml` as well.
 //!
 //! A rule is a table. To move a wall, change its row and say why.
 
@@ -377,71 +377,101 @@ fn every_file_opens_with_what_it_is_for() {
     }
 }
 
+/// Doorpost's migrations, and those of the app that shows how one's own are made.
+const MIGRATIONS: [&str; 2] = ["migrations", "tests/own_app/migrations"];
+
 #[test]
 fn both_databases_have_the_same_migrations() {
-    let named = |folder: &str| -> BTreeSet<String> {
-        fs::read_dir(root().join(folder))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    };
-    let sqlite = named("migrations/sqlite");
-    assert!(!sqlite.is_empty(), "no migration was found");
-    assert_eq!(sqlite, named("migrations/postgres"));
-    for (database, migration) in sqlite
-        .iter()
-        .flat_map(|name| [("sqlite", name), ("postgres", name)])
-    {
-        let folder = root().join("migrations").join(database).join(migration);
-        assert!(
-            folder.join("up.sql").is_file(),
-            "{} lacks up.sql",
-            folder.display()
-        );
+    for migrations in MIGRATIONS {
+        let named = |database: &str| -> BTreeSet<String> {
+            fs::read_dir(root().join(migrations).join(database))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        };
+        let sqlite = named("sqlite");
+        assert!(!sqlite.is_empty(), "no migration was found");
+        assert_eq!(sqlite, named("postgres"));
+        for (database, migration) in sqlite
+            .iter()
+            .flat_map(|name| [("sqlite", name), ("postgres", name)])
+        {
+            let folder = root().join(migrations).join(database).join(migration);
+            assert!(
+                folder.join("up.sql").is_file(),
+                "{} lacks up.sql",
+                folder.display()
+            );
+        }
     }
 }
 
 #[test]
 fn both_databases_have_the_same_tables_and_columns() {
-    let tables = |database: &str| -> Vec<String> {
-        let mut words = Vec::new();
-        for path in
-            files(&format!("migrations/{database}"), "sql").filter(|path| path.ends_with("up.sql"))
+    for (migrations, at_least) in MIGRATIONS.into_iter().zip([20, 4]) {
+        let sqlite = tables_and_columns(&format!("{migrations}/sqlite"));
+        assert!(
+            sqlite.len() > at_least,
+            "the migrations were not understood: {sqlite:?}"
+        );
+        let postgres = tables_and_columns(&format!("{migrations}/postgres"));
+        assert_eq!(sqlite, postgres);
+    }
+}
+
+fn tables_and_columns(migrations: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for path in files(migrations, "sql").filter(|path| path.ends_with("up.sql")) {
+        let text = fs::read_to_string(path).unwrap();
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("--"))
         {
-            let text = fs::read_to_string(path).unwrap();
-            for line in text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.starts_with("--"))
-            {
-                let mut parts = line.split_whitespace();
-                match (parts.next(), parts.next(), parts.next()) {
-                    (Some("CREATE"), Some("TABLE"), Some(name)) => {
-                        words.push(format!("table {name}"));
-                    }
-                    (Some(column), Some(_), _)
-                        if column.chars().all(|c| c.is_ascii_lowercase() || c == '_') =>
-                    {
-                        words.push(column.to_owned());
-                    }
-                    _ => {}
+            let mut parts = line.split_whitespace();
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some("CREATE"), Some("TABLE"), Some(name)) => {
+                    words.push(format!("table {name}"));
                 }
+                (Some(column), Some(_), _)
+                    if column.chars().all(|c| c.is_ascii_lowercase() || c == '_') =>
+                {
+                    words.push(column.to_owned());
+                }
+                _ => {}
             }
         }
-        words
-    };
-    let sqlite = tables("sqlite");
-    assert!(
-        sqlite.len() > 20,
-        "the migrations were not understood: {sqlite:?}"
-    );
-    assert_eq!(sqlite, tables("postgres"));
+    }
+    words
+}
+
+/// What docs/extend.md shows is there, in the file that it names above it: so it compiles, and is tested. `…`
+/// stands for what is left out.
+#[test]
+fn the_own_app_is_as_the_docs_show_it() {
+    let page = fs::read_to_string(root().join("docs/extend.md")).unwrap();
+    let mut parts = page.split("\n```");
+    let mut words = parts.next().unwrap();
+    let mut shown = 0;
+    while let (Some(block), Some(after)) = (parts.next(), parts.next()) {
+        let (_, file) = words.rsplit_once("](../").unwrap();
+        let (file, _) = file.split_once(')').unwrap();
+        let source = fs::read_to_string(root().join(file)).unwrap();
+        let (_, block) = block.split_once('\n').unwrap();
+        for piece in block.split('…').map(str::trim) {
+            assert!(source.contains(piece), "{file} has no such lines:\n{piece}");
+        }
+        shown += 1;
+        words = after;
+    }
+    assert!(shown >= 6, "only {shown} blocks were found");
 }
 
 /// The CSP allows neither, and a page must not need them (HDR-02). A letter has no stylesheet to link to.
 #[test]
 fn no_page_has_a_script_or_style_of_its_own() {
-    for (name, text) in templates().filter(|(name, _)| !name.starts_with("mail/")) {
+    let pages = templates().filter(|(name, _)| !name.starts_with("mail/"));
+    for (name, text) in pages.chain(templates_in("tests/own_app/templates")) {
         let lower = text.to_ascii_lowercase();
         for inline in ["<style", " style=", "javascript:", "<base", " srcdoc="] {
             assert!(!lower.contains(inline), "{name} has {inline}");
@@ -723,12 +753,15 @@ fn quoted_after(text: &str, mark: &str) -> Vec<String> {
 
 /// Every template, by its name below `templates/`.
 fn templates() -> impl Iterator<Item = (String, String)> {
-    let all: Vec<PathBuf> = files("templates", "html")
-        .chain(files("templates", "txt"))
-        .collect();
+    let all: Vec<_> = templates_in("templates").collect();
     assert!(all.len() > 10, "templates/ was not found");
     all.into_iter()
-        .map(|path| (below("templates", &path), fs::read_to_string(path).unwrap()))
+}
+
+fn templates_in(folder: &str) -> impl Iterator<Item = (String, String)> {
+    files(folder, "html")
+        .chain(files(folder, "txt"))
+        .map(move |path| (below(folder, &path), fs::read_to_string(path).unwrap()))
 }
 
 fn root() -> &'static Path {
