@@ -1,8 +1,12 @@
 //! The pages that are not about signing in: the development inbox, the health routes, error pages; and
 //! what the log says of all of them.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use doorpost::server::Server;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -13,6 +17,27 @@ use crate::routes::newest_mail_id;
 use crate::support::{Database, Handed, House, Page, ScriptedServer, wire};
 
 on_both! {
+    /// An app that is built on Doorpost brings pages, and takes none away.
+    async fn no_page_of_an_app_takes_the_place_of_one_of_ours(db: Database) {
+        let house = House::new(db).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Server::new().pages(everywhere);
+        let serving = server.build(house.app.clone(), listener, 1).unwrap();
+        let (handle, running) = (serving.handle(), tokio::spawn(serving));
+        let ada = house.member("ada@example.org").await.moved_to(&url);
+        for ours in ["/sign-in", "/account", "/api", "/healthz", "/dev/inbox"] {
+            let page = ada.get(ours).await;
+            assert_eq!(page.status, StatusCode::OK, "{ours}");
+            assert_ne!(page.body, "mine", "{ours}");
+        }
+        for theirs in ["/", "/members", "/any/thing"] {
+            assert_eq!(ada.get(theirs).await.body, "mine", "{theirs}");
+        }
+        handle.stop(true).await;
+        running.await.unwrap().unwrap();
+    }
+
     async fn the_development_inbox_shows_the_mail_to_whoever_is_on_this_machine(db: Database) {
         let house = House::new(db).await;
         let ada = house.visitor();
@@ -217,7 +242,7 @@ on_both! {
     }
 
     async fn a_mail_server_that_is_away_takes_no_node_out(db: Database) {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = format!("smtp://127.0.0.1:{}", free.local_addr().unwrap().port());
         drop(free);
         let house = House::with(db, &[("SMTP_URL", &nobody)]).await;
@@ -608,4 +633,10 @@ async fn the_id_on_an_error_page_finds_its_line_in_the_log() {
         "{}",
         lines[0]
     );
+}
+
+/// Pages under every address there is.
+fn everywhere(cfg: &mut ServiceConfig) {
+    let mine = async || HttpResponse::Ok().body("mine");
+    cfg.service(web::resource("/{any:.*}").get(mine));
 }
