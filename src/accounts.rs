@@ -5,10 +5,11 @@
 //!
 //! * [`client`]: who calls, from where.
 //! * [`email_address`]: one canonical form, fixed at the door.
-//! * [`users`]: a row exists only once a link has proven its address.
-//! * [`owner`]: the proof that what is sensitive asks for.
+//! * [`users`]: a row exists only once a link has proven its address. [`users::Held`] is an account that nobody else
+//!   is just changing, [`users::Owner`] the proof that what is sensitive asks for.
+//! * [`admission`]: who may have which address.
 //! * [`passwords`]: which are taken, and how they are kept and compared.
-//! * [`links`]: mailed tokens and codes; the heart, [`links::consume`].
+//! * [`links`]: mailed tokens and codes; the heart, [`links::Found::consume`].
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
@@ -19,6 +20,7 @@
 //! * [`purge`]: what is over is forgotten.
 
 pub mod access_tokens;
+pub mod admission;
 pub mod announced;
 pub mod client;
 pub mod email_address;
@@ -26,7 +28,6 @@ pub mod es256;
 pub mod events;
 pub mod limits;
 pub mod links;
-pub mod owner;
 pub mod passwords;
 pub mod purge;
 pub mod refresh_tokens;

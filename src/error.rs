@@ -42,16 +42,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A database that answers with anything but data is away until shown otherwise; only what it says of
-/// our own statements (types, constraints) is a bug.
+/// our own statements (types, constraints) is a bug. A row that has gone while another that hangs on it was
+/// written, and a deadlock that was resolved against us, are neither: it was not done, and trying again helps.
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         match &error {
             Diesel::DatabaseError(
-                Kind::UniqueViolation
-                | Kind::ForeignKeyViolation
-                | Kind::NotNullViolation
-                | Kind::CheckViolation,
+                Kind::UniqueViolation | Kind::NotNullViolation | Kind::CheckViolation,
                 _,
             )
             | Diesel::NotFound

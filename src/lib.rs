@@ -29,6 +29,7 @@
 //! shown.
 
 pub mod accounts;
+pub mod actions;
 pub mod api;
 pub mod app;
 pub mod clock;

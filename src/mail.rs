@@ -1,7 +1,5 @@
 //! What we say, what waits, and how it leaves.
 //!
-//! * [`asks`]: somebody typed an address and is to be mailed a link; one transaction.
-//! * [`changes`]: what an owner does to an account, and the mail about it; one transaction each.
 //! * [`letters`]: the words of what somebody asked for.
 //! * [`notices`]: news of an account, which its owner did not ask for.
 //! * [`own_letter`]: the words of an app that is built on Doorpost.
@@ -15,9 +13,7 @@
 //! * [`smtp`]: one kept connection.
 
 pub mod announcement;
-pub mod asks;
 pub mod backoff;
-pub mod changes;
 pub mod circuit_breaker;
 pub mod delivery;
 pub mod health;

@@ -132,3 +132,4 @@ diesel::table! {
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
 diesel::allow_tables_to_appear_in_same_query!(links, outbox);
+diesel::allow_tables_to_appear_in_same_query!(refresh_tokens, sessions);

@@ -13,22 +13,21 @@
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
 //!   story they belong to.
 
-pub mod ask_form;
 pub mod assets;
 pub mod client;
 pub mod cookie_header;
-pub mod entrance;
 pub mod field_error;
 pub mod form;
 pub mod headers;
 pub mod json;
 pub mod link_page;
+pub mod link_request_form;
 pub mod middleware;
 pub mod new_password;
 pub mod next;
 pub mod one_click;
 pub mod page;
-pub mod password_try;
+pub mod password_entry;
 pub mod rejection;
 pub mod same_origin;
 pub mod sealed_cookies;

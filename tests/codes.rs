@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use doorpost::accounts::admission;
 use doorpost::accounts::email_address::EmailAddress;
-use doorpost::accounts::users;
 use reqwest::StatusCode;
 
 use crate::support::{Database, House, Page, at_once};
@@ -304,7 +304,9 @@ on_both! {
 
 async fn invite(house: &House, address: &str) {
     let email = EmailAddress::parse(address).unwrap();
-    let invited = house.app.transaction(move |tx| users::invite(tx, &email));
+    let invited = house
+        .app
+        .transaction(move |tx| admission::invite(tx, &email));
     invited.await.unwrap();
 }
 

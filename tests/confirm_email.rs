@@ -76,7 +76,7 @@ on_both! {
             let wanted = Wanted {
                 purpose: Purpose::ConfirmEmail,
                 email: email.as_str(),
-                user_id: None,
+                user: None,
                 ask_id: None,
                 session_id: None,
             };

@@ -502,7 +502,7 @@ on_both! {
         let app = house.app.clone();
         let ending = tokio::spawn(async move {
             let held = app.transaction(move |tx| {
-                let reader = users::of_address(tx, ADA)?.unwrap();
+                let reader = users::hold_by_email(tx, ADA)?.unwrap();
                 links::end_all(tx, &reader)?;
                 ended.send(()).unwrap();
                 may_go.recv().unwrap();

@@ -758,20 +758,22 @@ async fn session_of(house: &House, address: &str) -> Token {
     let email = EmailAddress::parse(address).unwrap();
     let (config, keys) = (house.app.config.clone(), house.app.keys.clone());
     let begin = house.app.transaction(move |tx| {
-        let user = match users::find_by_email(tx, &email)? {
+        let user = match users::hold_by_email(tx, email.as_str())? {
             Some(user) => user,
             None => {
                 use doorpost::accounts::links::{self, Purpose, Wanted};
                 let wanted = Wanted {
                     purpose: Purpose::ConfirmEmail,
                     email: email.as_str(),
-                    user_id: None,
+                    user: None,
                     ask_id: None,
                     session_id: None,
                 };
                 let issued = links::issue(tx, &config, &keys, &wanted)?;
-                let proof = links::consume(tx, &issued.token, Purpose::ConfirmEmail)?.unwrap();
-                users::led_to_by(tx, &proof)?.unwrap().user
+                let found = links::find(tx, &issued.token, Purpose::ConfirmEmail)?.unwrap();
+                let proof = found.consume(tx)?.unwrap();
+                users::make(tx, proof.address())?;
+                users::hold_by_email(tx, email.as_str())?.unwrap()
             }
         };
         let client = Client {
@@ -781,7 +783,7 @@ async fn session_of(house: &House, address: &str) -> Token {
         };
         sessions::start(
             tx,
-            &user.id,
+            &user,
             AuthMethod::EmailLink,
             Holder::Browser,
             &client,

@@ -17,13 +17,13 @@ use sha2::{Digest, Sha256};
 
 use crate::accounts::es256;
 use crate::accounts::sessions::{AuthMethod, Session};
-use crate::accounts::signing_keys::Ring;
+use crate::accounts::signing_keys::{Ring, SIGNATURE_LIFETIME};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::random;
 
 /// How long one is good.
-pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub const LIFETIME: Duration = SIGNATURE_LIFETIME;
 
 /// To see the account and its sessions, and to end these.
 pub const READ: &str = "account:read";

@@ -6,6 +6,7 @@
 //! found: a known address and an unknown one run out in the same way.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use diesel::dsl::case_when;
 use diesel::prelude::*;
@@ -93,8 +94,16 @@ fn widened(rate: Rate) -> Rate {
 pub enum Verdict {
     /// It was counted and may happen; the next one may from this moment.
     Allowed { again_at: Timestamp },
-    /// It was not counted; the window ends at this moment.
-    Refused { until: Timestamp },
+    /// It was not counted.
+    Refused(TooMany),
+}
+
+/// Too often: not before the window ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    pub until: Timestamp,
+    /// Until then, as of now.
+    pub wait: Duration,
 }
 
 /// Counts one event against one limit.
@@ -130,12 +139,22 @@ pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Resul
     Ok(match window {
         Some((count, _)) if count < i64::from(rate.count) => Verdict::Allowed { again_at: tx.now },
         Some((_, ends_at)) => Verdict::Allowed { again_at: ends_at },
-        None => Verdict::Refused {
-            until: limits::table
-                .find((limit.name(), subject))
-                .select(limits::ends_at)
-                .first(tx.conn)?,
-        },
+        None => Verdict::Refused(too_many(tx, limit, subject)?),
+    })
+}
+
+/// A full window. It may be over and purged by now: then the next one may follow at once.
+fn too_many(tx: &mut Tx, limit: Limit, subject: &str) -> Result<TooMany> {
+    let ends_at = limits::table
+        .find((limit.name(), subject))
+        .select(limits::ends_at)
+        .first::<Timestamp>(tx.conn)
+        .optional()?;
+    let until = ends_at.unwrap_or(tx.now);
+    let wait = u64::try_from(until - tx.now).unwrap_or(0);
+    Ok(TooMany {
+        until,
+        wait: Duration::from_millis(wait.max(1)),
     })
 }
 
@@ -146,7 +165,7 @@ pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Resu
     for (index, (limit, subject)) in wanted.iter().enumerate() {
         match count(tx, config, *limit, subject)? {
             Verdict::Allowed { again_at } => last_again_at = last_again_at.max(again_at),
-            refused @ Verdict::Refused { .. } => {
+            refused @ Verdict::Refused(_) => {
                 for (limit, subject) in &wanted[..index] {
                     give_back(tx, *limit, subject)?;
                 }

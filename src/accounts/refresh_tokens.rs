@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::accounts::client::Client;
-use crate::accounts::events::Event;
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::{self, HeldSession, Session};
+use crate::accounts::users::{Held, User};
 use crate::clock::millis;
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::{Token, TokenHash};
-use crate::schema::refresh_tokens;
+use crate::schema::{refresh_tokens, sessions as sessions_table};
 
 /// How long one waits for its use. A session whose token was not used for so long is over, too.
-pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const LIFETIME: Duration = sessions::PROGRAM_IDLE;
 
-/// Makes one for this session.
-pub fn issue(tx: &mut Tx, session_id: &str) -> Result<Token> {
+/// Makes one for this session of this account.
+pub fn issue(tx: &mut Tx, user: &Held<User>, session: &Session) -> Result<Token> {
+    debug_assert_eq!(session.user_id, user.id);
     let token = Token::draw();
     diesel::insert_into(refresh_tokens::table)
         .values((
             refresh_tokens::token_hash.eq(token.hash().as_bytes()),
-            refresh_tokens::session_id.eq(session_id),
+            refresh_tokens::session_id.eq(&session.id),
             refresh_tokens::issued_at.eq(tx.now),
             refresh_tokens::expires_at.eq(tx.now + millis(LIFETIME)),
         ))
@@ -35,19 +35,21 @@ pub fn issue(tx: &mut Tx, session_id: &str) -> Result<Token> {
     Ok(token)
 }
 
-/// Uses a token up; the session that it keeps alive, or `None` if it keeps none. Of any number of callers at
-/// once one gets past here, and then the others end what it got.
-pub fn consume(
-    tx: &mut Tx,
-    config: &Config,
-    token: &TokenHash,
-    client: &Client,
-) -> Result<Option<Session>> {
-    let Some(session_id) = session_of(tx, token)? else {
-        return Ok(None);
+/// What became of a token that was brought to be used.
+pub enum Used {
+    /// It was used up, and keeps this session alive.
+    Fresh(HeldSession),
+    /// It was used before.
+    Again(HeldSession),
+    /// It keeps no session alive.
+    Dead,
+}
+
+/// Uses a token up. Of any number of callers at once one gets past here.
+pub fn consume(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Used> {
+    let Some(held) = hold_session(tx, config, token)? else {
+        return Ok(Used::Dead);
     };
-    // Whatever ends a session takes it first, and then its tokens.
-    sessions::hold(tx, &session_id)?;
     let unused = refresh_tokens::table
         .find(token.as_bytes())
         .filter(refresh_tokens::used_at.is_null());
@@ -56,23 +58,29 @@ pub fn consume(
         .returning(refresh_tokens::expires_at)
         .get_result::<i64>(tx.conn)
         .optional()?;
-    match used {
-        None => {
-            sessions::end_of_program(tx, &session_id, Event::RefreshTokenReused, client)?;
-            Ok(None)
-        }
-        Some(expires_at) if expires_at <= tx.now => Ok(None),
-        Some(_) => sessions::find_of_program(tx, config, &session_id),
-    }
+    Ok(match used {
+        None => Used::Again(held),
+        Some(expires_at) if expires_at <= tx.now => Used::Dead,
+        Some(_) => Used::Fresh(held),
+    })
 }
 
-/// The session that a token belongs to, used or not.
-pub fn session_of(tx: &mut Tx, token: &TokenHash) -> Result<Option<String>> {
-    Ok(refresh_tokens::table
+/// The living session that a token belongs to, used or not, with its account held.
+pub fn hold_session(
+    tx: &mut Tx,
+    config: &Config,
+    token: &TokenHash,
+) -> Result<Option<HeldSession>> {
+    let named: Option<(String, String)> = refresh_tokens::table
         .find(token.as_bytes())
-        .select(refresh_tokens::session_id)
+        .inner_join(sessions_table::table.on(sessions_table::id.eq(refresh_tokens::session_id)))
+        .select((sessions_table::user_id, sessions_table::id))
         .first(tx.conn)
-        .optional()?)
+        .optional()?;
+    match named {
+        Some((user_id, id)) => sessions::hold_of_program(tx, config, &user_id, &id),
+        None => Ok(None),
+    }
 }
 
 /// Forgets a batch of those that nobody may use any more.

@@ -8,20 +8,17 @@
 //! refresh tokens keep it alive, so that it may rest for as long as one of those is good.
 //!
 //! A session that came from a link may look. What is sensitive wants the password, entered in this very
-//! session and lately: [`owner`] is the one place that decides that.
+//! session and lately: [`HeldSession::into_owner`] is the one place that decides that.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 
 use crate::accounts::client::Client;
-use crate::accounts::events::{self, Event};
-use crate::accounts::owner::Owner;
-use crate::accounts::refresh_tokens;
-use crate::accounts::users::{self, User};
+use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Connection, Tx, on_either};
+use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::random::{self, Token, TokenHash};
 use crate::schema::{self, sessions};
@@ -74,6 +71,9 @@ pub struct Session {
 /// At most this many sessions an account has; the oldest makes room.
 const MOST: i64 = 100;
 
+/// A program's session lives as long as a refresh token of it that nobody uses.
+pub const PROGRAM_IDLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// A session on a shared computer ends after this long without use.
 const SHARED_IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -121,7 +121,7 @@ impl Session {
 
     fn idle(&self, config: &Config) -> Duration {
         match (self.for_program, self.shared) {
-            (true, _) => refresh_tokens::LIFETIME,
+            (true, _) => PROGRAM_IDLE,
             (false, true) => config.sessions.idle.min(SHARED_IDLE),
             (false, false) => config.sessions.idle,
         }
@@ -140,32 +140,49 @@ impl Session {
     }
 }
 
-/// The owner of the account, if this session lives and its password was entered in it within the window:
-/// not by any other event, in no other session, and as this transaction sees it.
-pub fn owner(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Owner>> {
-    owner_in(tx, config, |tx| find(tx, config, token))
+/// A living session whose account is held: what it permits, it permits until the transaction ends.
+pub struct HeldSession {
+    pub session: Session,
+    pub user: Held<User>,
+}
+
+impl HeldSession {
+    /// The owner of the account, if the password was entered in this session within the window: not by any other
+    /// event, and in no other session.
+    pub fn into_owner(self, now: Timestamp, config: &Config) -> Option<Owner> {
+        let may = self.session.is_reauthenticated(now, config);
+        may.then(|| Owner::proven(self.user))
+    }
+}
+
+/// The living session of this token, with its account held; it is one of this account, as its caller has read.
+/// Whatever is just being done to the account comes first, and may have ended the session.
+pub fn hold(
+    tx: &mut Tx,
+    config: &Config,
+    user_id: &str,
+    token: &TokenHash,
+) -> Result<Option<HeldSession>> {
+    let user = users::hold(tx, user_id)?;
+    let session = find(tx, config, token)?;
+    Ok(held(user, session))
 }
 
 /// The same for the session of a program.
-pub fn owner_by_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<Owner>> {
-    owner_in(tx, config, |tx| find_of_program(tx, config, id))
-}
-
-fn owner_in(
+pub fn hold_of_program(
     tx: &mut Tx,
     config: &Config,
-    find: impl Fn(&mut Tx) -> Result<Option<Session>>,
-) -> Result<Option<Owner>> {
-    let Some(found) = find(tx)? else {
-        return Ok(None);
-    };
-    // Whatever is just being done to the account comes first; it may have ended the session.
-    users::hold(tx, &found.user_id)?;
-    let lives = find(tx)?;
-    let Some(session) = lives.filter(|session| session.is_reauthenticated(tx.now, config)) else {
-        return Ok(None);
-    };
-    Ok(users::find(tx, &session.user_id)?.map(Owner::proven))
+    user_id: &str,
+    id: &str,
+) -> Result<Option<HeldSession>> {
+    let user = users::hold(tx, user_id)?;
+    let session = find_of_program(tx, config, id)?;
+    Ok(held(user, session))
+}
+
+fn held(user: Option<Held<User>>, session: Option<Session>) -> Option<HeldSession> {
+    let (user, session) = user.zip(session)?;
+    (session.user_id == user.id).then_some(HeldSession { session, user })
 }
 
 /// What holds a session.
@@ -179,7 +196,7 @@ pub enum Holder {
 
 /// A session that has just begun.
 pub struct Started {
-    pub id: String,
+    pub session: Session,
     /// For the browser's cookie; a program is not given it.
     pub token: Token,
 }
@@ -187,7 +204,7 @@ pub struct Started {
 /// Begins a session and ends the one it replaces: no right of the old one carries over.
 pub fn start(
     tx: &mut Tx,
-    user_id: &str,
+    user: &Held<User>,
     method: AuthMethod,
     holder: Holder,
     client: &Client,
@@ -196,31 +213,42 @@ pub fn start(
     if let Some(old) = replaced {
         end(tx, old)?;
     }
-    let (id, token) = (random::id(), Token::draw());
-    let entered_at = (method == AuthMethod::Password).then_some(tx.now);
+    let token = Token::draw();
+    let session = Session {
+        id: random::id(),
+        user_id: user.id.clone(),
+        auth_method: method.name().to_owned(),
+        shared: holder == Holder::SharedBrowser,
+        created_at: tx.now,
+        last_seen_at: tx.now,
+        password_entered_at: (method == AuthMethod::Password).then_some(tx.now),
+        wants_new_token: false,
+        for_program: holder == Holder::Program,
+        email: user.email.clone(),
+    };
     diesel::insert_into(sessions::table)
         .values((
             sessions::token_hash.eq(token.hash().as_bytes()),
-            sessions::id.eq(&id),
-            sessions::user_id.eq(user_id),
-            sessions::auth_method.eq(method.name()),
-            sessions::shared.eq(holder == Holder::SharedBrowser),
-            sessions::for_program.eq(holder == Holder::Program),
-            sessions::created_at.eq(tx.now),
-            sessions::last_seen_at.eq(tx.now),
-            sessions::password_entered_at.eq(entered_at),
-            sessions::wants_new_token.eq(false),
+            sessions::id.eq(&session.id),
+            sessions::user_id.eq(&session.user_id),
+            sessions::auth_method.eq(&session.auth_method),
+            sessions::shared.eq(session.shared),
+            sessions::for_program.eq(session.for_program),
+            sessions::created_at.eq(session.created_at),
+            sessions::last_seen_at.eq(session.last_seen_at),
+            sessions::password_entered_at.eq(session.password_entered_at),
+            sessions::wants_new_token.eq(session.wants_new_token),
             sessions::ip.eq(client.ip()),
             sessions::browser.eq(&client.browser),
         ))
         .execute(tx.conn)?;
-    end_all_but_newest(tx, user_id)?;
-    Ok(Started { id, token })
+    end_all_but_newest(tx, user)?;
+    Ok(Started { session, token })
 }
 
-fn end_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
+fn end_all_but_newest(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     let surplus: Vec<String> = sessions::table
-        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::user_id.eq(&user.id))
         .order((sessions::created_at.desc(), sessions::id))
         .select(sessions::id)
         .limit(MOST)
@@ -238,40 +266,12 @@ pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     Ok(())
 }
 
-/// Keeps others from ending this session, or from using its tokens, until the transaction has ended. On SQLite
-/// there is one writer anyhow.
-pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
-    if let Connection::Postgres(conn) = tx.conn {
-        sessions::table
-            .filter(sessions::id.eq(id))
-            .select(sessions::id)
-            .for_update()
-            .load::<String>(conn)?;
-    }
-    Ok(())
-}
-
-/// Ends the session of a program for this reason: it gave its token back, or somebody used one twice. Whoever
-/// else has a token of it is out, too.
-pub fn end_of_program(tx: &mut Tx, id: &str, why: Event, client: &Client) -> Result<()> {
-    let ended = diesel::delete(
-        sessions::table
-            .filter(sessions::id.eq(id))
-            .filter(sessions::for_program.eq(true)),
-    )
-    .returning(sessions::user_id)
-    .get_result::<String>(tx.conn)
-    .optional()?;
-    match ended {
-        Some(user_id) => events::note(tx, &user_id, why, client),
-        None => Ok(()),
-    }
-}
-
 /// The password was entered in this session, just now. It goes on under a new token, and the old one is
 /// dead at once; `None` when the session has ended meanwhile.
-pub fn enter_password(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
-    let session = sessions::table.find(token.as_bytes());
+pub fn enter_password(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Result<Option<Token>> {
+    let session = sessions::table
+        .find(token.as_bytes())
+        .filter(sessions::user_id.eq(&user.id));
     let entered = diesel::update(session)
         .set(sessions::password_entered_at.eq(tx.now))
         .execute(tx.conn)?;
@@ -295,17 +295,20 @@ pub fn renew(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
 }
 
 /// The session with this id gets a new token when it is next seen.
-pub fn renew_when_seen(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(sessions::table.filter(sessions::id.eq(id)))
+pub fn renew_when_seen(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<()> {
+    let its_own = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::user_id.eq(&user.id));
+    diesel::update(its_own)
         .set(sessions::wants_new_token.eq(true))
         .execute(tx.conn)?;
     Ok(())
 }
 
 /// Ends every session of an account, and with them what its browsers were known by.
-pub fn end_all(tx: &mut Tx, user: &User) -> Result<()> {
+pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::delete(sessions::table.filter(sessions::user_id.eq(&user.id))).execute(tx.conn)?;
-    users::forget_browsers(tx, &user.id)
+    users::forget_browsers(tx, user)
 }
 
 /// A living session, as its account's owner sees it.
@@ -343,30 +346,21 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
     Ok(listed.collect())
 }
 
-/// Its owner ends this session from the list, if it is one of this account.
-pub fn end_from_list(tx: &mut Tx, user_id: &str, id: &str, client: &Client) -> Result<bool> {
-    let ended = end_by_id(tx, user_id, id)?;
-    if ended {
-        events::note(tx, user_id, Event::SessionEnded, client)?;
-    }
-    Ok(ended)
-}
-
 /// Ends this session, if it is one of this account.
-pub fn end_by_id(tx: &mut Tx, user_id: &str, id: &str) -> Result<bool> {
+pub fn end_by_id(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<bool> {
     if !random::is_id(id) {
         return Ok(false);
     }
     let its_own = sessions::table
         .filter(sessions::id.eq(id))
-        .filter(sessions::user_id.eq(user_id));
+        .filter(sessions::user_id.eq(&user.id));
     Ok(diesel::delete(its_own).execute(tx.conn)? > 0)
 }
 
 /// Ends the sessions of an account but this one; how many there were.
-pub fn end_others(tx: &mut Tx, user_id: &str, kept_id: &str) -> Result<usize> {
+pub fn end_others(tx: &mut Tx, user: &Held<User>, kept_id: &str) -> Result<usize> {
     let others = sessions::table
-        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::user_id.eq(&user.id))
         .filter(sessions::id.ne(kept_id));
     Ok(diesel::delete(others).execute(tx.conn)?)
 }

@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
 
-use crate::accounts::users::{self, User};
+use crate::accounts::users::{self, Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
@@ -126,14 +126,27 @@ impl SignedLinks {
         purpose: Purpose,
         token: &SignedToken,
     ) -> Result<Option<User>> {
-        let age = tx.now - token.made_at;
-        let lifetime = purpose.lifetime(&self.config);
-        if lifetime.is_some_and(|lifetime| age >= millis(lifetime)) {
-            return Ok(None);
-        }
         let reader = users::find(tx, &token.user_id)?;
-        Ok(reader
-            .filter(|reader| purpose.is_welcome(reader) && self.verifies(purpose, token, reader)))
+        Ok(reader.filter(|reader| self.counts(tx.now, purpose, token, reader)))
+    }
+
+    /// Whom a token was made for, held, if it still counts then.
+    pub fn hold_reader(
+        &self,
+        tx: &mut Tx,
+        purpose: Purpose,
+        token: &SignedToken,
+    ) -> Result<Option<Held<User>>> {
+        let reader = users::hold(tx, &token.user_id)?;
+        Ok(reader.filter(|reader| self.counts(tx.now, purpose, token, reader)))
+    }
+
+    fn counts(&self, now: Timestamp, purpose: Purpose, token: &SignedToken, reader: &User) -> bool {
+        let age = now - token.made_at;
+        let lifetime = purpose.lifetime(&self.config);
+        lifetime.is_none_or(|lifetime| age < millis(lifetime))
+            && purpose.is_welcome(reader)
+            && self.verifies(purpose, token, reader)
     }
 
     fn page_with(&self, page: &str, token: Option<&str>) -> String {

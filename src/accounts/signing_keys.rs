@@ -17,7 +17,6 @@ use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::accounts::access_tokens;
 use crate::accounts::es256::KeyPair;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Db, Tx};
@@ -31,9 +30,12 @@ const SIGNS_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// So long a node goes by what it read.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
+/// What is signed is good for so long, and no longer.
+pub const SIGNATURE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
 /// So long after its end a key still verifies: what a node signed that had not heard of the end lives on.
 const VERIFIES_FOR: Duration =
-    Duration::from_secs(access_tokens::LIFETIME.as_secs() + 2 * KNOWN_FOR.as_secs());
+    Duration::from_secs(SIGNATURE_LIFETIME.as_secs() + 2 * KNOWN_FOR.as_secs());
 
 /// All keys that count at one moment.
 pub struct Ring {

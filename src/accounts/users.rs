@@ -1,24 +1,28 @@
-//! People whose address was proven, and those who were invited.
+//! People whose address was proven.
 //!
 //! A row in `users` exists only once somebody used a link that was mailed to its address: nothing that
 //! is prepared on an address before its owner proves it can survive the proof, for there is nothing to
 //! prepare it on.
 //!
-//! What changes an account for good takes a proof: an [`Owner`], or the link that was used up for it.
+//! Whatever changes an account takes it [`Held`]; what changes it for good takes the [`Owner`], or the
+//! [`ProvenAddress`] that it is to have.
+
+mod held;
+mod owner;
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use held::{Held, hold, hold_address, hold_by_email};
+pub use owner::Owner;
+
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::links::{self, Consumed, Purpose};
-use crate::accounts::owner::Owner;
 use crate::accounts::passwords::PasswordHash;
 use crate::clock::Timestamp;
-use crate::config::SignUp;
-use crate::db::{Connection, Tx, on_either};
-use crate::error::Result;
+use crate::db::{Tx, on_either};
+use crate::error::{Error, Result};
 use crate::random;
-use crate::schema::{invitations, users};
+use crate::schema::users;
 
 /// An account.
 #[derive(Clone, Queryable, Selectable)]
@@ -58,6 +62,15 @@ impl User {
         brought
             .iter()
             .any(|known| known.user_id == self.id && known.since >= self.known_since)
+    }
+
+    /// What a browser is given from which the account has just been signed in to. Never before what made all
+    /// others strangers, be it that the clock was set back since.
+    pub fn known_from(&self, now: Timestamp) -> KnownAccount {
+        KnownAccount {
+            user_id: self.id.clone(),
+            since: now.max(self.known_since),
+        }
     }
 
     /// Somebody, for a test that has no database.
@@ -125,67 +138,38 @@ pub fn ids(tx: &mut Tx) -> Result<Vec<String>> {
         .load(tx.conn)?)
 }
 
-/// Keeps others from changing this account until the transaction has ended: whoever changes an account and
-/// what hangs on it takes the account first, so that of two at once one waits and none is a deadlock's victim.
-/// On SQLite there is one writer anyhow.
-pub fn hold(tx: &mut Tx, id: &str) -> Result<()> {
-    if let Connection::Postgres(conn) = tx.conn {
-        users::table
-            .find(id)
-            .select(users::id)
-            .for_no_key_update()
-            .load::<String>(conn)?;
+/// An address that its owner has proven, by a link that was mailed there and used up in this transaction. Only a
+/// used link makes one: without it there is no account to be had, and no other address for one.
+#[derive(Debug)]
+pub struct ProvenAddress(String);
+
+impl ProvenAddress {
+    pub(in crate::accounts) fn by_link(email: String) -> Self {
+        Self(email)
     }
-    Ok(())
+
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// Where a used link leads.
-pub struct LedTo {
-    pub user: User,
-    /// The link made the account, so whoever used it owns all there is.
-    pub new_owner: Option<Owner>,
-}
-
-/// The account that a used link leads to: made now if the link proves a new address. A sign-in link makes
-/// none, so one whose account is gone leads nowhere and does not bring it back.
-///
-/// Taking the [`Consumed`] link is the point: without a proven address there is no account to be had.
-pub fn led_to_by(tx: &mut Tx, proof: &Consumed) -> Result<Option<LedTo>> {
-    let is_new = proof.purpose() == Purpose::ConfirmEmail && make(tx, proof.email())?;
-    let Some(user) = of_address(tx, proof.email())? else {
-        return Ok(None);
-    };
-    Ok(Some(LedTo {
-        new_owner: is_new.then(|| Owner::proven(user.clone())),
-        user,
-    }))
-}
-
-/// Two links for one address may be used at once: one makes the account (true), both find it.
-fn make(tx: &mut Tx, email: &str) -> Result<bool> {
-    let id = random::id();
+/// Makes the account of a proven address, and thereby its owner. The address is held, so that nobody else is
+/// making one.
+pub fn make(tx: &mut Tx, address: &ProvenAddress) -> Result<Owner> {
     let row = (
-        users::id.eq(&id),
-        users::email.eq(email),
+        users::id.eq(random::id()),
+        users::email.eq(address.as_str()),
         users::created_at.eq(tx.now),
         users::known_since.eq(tx.now),
         users::wrong_passwords.eq(0),
     );
-    let made = on_either!(tx.conn, |conn| diesel::insert_into(users::table)
+    on_either!(tx.conn, |conn| diesel::insert_into(users::table)
         .values(row)
-        .on_conflict_do_nothing()
         .execute(conn))?;
-    Ok(made > 0)
-}
-
-/// The owner, as proven by a link that was used up for setting a password. Links for anything else prove
-/// less.
-pub fn owner_by_link(tx: &mut Tx, proof: &Consumed) -> Result<Option<Owner>> {
-    let (Purpose::ResetPassword, Some(id)) = (proof.purpose(), proof.user_id()) else {
-        return Ok(None);
-    };
-    let user = find(tx, id)?.filter(|user| user.email == proof.email());
-    Ok(user.map(Owner::proven))
+    let made = hold_by_email(tx, address.as_str())?;
+    let made = made.ok_or_else(|| Error::internal("an account was made and is not there"))?;
+    Ok(Owner::proven(made))
 }
 
 /// Gives the account this password, in place of any it had.
@@ -200,115 +184,9 @@ pub fn set_password(tx: &mut Tx, owner: &Owner, hash: &PasswordHash) -> Result<(
     Ok(())
 }
 
-/// The same password at the present cost; not if the account has another one by now.
-pub fn rehash_password(tx: &mut Tx, user: &User, hash: &PasswordHash) -> Result<()> {
-    let unchanged = users::password_hash.eq(&user.password_hash);
-    diesel::update(users::table.find(&user.id).filter(unchanged))
-        .set(users::password_hash.eq(hash.as_str()))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Writes down that a password was wrong.
-pub fn count_wrong_password(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(users::table.find(id))
-        .set(users::wrong_passwords.eq(users::wrong_passwords + 1))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// The owner is here: what was guessed before is forgotten.
-pub fn forget_wrong_passwords(tx: &mut Tx, id: &str) -> Result<()> {
-    let guessed_at = users::table.find(id).filter(users::wrong_passwords.gt(0));
-    diesel::update(guessed_at)
-        .set(users::wrong_passwords.eq(0))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Every browser that the account knows is a stranger from here on.
-pub fn forget_browsers(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(users::table.find(id))
-        .set(users::known_since.eq(tx.now))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// No link that was signed for the account until now knows its reader any more.
-pub fn end_signed_links(tx: &mut Tx, id: &str) -> Result<()> {
-    diesel::update(users::table.find(id))
-        .set(users::signed_links_epoch.eq(users::signed_links_epoch + 1))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Whether links in ordinary mail sign in, and from where. Those that are out when they are switched off
-/// stay dead when they are switched on again.
-pub fn switch_notification_links(
-    tx: &mut Tx,
-    id: &str,
-    enabled: bool,
-    usual_networks_only: bool,
-) -> Result<()> {
-    diesel::update(users::table.find(id))
-        .set((
-            users::notification_links.eq(enabled),
-            users::usual_networks_only.eq(usual_networks_only),
-        ))
-        .execute(tx.conn)?;
-    match enabled {
-        true => Ok(()),
-        false => end_signed_links(tx, id),
-    }
-}
-
-/// Whether the account gets announcements.
-pub fn switch_announcements(tx: &mut Tx, id: &str, wanted: bool) -> Result<()> {
-    diesel::update(users::table.find(id))
-        .set(users::announcements.eq(wanted))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Whether this account may have this address: nobody else has it, and it is not kept for an owner who
-/// may still take a change back.
-pub fn may_have(tx: &mut Tx, user: &User, email: &EmailAddress) -> Result<bool> {
-    let is_others = |id: &str| id != user.id;
-    let holder = find_by_email(tx, email)?.map(|holder| holder.id);
-    let keeper = links::oldest_undo(tx, email.as_str())?.map(|undo| undo.user_id);
-    Ok(!holder.iter().chain(&keeper).any(|id| is_others(id)))
-}
-
-/// Gives the account the address that a used link proves: a new one, or the one it had before. `None`: the
-/// account is gone, or somebody else has the address by now, or it is kept for somebody else, and nothing is changed.
-pub fn change_email(tx: &mut Tx, proof: &Consumed) -> Result<Option<User>> {
-    let (Purpose::ChangeEmail | Purpose::UndoChangeEmail, Some(id)) =
-        (proof.purpose(), proof.user_id())
-    else {
-        return Ok(None);
-    };
-    let keeper = links::oldest_undo(tx, proof.email())?.map(|undo| undo.user_id);
-    if keeper.is_some_and(|keeper| keeper != id) {
-        return Ok(None);
-    }
-    let changed = tx.attempt(|tx| {
-        diesel::update(users::table.find(id))
-            .set(users::email.eq(proof.email()))
-            .execute(tx.conn)
-    })?;
-    match changed {
-        Some(_) => find(tx, id),
-        None => Ok(None),
-    }
-}
-
-/// Takes the password away: whoever changed the address may have changed it, too. Only a used undo link
-/// does this.
-pub fn remove_password(tx: &mut Tx, proof: &Consumed) -> Result<()> {
-    let (Purpose::UndoChangeEmail, Some(id)) = (proof.purpose(), proof.user_id()) else {
-        return Ok(());
-    };
-    diesel::update(users::table.find(id))
+/// Takes the password away.
+pub fn remove_password(tx: &mut Tx, owner: &Owner) -> Result<()> {
+    diesel::update(users::table.find(&owner.user().id))
         .set((
             users::password_hash.eq(None::<String>),
             users::password_set_at.eq(None::<Timestamp>),
@@ -318,44 +196,97 @@ pub fn remove_password(tx: &mut Tx, proof: &Consumed) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the account, and with it its sessions, links and events. What was mailed is the outbox's to
-/// forget.
+/// The same password at the present cost.
+pub fn rehash_password(tx: &mut Tx, user: &Held<User>, hash: &PasswordHash) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::password_hash.eq(hash.as_str()))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Writes down that a password was wrong.
+pub fn count_wrong_password(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::wrong_passwords.eq(users::wrong_passwords + 1))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// The owner is here: what was guessed before is forgotten.
+pub fn forget_wrong_passwords(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    if user.wrong_passwords > 0 {
+        diesel::update(users::table.find(&user.id))
+            .set(users::wrong_passwords.eq(0))
+            .execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// Every browser that the account knows is a stranger from here on, whatever the clock says of when it came to
+/// know it.
+pub fn forget_browsers(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::known_since.eq(tx.now.max(user.known_since + 1)))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// No link that was signed for the account until now knows its reader any more.
+pub fn end_signed_links(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::signed_links_epoch.eq(users::signed_links_epoch + 1))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Whether links in ordinary mail sign in, and from where. Those that are out when they are switched off
+/// stay dead when they are switched on again.
+pub fn switch_notification_links(
+    tx: &mut Tx,
+    user: &Held<User>,
+    enabled: bool,
+    usual_networks_only: bool,
+) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set((
+            users::notification_links.eq(enabled),
+            users::usual_networks_only.eq(usual_networks_only),
+        ))
+        .execute(tx.conn)?;
+    match enabled {
+        true => Ok(()),
+        false => end_signed_links(tx, user),
+    }
+}
+
+/// Whether the account gets announcements.
+pub fn switch_announcements(tx: &mut Tx, user: &Held<User>, wanted: bool) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::announcements.eq(wanted))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Gives the account the address that a used link proves; the account as it is then. `None`: somebody else has the
+/// address, and nothing is changed.
+pub fn change_email(
+    tx: &mut Tx,
+    user: &Held<User>,
+    address: &ProvenAddress,
+) -> Result<Option<Held<User>>> {
+    let changed = tx.attempt(|tx| {
+        diesel::update(users::table.find(&user.id))
+            .set(users::email.eq(address.as_str()))
+            .execute(tx.conn)
+    })?;
+    match changed {
+        Some(_) => hold(tx, &user.id),
+        None => Ok(None),
+    }
+}
+
+/// Deletes the account, and with it its sessions, links and events.
 pub fn delete(tx: &mut Tx, owner: &Owner) -> Result<()> {
-    let user = owner.user();
-    links::delete_sent_to(tx, &user.email)?;
-    diesel::delete(users::table.find(&user.id)).execute(tx.conn)?;
+    diesel::delete(users::table.find(&owner.user().id)).execute(tx.conn)?;
     Ok(())
-}
-
-/// Whether this address may have an account here: by the house's rule, or by invitation.
-pub fn may_sign_up(tx: &mut Tx, sign_up: &SignUp, email: &EmailAddress) -> Result<bool> {
-    Ok(sign_up.admits(email.domain()) || is_invited(tx, email)?)
-}
-
-fn is_invited(tx: &mut Tx, email: &EmailAddress) -> Result<bool> {
-    let invited = invitations::table
-        .find(email.as_str())
-        .select(invitations::email)
-        .first::<String>(tx.conn)
-        .optional()?;
-    Ok(invited.is_some())
-}
-
-/// Lets this address in, whatever the house's rule, until it is withdrawn. Once more is no mistake.
-pub fn invite(tx: &mut Tx, email: &EmailAddress) -> Result<()> {
-    let row = (
-        invitations::email.eq(email.as_str()),
-        invitations::invited_at.eq(tx.now),
-    );
-    on_either!(tx.conn, |conn| diesel::insert_into(invitations::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .execute(conn))?;
-    Ok(())
-}
-
-/// Takes an invitation back; false if there was none. An account made through it stays.
-pub fn withdraw_invitation(tx: &mut Tx, email: &EmailAddress) -> Result<bool> {
-    let gone = diesel::delete(invitations::table.find(email.as_str())).execute(tx.conn)?;
-    Ok(gone > 0)
 }

@@ -1,7 +1,7 @@
 //! Who calls, by an access token; the guards that handlers ask for.
 //!
 //! [`Caller`] is somebody whose session lives at this moment: the token says which, and the table has the last
-//! word. [`Owner`](crate::accounts::owner::Owner)s are made of callers who have entered the password within the
+//! word. [`Owner`]s are made of callers who have entered the password within the
 //! window, as the session and the token both have it; for everybody else there is a challenge that says what
 //! is missing (RFC 9470).
 //!
@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 
 use crate::accounts::access_tokens::{self, Claims, Refused};
 use crate::accounts::client::Client;
-use crate::accounts::events::{self, Event};
-use crate::accounts::owner::Owner;
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::{self, HeldSession, Session};
+use crate::accounts::users::Owner;
+use crate::actions::reauthenticate;
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
@@ -32,7 +32,7 @@ use crate::error::Result;
 use crate::web::cookie_header::CookieHeader;
 use crate::web::json::Json;
 use crate::web::rejection::Rejection;
-use crate::web::visitor::{app_of, note_seen};
+use crate::web::visitor::{act, app_of, note_seen};
 use crate::web::{client, same_origin, sealed_cookies};
 
 /// The end of the name of the cookie that holds an access token.
@@ -119,20 +119,20 @@ impl Caller {
         self.app.clock.now()
     }
 
-    /// Where the program stands, for the account's owner to recognise.
+    /// Who makes the request, for the account's owner to recognise.
     pub fn client(&self) -> Client {
         client::of(&self.req, &self.app.config)
     }
 
-    /// Does something in one transaction, which looks once more whether the session lives.
+    /// Does something in one transaction, which holds the account and looks once more whether the session lives.
     pub async fn act<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx, &Session) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Tx, &App, &HeldSession) -> Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (config, claims) = (self.app.config.clone(), self.claims.clone());
-        let done = self.app.transaction(move |tx| {
-            let session = session_of(tx, &config, &claims)?;
-            session.map(|session| work(tx, &session)).transpose()
+        let claims = self.claims.clone();
+        let done = act(&self.app, move |tx, app| {
+            let held = sessions::hold_of_program(tx, &app.config, &claims.sub, &claims.sid)?;
+            held.map(|held| work(tx, app, &held)).transpose()
         });
         done.await?.ok_or(ApiError::InvalidToken)
     }
@@ -140,12 +140,13 @@ impl Caller {
     /// Does something sensitive in one transaction, which looks once more whether it may.
     pub async fn act_as_owner<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Tx, &App, &Owner) -> Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (config, id) = (self.app.config.clone(), self.session.id.clone());
-        let done = self.app.transaction(move |tx| {
-            let owner = sessions::owner_by_program(tx, &config, &id)?;
-            owner.map(|owner| work(tx, &owner)).transpose()
+        let claims = self.claims.clone();
+        let done = act(&self.app, move |tx, app| {
+            let held = sessions::hold_of_program(tx, &app.config, &claims.sub, &claims.sid)?;
+            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config));
+            owner.map(|owner| work(tx, app, &owner)).transpose()
         });
         done.await?.ok_or_else(|| self.challenge())
     }
@@ -229,10 +230,10 @@ impl FromRequest for SteppedUp {
                 return Ok(Self(caller));
             }
             let (user_id, client) = (caller.session.user_id.clone(), caller.client());
-            let noted = caller.app.transaction(move |tx| {
-                events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &client)
-            });
-            noted.await?;
+            act(&caller.app, move |tx, _| {
+                reauthenticate::note_required(tx, &user_id, &client)
+            })
+            .await?;
             Err(caller.challenge())
         })
     }

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
 use crate::api::Answer;
 use crate::api::caller::Open;
 use crate::api::error::ApiError;
-use crate::mail::asks::{self, Answer as Asked, Ask, Wish};
 use crate::random;
 use crate::web::client;
 use crate::web::field_error::FieldError;
-use crate::web::rejection::Rejection;
+use crate::web::visitor::act;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/sign-in-codes").post(ask));
@@ -58,21 +58,19 @@ async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
         error: FieldError::Address(why),
     })?;
     app.outbox.check_room()?;
-    let (outbox, now) = (app.outbox.clone(), app.clock.now());
-    let ask = Ask {
+    let now = app.clock.now();
+    let request = LinkRequest {
         id: random::id(),
-        wish: Wish::ComeIn,
+        kind: LinkKind::SignIn,
         email,
-        network: client::of(&req, &app.config).network,
         client: client::of(&req, &app.config),
         known: Vec::new(),
     };
-    let sign_in_id = ask.id.clone();
-    let asked = app.transaction(move |tx| asks::ask(tx, &outbox, &ask));
-    let again_at = match asked.await? {
-        Asked::Sent { again_at } | Asked::SentAlready { again_at } => again_at,
-        Asked::TooMany { until } => return Err(Rejection::too_many(until, now).into()),
-    };
+    let sign_in_id = request.id.clone();
+    let requested = act(&app, move |tx, app| {
+        request_link::request(tx, app, &request)
+    });
+    let (Outcome::Sent { again_at } | Outcome::SentAlready { again_at }) = requested.await??;
     let wait = u64::try_from(again_at - now).unwrap_or(0);
     Ok(HttpResponse::Accepted().json(CodeAsked {
         sign_in_id,

@@ -12,6 +12,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::actions::TooMany;
 use crate::error::Error;
 use crate::web::field_error::FieldError;
 use crate::web::rejection::{self, Rejection};
@@ -43,6 +44,12 @@ pub enum ApiError {
 impl From<Rejection> for ApiError {
     fn from(stop: Rejection) -> Self {
         Self::Stopped(stop)
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(too_many: TooMany) -> Self {
+        Self::Stopped(too_many.into())
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! What is sensitive asks for the password first, as the browser's pages do, and by the same rules.
 
-use std::time::Duration;
-
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use serde::{Deserialize, Serialize};
@@ -13,12 +11,13 @@ use zeroize::Zeroizing;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::sessions::{self, Listed};
 use crate::accounts::users;
+use crate::actions::change_email::{self, ChangeRequest, Requested};
+use crate::actions::{change_password, delete_account, end_sessions};
 use crate::api::Answer;
 use crate::api::answers::CrossOrigin;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
 use crate::api::error::ApiError;
-use crate::humanize::{self, rfc3339};
-use crate::mail::changes::{self, Asked, Asking};
+use crate::humanize::rfc3339;
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::rejection::Rejection;
@@ -142,8 +141,7 @@ async fn list_sessions(caller: Caller) -> Answer {
 )]
 async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
     let (id, client) = (id.into_inner(), caller.client());
-    let ended =
-        caller.act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &client));
+    let ended = caller.act(move |tx, _, by| end_sessions::end_one(tx, by, &id, &client));
     match ended.await? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(Rejection::NotFound.into()),
@@ -174,10 +172,9 @@ async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) 
         field: "password",
         error: FieldError::NewPassword(refused),
     })?;
-    let (outbox, client) = (caller.app.outbox.clone(), caller.client());
-    let kept = caller.session.id.clone();
-    let changed = caller.act_as_owner(move |tx, owner| {
-        changes::change_password(tx, &outbox, owner, &hash, &kept, &client)
+    let (kept, client) = (caller.session.id.clone(), caller.client());
+    let changed = caller.act_as_owner(move |tx, app, owner| {
+        change_password::change(tx, app, owner, &hash, &kept, &client)
     });
     changed.await?;
     Ok(HttpResponse::NoContent().finish())
@@ -215,23 +212,16 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
         Err(why) => return Err(unacceptable(FieldError::Address(why))),
     };
     caller.app.outbox.check_room()?;
-    let asking = Asking {
+    let request = ChangeRequest {
         new,
         session_id: caller.session.id.clone(),
-        network: caller.client().network,
         client: caller.client(),
-        outbox: caller.app.outbox.clone(),
     };
-    let asked =
-        caller.act_as_owner(move |tx, owner| changes::ask_to_change_email(tx, owner, &asking));
-    match asked.await? {
-        Asked::Sent => Ok(HttpResponse::Accepted().finish()),
-        Asked::TooSoon { until } => {
-            let wait = u64::try_from(until - caller.now()).unwrap_or(0);
-            let wait = humanize::waiting(Duration::from_millis(wait));
-            Err(unacceptable(FieldError::TooSoon { wait }))
-        }
-        Asked::TooMany { until } => Err(Rejection::too_many(until, caller.now()).into()),
+    let requested =
+        caller.act_as_owner(move |tx, app, owner| change_email::request(tx, app, owner, &request));
+    match requested.await?? {
+        Requested::Sent => Ok(HttpResponse::Accepted().finish()),
+        Requested::TooSoon(too_soon) => Err(unacceptable(too_soon.into())),
     }
 }
 
@@ -244,9 +234,9 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
     )
 )]
 async fn delete(SteppedUp(caller): SteppedUp) -> Answer {
-    let (outbox, client) = (caller.app.outbox.clone(), caller.client());
+    let client = caller.client();
     let deleted =
-        caller.act_as_owner(move |tx, owner| changes::delete_account(tx, &outbox, owner, &client));
+        caller.act_as_owner(move |tx, app, owner| delete_account::delete(tx, app, owner, &client));
     deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -4,36 +4,39 @@
 //! it is handed over as asked: in the body, in cookies that no script can read, or in headers. A refresh token
 //! in a cookie counts only for requests from pages of ours.
 
+use std::sync::Arc;
+
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::accounts::access_tokens::{self, Claims};
-use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::events::Event;
-use crate::accounts::limits::{self, Verdict};
+use crate::accounts::passwords::Priority;
 use crate::accounts::refresh_tokens;
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::Session;
+use crate::accounts::signing_keys::Ring;
+use crate::actions::end_sessions::{self, GivenBack};
+use crate::actions::refresh;
+use crate::actions::sign_in::{self, CodeOutcome, Device, NewSession};
+use crate::actions::sign_in_with_password::{self, Attempt};
 use crate::api::Answer;
 use crate::api::answers::CrossOrigin;
 use crate::api::caller::{self, Open};
 use crate::api::error::ApiError;
 use crate::app::App;
-use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::{self, Code, Token};
 use crate::web::cookie_header::CookieHeader;
-use crate::web::entrance::{self, Arrival, CodeOutcome, Entered};
-use crate::web::password_try::{self, Attempt};
 use crate::web::rejection::Rejection;
-use crate::web::{client, same_origin, sealed_cookies};
+use crate::web::visitor::act;
+use crate::web::{client, password_entry, same_origin, sealed_cookies};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/tokens").post(grant))
@@ -142,9 +145,11 @@ async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
         return Err(Rejection::CrossOrigin.into());
     }
     let mut delivery = wanted.unwrap_or(Delivery::Body);
+    // Fetched before anything is used up: after the commit nothing is left that could fail.
+    let signer = Signer::of(&app).await?;
     let granted = match body.grant_type.as_deref() {
-        Some("password") => by_password(&app, &req, &body).await?,
-        Some("email_code") => by_code(&app, &req, &body).await?,
+        Some("password") => by_password(&app, &req, &body, signer).await?,
+        Some("email_code") => by_code(&app, &req, &body, signer).await?,
         Some("refresh_token") => {
             let brought = match &body.refresh_token {
                 Some(token) => token.to_string(),
@@ -153,121 +158,124 @@ async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
                     in_cookie(&req, &app)?
                 }
             };
-            by_refresh_token(&app, &req, &brought).await?
+            by_refresh_token(&app, &req, &brought, signer).await?
         }
         Some(_) => return Err(ApiError::UnsupportedGrantType),
         None => return Err(ApiError::InvalidRequest("grant_type is missing.")),
     };
-    deliver(&app, granted, delivery).await
+    Ok(deliver(&app, granted, delivery))
 }
 
-/// A session that a program may go on with.
+/// Signs access tokens, with a key that is at hand.
+struct Signer {
+    ring: Arc<Ring>,
+    issuer: String,
+}
+
+impl Signer {
+    async fn of(app: &App) -> Result<Self> {
+        let ring = app.signing_keys.ring_that_signs(&app.db, app.clock.now());
+        Ok(Self {
+            ring: ring.await?,
+            issuer: app.config.server.public_url.as_str().to_owned(),
+        })
+    }
+
+    /// What a program is given that goes on with this session, made in the transaction that grants it.
+    fn grant(&self, tx: &Tx, session: &Session, refresh_token: Token) -> Result<Granted> {
+        let claims = Claims::of(session, &self.issuer, tx.now);
+        Ok(Granted {
+            access_token: access_tokens::sign(&self.ring, &claims)?,
+            refresh_token,
+            scope: claims.scope,
+        })
+    }
+
+    fn grant_new(&self, tx: &Tx, begun: Option<NewSession>) -> Result<Option<Granted>> {
+        let begun = begun.and_then(|begun| Some((begun.session, begun.refresh_token?)));
+        begun
+            .map(|(session, refresh_token)| self.grant(tx, &session, refresh_token))
+            .transpose()
+    }
+}
+
+/// What a program may go on with.
 struct Granted {
-    session: Session,
+    access_token: String,
     refresh_token: Token,
+    scope: String,
 }
 
 async fn by_password(
-    app: &App,
+    app: &Data<App>,
     req: &HttpRequest,
     body: &TokenRequest,
+    signer: Signer,
 ) -> Result<Granted, ApiError> {
     let (Some(email), Some(password)) = (&body.email, &body.password) else {
         return Err(ApiError::InvalidRequest("email or password is missing."));
     };
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
-        network: client::of(req, &app.config).network,
-        arrival: Arrival::of_program(app, client::of(req, &app.config)),
-        shared: false,
+        device: Device::program(client::of(req, &app.config)),
     };
-    let entered = password_try::sign_in(app, attempt, password).await?;
-    granted(app, entered).await
+    let entered = password_entry::enter(
+        app,
+        Priority::Anonymous,
+        attempt,
+        password,
+        sign_in_with_password::count,
+        move |tx, app, attempt, tried, verified| {
+            let begun = sign_in_with_password::conclude(tx, app, attempt, tried, verified)?;
+            signer.grant_new(tx, begun)
+        },
+    );
+    entered.await?.flatten().ok_or(ApiError::InvalidGrant)
 }
 
-async fn by_code(app: &App, req: &HttpRequest, body: &TokenRequest) -> Result<Granted, ApiError> {
+async fn by_code(
+    app: &Data<App>,
+    req: &HttpRequest,
+    body: &TokenRequest,
+    signer: Signer,
+) -> Result<Granted, ApiError> {
     let (Some(sign_in_id), Some(code)) = (body.sign_in_id.clone(), &body.code) else {
         return Err(ApiError::InvalidRequest("sign_in_id or code is missing."));
     };
     if !random::is_id(&sign_in_id) {
         return Err(ApiError::InvalidGrant);
     }
-    let (code, network) = (Code::parse(code), client::of(req, &app.config).network);
-    let arrival = Arrival::of_program(app, client::of(req, &app.config));
-    let entering = app.clone();
-    let outcome = app.transaction(move |tx| {
-        let code = code.as_ref();
-        entrance::enter_by_code(tx, &entering, &sign_in_id, code, &arrival, &network, false)
+    let code = Code::parse(code);
+    let device = Device::program(client::of(req, &app.config));
+    let granted = act(app, move |tx, app| {
+        let tried = sign_in::by_code(tx, app, &sign_in_id, code.as_ref(), &device)?;
+        match tried {
+            Ok(CodeOutcome::In(begun)) => signer.grant_new(tx, Some(*begun)).map(Ok),
+            Ok(CodeOutcome::Wrong | CodeOutcome::Ended) => Ok(Ok(None)),
+            Err(too_many) => Ok(Err(too_many)),
+        }
     });
-    match outcome.await? {
-        CodeOutcome::In(entered) => granted(app, Some(*entered)).await,
-        CodeOutcome::Wrong | CodeOutcome::Ended => Err(ApiError::InvalidGrant),
-        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
-    }
-}
-
-async fn granted(app: &App, entered: Option<Entered>) -> Result<Granted, ApiError> {
-    let entered = entered.ok_or(ApiError::InvalidGrant)?;
-    let config = app.config.clone();
-    let found = app.read(move |tx| sessions::find_of_program(tx, &config, &entered.session_id));
-    // It may have been ended this moment.
-    let session = found.await?.ok_or(ApiError::InvalidGrant)?;
-    let refresh_token = entered.refresh_token.ok_or(ApiError::InvalidGrant)?;
-    Ok(Granted {
-        session,
-        refresh_token,
-    })
-}
-
-enum Refreshed {
-    Granted(Granted),
-    Refused,
-    TooMany { until: Timestamp },
+    granted.await??.ok_or(ApiError::InvalidGrant)
 }
 
 async fn by_refresh_token(
-    app: &App,
+    app: &Data<App>,
     req: &HttpRequest,
     brought: &str,
+    signer: Signer,
 ) -> Result<Granted, ApiError> {
-    let token = Token::parse(brought);
-    let refreshing = app.clone();
-    let client = client::of(req, &app.config);
-    let network = client::of(req, &app.config).network;
-    let refreshed = app.transaction(move |tx| {
-        if let Some(granted) = refresh(tx, &refreshing, token.as_ref(), &client)? {
-            return Ok(Refreshed::Granted(granted));
+    let (token, client) = (Token::parse(brought), client::of(req, &app.config));
+    let granted = act(app, move |tx, app| {
+        let refreshed = refresh::refresh(tx, app, token.as_ref(), &client)?;
+        match refreshed {
+            Ok(Some(on)) => signer
+                .grant(tx, &on.session, on.refresh_token)
+                .map(|on| Ok(Some(on))),
+            Ok(None) => Ok(Ok(None)),
+            Err(too_many) => Ok(Err(too_many)),
         }
-        let verdict = limits::count_all(tx, &refreshing.config, &network.guessing())?;
-        Ok(match verdict {
-            Verdict::Allowed { .. } => Refreshed::Refused,
-            Verdict::Refused { until } => Refreshed::TooMany { until },
-        })
     });
-    match refreshed.await? {
-        Refreshed::Granted(granted) => Ok(granted),
-        Refreshed::Refused => Err(ApiError::InvalidGrant),
-        Refreshed::TooMany { until } => Err(Rejection::too_many(until, app.clock.now()).into()),
-    }
-}
-
-/// The session goes on with another token.
-fn refresh(
-    tx: &mut Tx,
-    app: &App,
-    token: Option<&Token>,
-    client: &Client,
-) -> Result<Option<Granted>> {
-    let Some(token) = token else { return Ok(None) };
-    let Some(session) = refresh_tokens::consume(tx, &app.config, &token.hash(), client)? else {
-        return Ok(None);
-    };
-    sessions::touch(tx, &session.id, client)?;
-    let refresh_token = refresh_tokens::issue(tx, &session.id)?;
-    Ok(Some(Granted {
-        session,
-        refresh_token,
-    }))
+    granted.await??.ok_or(ApiError::InvalidGrant)
 }
 
 /// The refresh token that the browser keeps for pages of ours.
@@ -283,12 +291,8 @@ fn in_cookie(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
     }
 }
 
-async fn deliver(app: &App, granted: Granted, delivery: Delivery) -> Answer {
-    let now = app.clock.now();
-    let issuer = app.config.server.public_url.as_str();
-    let claims = Claims::of(&granted.session, issuer, now);
-    let ring = app.signing_keys.ring_that_signs(&app.db, now).await?;
-    let access_token = access_tokens::sign(&ring, &claims)?;
+fn deliver(app: &App, granted: Granted, delivery: Delivery) -> HttpResponse {
+    let access_token = granted.access_token;
     let refresh_token = granted.refresh_token.reveal();
     let mut answer = HttpResponse::Ok();
     let mut tokens = Tokens {
@@ -296,7 +300,7 @@ async fn deliver(app: &App, granted: Granted, delivery: Delivery) -> Answer {
         token_type: "Bearer",
         expires_in: access_tokens::LIFETIME.as_secs(),
         refresh_token: None,
-        scope: claims.scope,
+        scope: granted.scope,
     };
     match delivery {
         Delivery::Body => {
@@ -326,7 +330,7 @@ async fn deliver(app: &App, granted: Granted, delivery: Delivery) -> Answer {
                 .insert_header((other, refresh_token));
         }
     }
-    Ok(answer.json(tokens))
+    answer.json(tokens)
 }
 
 fn cookie(app: &App, suffix: &str, value: &str, seconds: u64) -> Cookie<'static> {
@@ -370,18 +374,21 @@ async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {
         Some(_) => None,
         None => caller::claims_of(&app, &brought).await.ok(),
     };
-    let client = client::of(&req, &app.config);
-    let revoked = app.transaction(move |tx| {
-        let session_id = match Token::parse(&brought) {
-            Some(token) => refresh_tokens::session_of(tx, &token.hash())?,
-            None => session_named.map(|claims| claims.sid.clone()),
-        };
-        match session_id {
-            Some(id) => sessions::end_of_program(tx, &id, Event::SignedOut, &client),
-            None => Ok(()),
-        }
-    });
-    revoked.await?;
+    let given_back = match (Token::parse(&brought), session_named) {
+        (Some(token), _) => Some(GivenBack::RefreshToken(token.hash())),
+        (None, Some(claims)) => Some(GivenBack::Session {
+            user_id: claims.sub.clone(),
+            id: claims.sid.clone(),
+        }),
+        (None, None) => None,
+    };
+    if let Some(given_back) = given_back {
+        let client = client::of(&req, &app.config);
+        act(&app, move |tx, app| {
+            end_sessions::revoke(tx, app, &given_back, &client)
+        })
+        .await?;
+    }
     let mut answer = HttpResponse::Ok();
     if in_body.is_none() {
         for suffix in [caller::ACCESS_COOKIE, REFRESH_COOKIE] {

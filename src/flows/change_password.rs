@@ -12,8 +12,8 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::accounts::sessions;
+use crate::actions::change_password;
 use crate::flows::Answer;
-use crate::mail::changes;
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::next::Next;
@@ -52,11 +52,11 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
-    let (outbox, client) = (visitor.app.outbox.clone(), visitor.client());
     let (kept, token) = (gate.session.id.clone(), gate.token().clone());
+    let client = visitor.client();
     let renewed = gate
-        .act(move |tx, owner| {
-            changes::change_password(tx, &outbox, owner, &hash, &kept, &client)?;
+        .act(move |tx, app, owner| {
+            change_password::change(tx, app, owner, &hash, &kept, &client)?;
             sessions::renew(tx, &token)
         })
         .await?;

@@ -8,19 +8,13 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::events::{self, Event};
-use crate::accounts::links::{Consumed, Purpose};
-use crate::accounts::passwords::PasswordHash;
-use crate::accounts::sessions::AuthMethod;
-use crate::accounts::users;
-use crate::db::Tx;
-use crate::error::Result;
+use crate::accounts::links::Purpose;
+use crate::actions::confirm_email;
+use crate::actions::request_link::LinkKind;
 use crate::flows::Answer;
-use crate::mail::asks::Wish;
-use crate::web::ask_form::{self, AskForm, AskView};
-use crate::web::entrance::{self, Arrival, Entered};
 use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
+use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page_with};
 use crate::web::visitor::Visitor;
@@ -34,9 +28,9 @@ pub fn configure(cfg: &mut ServiceConfig) {
         );
 }
 
-async fn send_again(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
+async fn send_again(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
     let route = "/confirm-email/send";
-    ask_form::submit(&visitor, form, route, Wish::ComeIn, |frame, form| {
+    link_request_form::submit(&visitor, form, route, LinkKind::SignIn, |frame, form| {
         AskAgainPage { frame, form }
     })
     .await
@@ -64,39 +58,19 @@ async fn confirm(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
             return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };
-    let arrival = Arrival::of(&visitor);
-    let finished = link_page::finish(&visitor, ready, move |tx, proof, asked| {
-        let shared = asked.is_some_and(|ask| ask.shared);
-        begin(tx, proof, &arrival, shared, hash.as_ref())
+    let device = visitor.device(false);
+    let finished = link_page::finish(&visitor, ready, move |tx, app, proof, asked| {
+        let device = device.shared_if(asked.is_some_and(|ask| ask.shared));
+        confirm_email::confirm(tx, app, proof, &device, hash.as_ref())
     });
     match finished.await? {
         Submitted::Done { effect, asked } => {
             let next = link_page::next_of(asked.as_ref());
-            entrance::welcome(&visitor, &effect, &next).map(confidential)
+            visitor.welcome(&effect, &next).map(confidential)
         }
         Submitted::Again(view) => show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
-}
-
-/// The account begins, with a password if one was chosen. Only the link that makes the account brings its
-/// password: one that was beaten to it finds an account whose password is not its to set.
-fn begin(
-    tx: &mut Tx,
-    proof: &Consumed,
-    arrival: &Arrival,
-    shared: bool,
-    hash: Option<&PasswordHash>,
-) -> Result<Option<Entered>> {
-    let entered = entrance::enter(tx, proof, AuthMethod::EmailLink, arrival, shared)?;
-    let owner = entered
-        .as_ref()
-        .and_then(|entered| entered.new_owner.as_ref());
-    if let (Some(owner), Some(hash)) = (owner, hash) {
-        users::set_password(tx, owner, hash)?;
-        events::note(tx, &owner.user().id, Event::PasswordSet, &arrival.client)?;
-    }
-    Ok(entered)
 }
 
 fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
@@ -116,5 +90,5 @@ struct LinkPage {
 #[template(path = "register/ask.html")]
 struct AskAgainPage {
     frame: Frame,
-    form: AskView,
+    form: LinkRequestView,
 }

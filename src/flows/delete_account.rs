@@ -1,8 +1,4 @@
 //! Delete the account, behind the gate and with its address typed once more.
-//!
-//! It goes with everything that hangs on it: sessions, links, activity, mail that left and mail still
-//! queued. One letter says that it is done, and leaves no trace either. What was counted against a limit
-//! stays until its window has passed, a day at the most: else deleting would be a way around the limits.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +8,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::actions::delete_account;
 use crate::flows::Answer;
-use crate::mail::changes;
 use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
@@ -44,12 +40,12 @@ impl BehindGate for DeleteForm {
 
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
-    let (outbox, client) = (gate.visitor.app.outbox.clone(), gate.visitor.client());
-    let deleted = gate.act(move |tx, owner| {
+    let client = gate.visitor.client();
+    let deleted = gate.act(move |tx, app, owner| {
         // As the account's is at this moment.
         let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
         if is_its_own {
-            changes::delete_account(tx, &outbox, owner, &client)?;
+            delete_account::delete(tx, app, owner, &client)?;
         }
         Ok(is_its_own)
     });

@@ -17,19 +17,15 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, FromRequest, HttpRequest, ResponseError};
 use serde::Deserialize;
 
-use crate::accounts::events::{self, Event};
-use crate::accounts::limits::Network;
-use crate::accounts::links;
-use crate::accounts::signed_links::{self, Purpose, SignedLinks, SignedToken};
-use crate::accounts::users::{self, KnownAccount, User};
-use crate::db::Tx;
-use crate::error::Result;
+use crate::accounts::signed_links::{self, SignedToken};
+use crate::actions::sign_in::{self, Reader};
+use crate::actions::{end_links, switch_mail};
 use crate::flows::Answer;
 use crate::random::Token;
-use crate::web::entrance::{self, Arrival};
 use crate::web::form::{Form, NoFields, is_ticked};
 use crate::web::next::Next;
 use crate::web::page::{confidential, see_other};
+use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::LookedAt;
 use crate::web::visitor::{SignedIn, Visitor};
 
@@ -97,74 +93,32 @@ async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
         return Ok(onward.finish());
     };
     match enter(&visitor, &token).await? {
-        Entry::In(session) => visitor.hand_over(&session, false)?,
-        Entry::Stranger => {
+        Reader::Known(session) => visitor.hand_over(&session, false)?,
+        Reader::Stranger => {
             let looked_at = LookedAt::of(req, &visitor.app);
             onward.cookie(looked_at.with_notification(&visitor.app, &token)?);
         }
-        Entry::Dead => {}
+        Reader::Nobody => {}
     }
     Ok(onward.finish())
 }
 
-/// What a token is good for in this browser.
-enum Entry {
-    /// A session has begun.
-    In(Token),
-    /// The account does not know this browser, or not from there.
-    Stranger,
-    /// Expired, ended, tampered with, or never ours.
-    Dead,
-}
-
 /// Most who come are strangers or come in vain: they are seen off by a read.
-async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Entry> {
-    let arrival = Arrival::of(visitor);
-    let reading = Reading {
-        links: visitor.app.signed_links.clone(),
-        token: token.clone(),
-        known: arrival.known.clone(),
-        network: visitor.network(),
-    };
-    let looked = reading.clone();
-    if let Err(in_vain) = visitor.app.read(move |tx| looked.reader(tx)).await? {
-        return Ok(in_vain);
-    }
-    visitor
+async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Reader<Token>, Rejection> {
+    let (looked_at, looking) = (token.clone(), visitor.device(false));
+    let app = visitor.app.clone();
+    let reader = visitor
         .app
-        .transaction(move |tx| {
-            // Whoever is just changing the account comes first: that may end the link.
-            users::hold(tx, reading.token.user_id())?;
-            Ok(match reading.reader(tx)? {
-                Ok(reader) => Entry::In(entrance::enter_by_notification(tx, &reader, &arrival)?),
-                Err(in_vain) => in_vain,
-            })
-        })
-        .await
-}
-
-/// Somebody reads ordinary mail.
-#[derive(Clone)]
-struct Reading {
-    links: SignedLinks,
-    token: SignedToken,
-    known: Vec<KnownAccount>,
-    network: Network,
-}
-
-impl Reading {
-    /// Whom to sign in; or why nobody.
-    fn reader(&self, tx: &mut Tx) -> Result<std::result::Result<User, Entry>> {
-        let Some(reader) = self.links.reader(tx, Purpose::Notification, &self.token)? else {
-            return Ok(Err(Entry::Dead));
-        };
-        let is_known = reader.knows(&self.known)
-            && (!reader.usual_networks_only || events::comes_from(tx, &reader.id, &self.network)?);
-        Ok(if is_known {
-            Ok(reader)
-        } else {
-            Err(Entry::Stranger)
-        })
+        .read(move |tx| sign_in::look_at_notification(tx, &app, &looked_at, &looking));
+    match reader.await? {
+        Reader::Known(()) => {
+            let (token, device) = (token.clone(), visitor.device(false));
+            visitor
+                .act(move |tx, app| sign_in::by_notification(tx, app, &token, &device))
+                .await
+        }
+        Reader::Stranger => Ok(Reader::Stranger),
+        Reader::Nobody => Ok(Reader::Nobody),
     }
 }
 
@@ -181,16 +135,11 @@ async fn switch(signed_in: SignedIn, Form(form): Form<SwitchForm>) -> Answer {
         is_ticked(&form.usual_networks_only),
     );
     let client = signed_in.visitor.client();
-    let switched = signed_in.act(move |tx, session| {
-        users::switch_notification_links(tx, &session.user_id, enabled, usual_only)?;
-        events::note(
-            tx,
-            &session.user_id,
-            Event::NotificationLinksSwitched,
-            &client,
-        )
-    });
-    switched.await?;
+    signed_in
+        .act(move |tx, _, by| {
+            switch_mail::switch_notification_links(tx, by, enabled, usual_only, &client)
+        })
+        .await?;
     Ok(see_other(Next::DEFAULT).finish())
 }
 
@@ -202,24 +151,17 @@ struct AnnouncementsForm {
 
 async fn switch_announcements(signed_in: SignedIn, Form(form): Form<AnnouncementsForm>) -> Answer {
     let (wanted, client) = (is_ticked(&form.enabled), signed_in.visitor.client());
-    let switched = signed_in.act(move |tx, session| {
-        users::switch_announcements(tx, &session.user_id, wanted)?;
-        events::note(tx, &session.user_id, Event::AnnouncementsSwitched, &client)
-    });
-    switched.await?;
+    signed_in
+        .act(move |tx, _, by| switch_mail::switch_announcements(tx, by, wanted, &client))
+        .await?;
     Ok(see_other(Next::DEFAULT).finish())
 }
 
 /// Ends every link that is out, stored and signed.
 async fn end(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     let client = signed_in.visitor.client();
-    let ended = signed_in.act(move |tx, session| {
-        if let Some(user) = users::find(tx, &session.user_id)? {
-            links::end_all(tx, &user)?;
-            events::note(tx, &user.id, Event::LinksEnded, &client)?;
-        }
-        Ok(())
-    });
-    ended.await?;
+    signed_in
+        .act(move |tx, _, by| end_links::end_all(tx, by, &client))
+        .await?;
     Ok(see_other(Next::DEFAULT).finish())
 }

@@ -1,6 +1,6 @@
 //! Sign in with the password.
 //!
-//! Whatever was wrong, the answer is the same ([`password_try`]). The link by mail always works.
+//! Whatever was wrong, the answer is the same ([`sign_in_with_password`]). The link by mail always works.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::passwords::Priority;
+use crate::actions::sign_in_with_password::{self, Attempt};
 use crate::clock::millis;
 use crate::flows::Answer;
-use crate::web::ask_form;
-use crate::web::entrance::{self, Arrival};
 use crate::web::field_error::FieldError;
 use crate::web::form::{self, Form};
+use crate::web::link_request_form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
-use crate::web::password_try::{self, Attempt};
+use crate::web::password_entry;
 use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -36,7 +37,9 @@ async fn show(visitor: Visitor) -> Answer {
     let asked = visitor.pending_requests();
     let lately = visitor.now() - millis(LATELY);
     let reset = asked.newest().filter(|ask| ask.done && ask.at > lately);
-    let next = query.get("next").and_then(|next| ask_form::path(next));
+    let next = query
+        .get("next")
+        .and_then(|next| link_request_form::path(next));
     Ok(page(&SignInPage {
         frame: visitor.frame(),
         email: reset.map(|ask| ask.email.clone()).unwrap_or_default(),
@@ -68,15 +71,25 @@ async fn sign_in(visitor: Visitor, Form(form): Form<SignInForm>) -> Answer {
     }
     let attempt = Attempt {
         email,
-        network: visitor.network(),
-        arrival: Arrival::of(&visitor),
-        shared: form.shared == "yes",
+        device: visitor.device(form.shared == "yes"),
     };
-    match password_try::sign_in(&visitor.app, attempt, &form.password).await? {
-        Some(entered) => {
-            let next = ask_form::path(&form.next);
-            let next = next.as_deref().unwrap_or(Next::DEFAULT);
-            entrance::welcome(&visitor, &entered, next)
+    let (count, conclude) = (
+        sign_in_with_password::count,
+        sign_in_with_password::conclude,
+    );
+    let priority = Priority::Anonymous;
+    let entered = password_entry::enter(
+        &visitor.app,
+        priority,
+        attempt,
+        &form.password,
+        count,
+        conclude,
+    );
+    match entered.await?.flatten() {
+        Some(begun) => {
+            let next = link_request_form::path(&form.next);
+            visitor.welcome(&begun, next.as_deref().unwrap_or(Next::DEFAULT))
         }
         None => again(
             &visitor,
@@ -95,7 +108,7 @@ fn again(
 ) -> Answer {
     let again = SignInPage {
         frame: visitor.frame(),
-        next: ask_form::path(&form.next),
+        next: link_request_form::path(&form.next),
         shared: form.shared == "yes",
         email: form.email,
         password_is_set: false,

@@ -7,10 +7,10 @@
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
+use crate::actions::request_link::LinkKind;
 use crate::flows::Answer;
-use crate::mail::asks::Wish;
-use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::form::Form;
+use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, page};
 use crate::web::visitor::Visitor;
 
@@ -19,15 +19,19 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(visitor: Visitor) -> Answer {
-    let form = AskView::empty(&visitor)?;
+    let form = LinkRequestView::empty(&visitor)?;
     let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visitor, form, "/register", Wish::ComeIn, |frame, form| {
-        AskPage { frame, form }
-    })
+async fn ask(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
+    link_request_form::submit(
+        &visitor,
+        form,
+        "/register",
+        LinkKind::SignIn,
+        |frame, form| AskPage { frame, form },
+    )
     .await
 }
 
@@ -35,5 +39,5 @@ async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
 #[template(path = "register/ask.html")]
 struct AskPage {
     frame: Frame,
-    form: AskView,
+    form: LinkRequestView,
 }

@@ -10,23 +10,14 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::client::Client;
-use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit};
-use crate::accounts::links::{self, Consumed, Purpose};
-use crate::accounts::passwords::PasswordHash;
-use crate::accounts::sessions;
-use crate::accounts::users::{self, User};
-use crate::db::Tx;
-use crate::error::Result;
+use crate::accounts::links::Purpose;
+use crate::actions::request_link::LinkKind;
+use crate::actions::reset_password;
 use crate::flows::Answer;
-use crate::mail::asks::Wish;
-use crate::mail::notices::Notice;
-use crate::mail::outbox::Outbox;
 use crate::random;
-use crate::web::ask_form::{self, AskForm, AskView};
 use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
+use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::new_password;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -45,17 +36,17 @@ pub fn configure(cfg: &mut ServiceConfig) {
 const FORGOT: &str = "/forgot-password";
 
 async fn show_ask(visitor: Visitor) -> Answer {
-    let form = AskView::empty(&visitor)?;
+    let form = LinkRequestView::empty(&visitor)?;
     let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(
+async fn ask(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
+    link_request_form::submit(
         &visitor,
         form,
         FORGOT,
-        Wish::ResetPassword,
+        LinkKind::ResetPassword,
         |frame, form| AskPage { frame, form },
     )
     .await
@@ -85,9 +76,9 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
             return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
         }
     };
-    let (outbox, client) = (visitor.app.outbox.clone(), visitor.client());
-    let finished = link_page::finish(&visitor, ready, move |tx, proof, _| {
-        set(tx, &outbox, proof, &hash, &client)
+    let client = visitor.client();
+    let finished = link_page::finish(&visitor, ready, move |tx, app, proof, _| {
+        reset_password::reset(tx, app, proof, &hash, &client)
     });
     match finished.await? {
         Submitted::Done { effect, asked } => to_sign_in(&visitor, effect, asked),
@@ -96,44 +87,16 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     }
 }
 
-/// The new password counts from here on, and nothing that was open before it. `None` when the account is
-/// gone.
-fn set(
-    tx: &mut Tx,
-    outbox: &Outbox,
-    proof: &Consumed,
-    hash: &PasswordHash,
-    client: &Client,
-) -> Result<Option<User>> {
-    let Some(owner) = users::owner_by_link(tx, proof)? else {
-        return Ok(None);
-    };
-    let user = owner.user();
-    users::set_password(tx, &owner, hash)?;
-    sessions::end_all(tx, user)?;
-    links::end_all(tx, user)?;
-    for subject in [
-        limits::password_subject(&user.email, false),
-        limits::password_subject(&user.email, true),
-        limits::gate_subject(&user.id),
-    ] {
-        limits::forget(tx, Limit::PasswordPerAccount, &subject)?;
-    }
-    events::note(tx, &user.id, Event::PasswordSet, client)?;
-    outbox.tell(tx, &user.email, Notice::PasswordSet, client)?;
-    Ok(Some(user.clone()))
-}
-
 /// To sign in with the new password, and from there to where the visitor was.
 fn to_sign_in(
     visitor: &Visitor,
-    user: User,
+    email: String,
     asked: Option<PendingRequest>,
 ) -> Result<HttpResponse, Rejection> {
     let now = visitor.now();
     let asked = asked.unwrap_or_else(|| PendingRequest {
         id: random::id(),
-        email: user.email,
+        email,
         route: FORGOT.to_owned(),
         next: None,
         shared: false,
@@ -159,7 +122,7 @@ fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
 #[template(path = "reset_password/ask.html")]
 struct AskPage {
     frame: Frame,
-    form: AskView,
+    form: LinkRequestView,
 }
 
 #[derive(Template)]

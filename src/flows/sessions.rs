@@ -5,8 +5,8 @@
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::events::{self, Event};
 use crate::accounts::sessions::{self, Listed};
+use crate::actions::end_sessions;
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::form::{Form, NoFields};
@@ -38,8 +38,7 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
 async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
     let is_this = *id == signed_in.session.id;
     let (id, client) = (id.into_inner(), signed_in.visitor.client());
-    let ended = signed_in
-        .act(move |tx, session| sessions::end_from_list(tx, &session.user_id, &id, &client));
+    let ended = signed_in.act(move |tx, _, by| end_sessions::end_one(tx, by, &id, &client));
     if !ended.await? {
         return Err(Rejection::NotFound);
     }
@@ -51,13 +50,9 @@ async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> A
 
 async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     let client = signed_in.visitor.client();
-    let ended = signed_in.act(move |tx, session| {
-        if sessions::end_others(tx, &session.user_id, &session.id)? > 0 {
-            events::note(tx, &session.user_id, Event::OtherSessionsEnded, &client)?;
-        }
-        Ok(())
-    });
-    ended.await?;
+    signed_in
+        .act(move |tx, _, by| end_sessions::end_others(tx, by, &client))
+        .await?;
     Ok(see_other("/account/sessions").finish())
 }
 

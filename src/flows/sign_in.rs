@@ -10,21 +10,19 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 use serde::Deserialize;
 
-use crate::accounts::links::{self, Consumed, Purpose};
+use crate::accounts::links::Purpose;
 use crate::accounts::sessions::AuthMethod;
+use crate::actions::follow_link::{self, Followed, Outcome};
+use crate::actions::request_link::LinkKind;
+use crate::actions::sign_in::{self, CodeOutcome};
 use crate::clock::Timestamp;
-use crate::db::Tx;
-use crate::error::Result;
 use crate::flows::Answer;
-use crate::mail::asks::Wish;
 use crate::random::Code;
-use crate::web::ask_form::{self, AskForm, AskView};
-use crate::web::entrance::{self, Arrival, CodeOutcome, Entered};
 use crate::web::field_error::FieldError;
 use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
+use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
-use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::PendingRequest;
 use crate::web::visitor::Visitor;
 
@@ -40,15 +38,19 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(visitor: Visitor) -> Answer {
-    let form = AskView::for_reader(&visitor).await?;
+    let form = LinkRequestView::for_reader(&visitor).await?;
     let frame = visitor.frame();
     Ok(page(&AskPage { frame, form })?)
 }
 
-async fn ask(visitor: Visitor, Form(form): Form<AskForm>) -> Answer {
-    ask_form::submit(&visitor, form, "/sign-in", Wish::ComeIn, |frame, form| {
-        AskPage { frame, form }
-    })
+async fn ask(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
+    link_request_form::submit(
+        &visitor,
+        form,
+        "/sign-in",
+        LinkKind::SignIn,
+        |frame, form| AskPage { frame, form },
+    )
     .await
 }
 
@@ -84,25 +86,17 @@ async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     if form.code.trim().is_empty() {
         return error_in_code(&visitor, &ask, form.code, FieldError::NoCode);
     }
-    let (app, asked_here, arrival) = (visitor.app.clone(), ask.clone(), Arrival::of(&visitor));
-    let (code, network) = (Code::parse(&form.code), visitor.network());
-    let outcome = visitor
-        .app
-        .transaction(move |tx| {
-            let (ask_id, shared) = (&asked_here.id, asked_here.shared);
-            entrance::enter_by_code(tx, &app, ask_id, code.as_ref(), &arrival, &network, shared)
-        })
-        .await?;
-    match outcome {
-        CodeOutcome::In(entered) => {
-            entrance::welcome(&visitor, &entered, &link_page::next_of(Some(&ask)))
-        }
+    let (ask_id, code) = (ask.id.clone(), Code::parse(&form.code));
+    let device = visitor.device(ask.shared);
+    let tried =
+        visitor.act(move |tx, app| sign_in::by_code(tx, app, &ask_id, code.as_ref(), &device));
+    match tried.await?? {
+        CodeOutcome::In(begun) => visitor.welcome(&begun, &link_page::next_of(Some(&ask))),
         CodeOutcome::Wrong => error_in_code(&visitor, &ask, form.code, FieldError::WrongCode),
         CodeOutcome::Ended => sent_again(SentPage {
             code_ended: true,
             ..SentPage::of(&visitor, Some(&ask))
         }),
-        CodeOutcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
     }
 }
 
@@ -139,47 +133,46 @@ async fn open_link(visitor: Visitor) -> Answer {
 /// A person clicked, in the browser that asked: nothing more is needed. Whoever loses the race against
 /// another use of the link finds it gone.
 async fn click(visitor: &Visitor, seen: Seen, ask: &PendingRequest) -> Answer {
-    let (arrival, shared) = (Arrival::of(visitor), ask.shared);
-    let entered = visitor
-        .app
-        .transaction(
-            move |tx| match links::consume(tx, &seen.token, Purpose::SignIn)? {
-                Some(proof) => let_in(tx, &proof, &arrival, shared),
-                None => Ok(None),
-            },
-        )
-        .await?;
-    match entered {
-        Some(entered) => {
+    let device = visitor.device(ask.shared);
+    let followed = Followed {
+        token: seen.token,
+        purpose: Purpose::SignIn,
+        typed: None,
+        client: visitor.client(),
+    };
+    let begun = visitor.act(move |tx, app| {
+        follow_link::follow(tx, app, &followed, |tx, proof| {
+            sign_in::by_proof(tx, app, proof, AuthMethod::EmailLink, &device)
+        })
+    });
+    match begun.await?? {
+        Outcome::Done(begun) => {
             let next = link_page::next_of(Some(ask));
-            entrance::welcome(visitor, &entered, &next).map(confidential)
+            visitor.welcome(&begun, &next).map(confidential)
         }
-        None => link_page::gone(visitor, Purpose::SignIn),
+        Outcome::WrongAddress | Outcome::Dead => link_page::gone(visitor, Purpose::SignIn),
     }
 }
 
 async fn use_link(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
-    let arrival = Arrival::of(&visitor);
-    let submitted = link_page::submit(&visitor, form, Purpose::SignIn, move |tx, proof, asked| {
-        let_in(tx, proof, &arrival, asked.is_some_and(|ask| ask.shared))
-    });
+    let device = visitor.device(false);
+    let submitted = link_page::submit(
+        &visitor,
+        form,
+        Purpose::SignIn,
+        move |tx, app, proof, asked| {
+            let device = device.shared_if(asked.is_some_and(|ask| ask.shared));
+            sign_in::by_proof(tx, app, proof, AuthMethod::EmailLink, &device)
+        },
+    );
     match submitted.await? {
         Submitted::Done { effect, asked } => {
             let next = link_page::next_of(asked.as_ref());
-            entrance::welcome(&visitor, &effect, &next).map(confidential)
+            visitor.welcome(&effect, &next).map(confidential)
         }
         Submitted::Again(view) => show_link(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
-}
-
-fn let_in(
-    tx: &mut Tx,
-    proof: &Consumed,
-    arrival: &Arrival,
-    shared: bool,
-) -> Result<Option<Entered>> {
-    entrance::enter(tx, proof, AuthMethod::EmailLink, arrival, shared)
 }
 
 fn show_link(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
@@ -191,7 +184,7 @@ fn show_link(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
 #[template(path = "sign_in/ask.html")]
 struct AskPage {
     frame: Frame,
-    form: AskView,
+    form: LinkRequestView,
 }
 
 #[derive(Template)]

@@ -4,24 +4,22 @@
 
 use actix_web::web::{self, ServiceConfig};
 
-use crate::accounts::events::{self, Event};
-use crate::accounts::sessions;
+use crate::actions::end_sessions;
 use crate::flows::Answer;
 use crate::web::form::{Form, NoFields};
+use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-out").post(sign_out));
 }
 
-async fn sign_out(SignedIn { visitor, session }: SignedIn, _: Form<NoFields>) -> Answer {
-    let client = visitor.client();
-    let ended = visitor.app.transaction(move |tx| {
-        if sessions::end_by_id(tx, &session.user_id, &session.id)? {
-            events::note(tx, &session.user_id, Event::SignedOut, &client)?;
-        }
-        Ok(())
-    });
-    ended.await?;
-    visitor.leave()
+async fn sign_out(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
+    let client = signed_in.visitor.client();
+    let ended = signed_in.act(move |tx, _, by| end_sessions::sign_out(tx, by, &client));
+    match ended.await {
+        // It ended of itself meanwhile: that is what was wanted.
+        Ok(()) | Err(Rejection::SignInFirst { .. }) => signed_in.visitor.leave(),
+        Err(rejection) => Err(rejection),
+    }
 }

@@ -9,12 +9,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::client::Client;
-use crate::accounts::events::{self, Event};
-use crate::accounts::signed_links::{Purpose, SignedLinks, SignedToken, UNSUBSCRIBE};
-use crate::accounts::users::{self, User};
-use crate::db::Tx;
-use crate::error::Result;
+use crate::accounts::signed_links::{Purpose, SignedToken, UNSUBSCRIBE};
+use crate::actions::switch_mail;
 use crate::flows::Answer;
 use crate::web::form;
 use crate::web::one_click::OneClick;
@@ -31,7 +27,9 @@ async fn show(visitor: Visitor) -> Answer {
         return gone(&visitor);
     };
     let (links, brought) = (visitor.app.signed_links.clone(), token.clone());
-    let reader = visitor.app.read(move |tx| reader(tx, &links, &brought));
+    let reader = visitor
+        .app
+        .read(move |tx| links.reader(tx, Purpose::Unsubscribe, &brought));
     match reader.await? {
         Some(reader) if reader.announcements => Ok(confidential(page(&AskPage {
             frame: visitor.frame(),
@@ -47,10 +45,8 @@ async fn unsubscribe(visitor: Visitor, _: OneClick) -> Answer {
     let Some(token) = token(&visitor)? else {
         return gone(&visitor);
     };
-    let (links, client) = (visitor.app.signed_links.clone(), visitor.client());
-    let ended = visitor
-        .app
-        .transaction(move |tx| end_announcements(tx, &links, &token, &client));
+    let client = visitor.client();
+    let ended = visitor.act(move |tx, app| switch_mail::unsubscribe(tx, app, &token, &client));
     match ended.await? {
         true => done(&visitor),
         false => gone(&visitor),
@@ -76,32 +72,6 @@ fn gone(visitor: &Visitor) -> Answer {
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }
-
-// --- rules ---
-
-fn reader(tx: &mut Tx, links: &SignedLinks, token: &SignedToken) -> Result<Option<User>> {
-    links.reader(tx, Purpose::Unsubscribe, token)
-}
-
-/// False where the token is nobody's.
-fn end_announcements(
-    tx: &mut Tx,
-    links: &SignedLinks,
-    token: &SignedToken,
-    client: &Client,
-) -> Result<bool> {
-    users::hold(tx, token.user_id())?;
-    let Some(reader) = reader(tx, links, token)? else {
-        return Ok(false);
-    };
-    if reader.announcements {
-        users::switch_announcements(tx, &reader.id, false)?;
-        events::note(tx, &reader.id, Event::AnnouncementsSwitched, client)?;
-    }
-    Ok(true)
-}
-
-// --- pages ---
 
 #[derive(Template)]
 #[template(path = "unsubscribe/ask.html")]

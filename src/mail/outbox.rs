@@ -17,7 +17,7 @@ use diesel::result::Error as DieselError;
 use tokio::sync::Notify;
 
 use crate::accounts::client::Client;
-use crate::accounts::links::{self, Issued, Wanted};
+use crate::accounts::links::Issued;
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users;
 use crate::clock::{Timestamp, millis};
@@ -135,12 +135,6 @@ impl Outbox {
         let link = reader.map(|(reader, page)| self.signed_links.to_page(tx, &reader, page));
         let letter = notices::letter(&self.config, to, notice, link, tx.now, client)?;
         self.post(tx, &letter)
-    }
-
-    /// Issues a link and posts its letter.
-    pub fn send_link(&self, tx: &mut Tx, wanted: &Wanted<'_>, browser: Option<&str>) -> Result<()> {
-        let issued = links::issue(tx, &self.config, &self.keys, wanted)?;
-        self.post_link(tx, wanted.email, &issued, browser)
     }
 
     /// Posts the letter of a link that was issued, with the browser that asked for it, if one did.

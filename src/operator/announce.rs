@@ -15,9 +15,9 @@ use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
-use crate::accounts::announced;
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::users::{self, User};
+use crate::accounts::users;
+use crate::actions::announce::{self, Fate};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
@@ -142,14 +142,6 @@ struct Readers {
     strangers: u64,
 }
 
-/// What becomes of one reader.
-enum Fate {
-    Told,
-    HadIt,
-    WantsNone,
-    HasNoAccount,
-}
-
 impl Run {
     async fn find(&self, whom: Whom) -> Result<Readers> {
         let addresses = match whom {
@@ -197,8 +189,8 @@ impl Run {
             let mut tally = Tally::default();
             for id in &batch {
                 tally.count(match is_dry {
-                    true => foretell(tx, &announcement, id)?,
-                    false => announce_to_one(tx, &app, &announcement, id)?,
+                    true => announce::foretell(tx, &announcement, id)?,
+                    false => announce::announce_to(tx, &app, &announcement, id)?,
                 });
             }
             Ok(tally)
@@ -235,41 +227,6 @@ fn batches<T>(all: impl IntoIterator<Item = T>) -> impl Iterator<Item = Vec<T>> 
         let batch: Vec<T> = all.by_ref().take(BATCH).collect();
         (!batch.is_empty()).then_some(batch)
     })
-}
-
-/// Nobody else changes the account meanwhile: whoever calls announcements off, or leaves, does so before or after.
-fn announce_to_one(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str) -> Result<Fate> {
-    users::hold(tx, id)?;
-    let reader = match users::find(tx, id)? {
-        Some(reader) if reader.announcements => reader,
-        other => return Ok(fate_of_others(other)),
-    };
-    if !announced::announce_to(tx, &announcement.digest, id)? {
-        return Ok(Fate::HadIt);
-    }
-    let letter = announcement.letter(tx, &app.config, &app.signed_links, &reader)?;
-    app.outbox.post(tx, &letter)?;
-    Ok(Fate::Told)
-}
-
-/// What would become of this reader; nothing does.
-fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fate> {
-    match users::find(tx, id)? {
-        Some(reader) if reader.announcements => {
-            match announced::was_sent(tx, &announcement.digest, id)? {
-                true => Ok(Fate::HadIt),
-                false => Ok(Fate::Told),
-            }
-        }
-        other => Ok(fate_of_others(other)),
-    }
-}
-
-fn fate_of_others(account: Option<User>) -> Fate {
-    match account {
-        Some(_) => Fate::WantsNone,
-        None => Fate::HasNoAccount,
-    }
 }
 
 // --- what came of it ---

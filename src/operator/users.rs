@@ -3,12 +3,9 @@
 use clap::Subcommand;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::links::{self, Purpose, Wanted};
-use crate::accounts::users;
+use crate::actions::invite::{self, Invited, Told};
 use crate::app::App;
-use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::letters;
 
 /// What can be done with users.
 #[derive(Subcommand)]
@@ -35,45 +32,42 @@ pub async fn run(command: Command, app: App) -> Result<()> {
         withdraw,
     } = command;
     app.db.migrate()?;
-    let told = if withdraw {
-        app.transaction(move |tx| withdraw_invitation(tx, &email))
-            .await?
-    } else {
-        let house = app.clone();
-        app.transaction(move |tx| invite(tx, &house, &email, print))
-            .await?
-    };
-    println!("{told}");
+    println!(
+        "{}",
+        match withdraw {
+            true => withdraw_invitation(&app, email).await?,
+            false => invite(&app, email, print).await?,
+        }
+    );
     Ok(())
 }
 
-fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, print: bool) -> Result<String> {
-    if users::find_by_email(tx, email)?.is_some() {
-        return Ok(format!("{email} has an account already; nothing was sent."));
-    }
-    users::invite(tx, email)?;
-    let wanted = Wanted {
-        purpose: Purpose::ConfirmEmail,
-        email: email.as_str(),
-        user_id: None,
-        ask_id: None,
-        session_id: None,
+async fn invite(app: &App, email: EmailAddress, print: bool) -> Result<String> {
+    let told = if print {
+        Told::ByOperator
+    } else {
+        Told::ByMail
     };
-    let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
-    if print {
-        return Ok(app.config.server.public_url.link(&issued.path()));
-    }
-    let letter = letters::invitation(&app.config, email.as_str(), &issued, tx.now)?;
-    app.outbox.post(tx, &letter)?;
-    Ok(format!(
-        "{email} is invited; the mail leaves with the next running Doorpost."
-    ))
+    let (inviting, address) = (app.clone(), email.clone());
+    let invited = app.transaction(move |tx| invite::invite(tx, &inviting, &address, told));
+    Ok(match invited.await? {
+        Invited::Mailed => {
+            format!("{email} is invited; the mail leaves with the next running Doorpost.")
+        }
+        Invited::Link(path) => app.config.server.public_url.link(&path),
+        Invited::HasAccount => format!("{email} has an account already; nothing was sent."),
+        Invited::Kept => format!(
+            "{email} was another account's until lately, and is kept while its owner may take that back; \
+             nothing was sent."
+        ),
+    })
 }
 
-fn withdraw_invitation(tx: &mut Tx, email: &EmailAddress) -> Result<String> {
-    if !users::withdraw_invitation(tx, email)? {
-        return Ok(format!("{email} was not invited."));
-    }
-    links::end(tx, email.as_str(), Purpose::ConfirmEmail)?;
-    Ok(format!("{email} is not invited any more."))
+async fn withdraw_invitation(app: &App, email: EmailAddress) -> Result<String> {
+    let address = email.clone();
+    let was_invited = app.transaction(move |tx| invite::withdraw(tx, &address));
+    Ok(match was_invited.await? {
+        true => format!("{email} is not invited any more."),
+        false => format!("{email} was not invited."),
+    })
 }

@@ -6,6 +6,8 @@ use askama::Template;
 
 use crate::accounts::email_address::NotAnAddress;
 use crate::accounts::passwords::{self, Refused};
+use crate::actions::TooMany;
+use crate::humanize;
 
 /// A mistake in a form; shown, it is a sentence or two that say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]
@@ -33,4 +35,12 @@ pub enum FieldError {
     TooSoon {
         wait: String,
     },
+}
+
+impl From<TooMany> for FieldError {
+    fn from(too_soon: TooMany) -> Self {
+        Self::TooSoon {
+            wait: humanize::waiting(too_soon.wait),
+        }
+    }
 }

@@ -6,22 +6,17 @@
 //! form's POST uses a link up; and in a browser that did not ask for it, only together with the address
 //! the link was sent to.
 
-use std::sync::Arc;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Network, Verdict};
-use crate::accounts::links::{self, AddressTried, Consumed, Link, Look, Purpose};
+use crate::accounts::links::{self, Consumed, Link, Look, Purpose};
 use crate::accounts::passwords::Refused;
-use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::actions::follow_link::{self, Followed, Outcome};
+use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
@@ -289,6 +284,19 @@ pub async fn check(
     }))
 }
 
+/// What a used link does, and what that gives; `None` where there is nothing left for it to do.
+pub trait Effect<T>:
+    FnOnce(&mut Tx, &App, Consumed, Option<&PendingRequest>) -> Result<Option<T>> + Send + 'static
+{
+}
+
+impl<T, F> Effect<T> for F where
+    F: FnOnce(&mut Tx, &App, Consumed, Option<&PendingRequest>) -> Result<Option<T>>
+        + Send
+        + 'static
+{
+}
+
 /// What a POST on a link's route came to.
 pub enum Submitted<T> {
     /// The link is used up, and this is what its effect gave.
@@ -307,9 +315,7 @@ pub async fn submit<T: Send + 'static>(
     visitor: &Visitor,
     form: LinkForm,
     purpose: Purpose,
-    effect: impl FnOnce(&mut Tx, &Consumed, Option<&PendingRequest>) -> Result<Option<T>>
-    + Send
-    + 'static,
+    effect: impl Effect<T>,
 ) -> Result<Submitted<T>, Rejection> {
     match check(visitor, form, purpose).await? {
         Checked::Ready(ready) => finish(visitor, ready, effect).await,
@@ -322,9 +328,7 @@ pub async fn submit<T: Send + 'static>(
 pub async fn finish<T: Send + 'static>(
     visitor: &Visitor,
     ready: Ready,
-    effect: impl FnOnce(&mut Tx, &Consumed, Option<&PendingRequest>) -> Result<Option<T>>
-    + Send
-    + 'static,
+    effect: impl Effect<T>,
 ) -> Result<Submitted<T>, Rejection> {
     let Ready {
         seen,
@@ -332,113 +336,38 @@ pub async fn finish<T: Send + 'static>(
         email,
         typed,
     } = ready;
-    let (token, asked) = (seen.token.clone(), seen.asked.clone());
-    let guess = Guess::of(visitor, purpose);
-    let outcome = visitor
-        .app
-        .transaction(
-            move |tx| match consume(tx, &token, purpose, typed.as_ref())? {
-                AddressTried::Right(proof) => {
-                    Ok(effect(tx, &proof, asked.as_ref())?.map_or(Outcome::Dead, Outcome::Done))
-                }
-                AddressTried::Wrong { ended, user_id } => guess.count_address(tx, ended, user_id),
-                AddressTried::Dead => guess.count(tx, Outcome::Dead),
-            },
-        )
-        .await?;
-    match outcome {
-        Outcome::Done(effect) => Ok(Submitted::Done {
+    let asked = seen.asked.clone();
+    let followed = Followed {
+        token: seen.token.clone(),
+        purpose,
+        typed,
+        client: visitor.client(),
+    };
+    let followed = visitor.act(move |tx, app| {
+        follow_link::follow(tx, app, &followed, |tx, proof| {
+            effect(tx, app, proof, asked.as_ref())
+        })
+    });
+    Ok(match followed.await?? {
+        Outcome::Done(effect) => Submitted::Done {
             effect,
             asked: seen.asked,
-        }),
-        Outcome::WrongAddress => Ok(Submitted::Again(LinkView::again(
-            &seen,
-            email,
-            Some(FieldError::WrongLinkAddress),
-        ))),
-        Outcome::Dead => Ok(Submitted::Answered(gone(visitor, purpose)?)),
-        Outcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
-    }
-}
-
-enum Outcome<T> {
-    Done(T),
-    WrongAddress,
-    Dead,
-    TooMany { until: Timestamp },
-}
-
-/// Where this browser asked, nobody needs to say where the link was sent.
-fn consume(
-    tx: &mut Tx,
-    token: &Token,
-    purpose: Purpose,
-    typed: Option<&EmailAddress>,
-) -> Result<AddressTried> {
-    match typed {
-        Some(typed) => links::consume_knowing_address(tx, token, purpose, typed),
-        None => {
-            Ok(links::consume(tx, token, purpose)?.map_or(AddressTried::Dead, AddressTried::Right))
+        },
+        Outcome::WrongAddress => {
+            let wrong = FieldError::WrongLinkAddress;
+            Submitted::Again(LinkView::again(&seen, email, Some(wrong)))
         }
-    }
-}
-
-/// Somebody comes with a link that is not live, or names the wrong address: what that counts against.
-struct Guess {
-    config: Arc<Config>,
-    network: Network,
-    client: Client,
-    purpose: Purpose,
-}
-
-impl Guess {
-    fn of(visitor: &Visitor, purpose: Purpose) -> Self {
-        Self {
-            config: visitor.app.config.clone(),
-            network: visitor.network(),
-            client: visitor.client(),
-            purpose,
-        }
-    }
-
-    /// Past the limit, that is what the visitor hears of.
-    fn count<T>(&self, tx: &mut Tx, outcome: Outcome<T>) -> Result<Outcome<T>> {
-        let verdict = limits::count_all(tx, &self.config, &self.network.guessing())?;
-        Ok(match verdict {
-            Verdict::Allowed { .. } => outcome,
-            Verdict::Refused { until } => Outcome::TooMany { until },
-        })
-    }
-
-    /// The owner of the account, if there is one, finds it in the account's activity.
-    fn count_address<T>(
-        &self,
-        tx: &mut Tx,
-        ended: bool,
-        user_id: Option<String>,
-    ) -> Result<Outcome<T>> {
-        if let Some(user_id) = user_id {
-            events::note(tx, &user_id, Event::LinkRefused(self.purpose), &self.client)?;
-        }
-        let outcome = if ended {
-            Outcome::Dead
-        } else {
-            Outcome::WrongAddress
-        };
-        self.count(tx, outcome)
-    }
+        Outcome::Dead => Submitted::Answered(gone(visitor, purpose)?),
+    })
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
 async fn gone_counted(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
-    let guess = Guess::of(visitor, purpose);
-    let counted = visitor
-        .app
-        .transaction(move |tx| guess.count(tx, Outcome::<()>::Dead));
-    match counted.await? {
-        Outcome::TooMany { until } => Err(Rejection::too_many(until, visitor.now())),
-        _ => gone(visitor, purpose),
-    }
+    let client = visitor.client();
+    visitor
+        .act(move |tx, app| follow_link::count_guess(tx, app, &client))
+        .await??;
+    gone(visitor, purpose)
 }
 
 /// The page for a link that is used, expired, unknown, tampered with or meant for something else. It

@@ -12,7 +12,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
-use crate::clock::Timestamp;
+use crate::actions::TooMany;
 use crate::error::Error;
 
 /// Why a request goes no further.
@@ -61,14 +61,6 @@ const RETRY_BUSY: Duration = Duration::from_secs(1);
 const RETRY_TROUBLE: Duration = Duration::from_secs(2);
 
 impl Rejection {
-    /// Too often, as of now.
-    pub fn too_many(until: Timestamp, now: Timestamp) -> Self {
-        let wait = u64::try_from(until - now).unwrap_or(0);
-        Self::TooMany {
-            wait: Duration::from_millis(wait.max(1)),
-        }
-    }
-
     /// How long to wait before trying again, where that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -77,6 +69,12 @@ impl Rejection {
             Self::Trouble(Error::Unavailable(_)) => Some(RETRY_TROUBLE),
             _ => None,
         }
+    }
+}
+
+impl From<TooMany> for Rejection {
+    fn from(TooMany { wait, .. }: TooMany) -> Self {
+        Self::TooMany { wait }
     }
 }
 

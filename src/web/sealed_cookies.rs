@@ -174,12 +174,9 @@ impl Known {
     }
 
     /// The cookie of a browser in which this account has just signed in.
-    pub fn with(&self, user_id: &str, now: Timestamp, app: &App) -> Result<Cookie<'static>> {
+    pub fn with(&self, signed_in: KnownAccount, app: &App) -> Result<Cookie<'static>> {
+        let user_id = signed_in.user_id.clone();
         let others = self.0.iter().filter(|known| known.user_id != user_id);
-        let signed_in = KnownAccount {
-            user_id: user_id.to_owned(),
-            since: now,
-        };
         let accounts = std::iter::once(signed_in)
             .chain(others.cloned())
             .take(8)

@@ -17,7 +17,7 @@
 //! use doorpost::web::page::see_other;
 //!
 //! async fn delete(gate: Reauthenticated) -> Answer {
-//!     gate.act(|tx, owner| users::delete(tx, owner)).await?;
+//!     gate.act(|tx, _, owner| users::delete(tx, owner)).await?;
 //!     Ok(see_other("/").finish())
 //! }
 //! ```
@@ -42,9 +42,10 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
-use crate::accounts::events::{self, Event};
-use crate::accounts::owner::Owner;
 use crate::accounts::sessions::{self, Session};
+use crate::accounts::users::Owner;
+use crate::actions::reauthenticate;
+use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::TokenHash;
@@ -131,29 +132,25 @@ async fn pass(
 
 async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {
     let (user_id, client) = (session.user_id.clone(), visitor.client());
-    let noted = visitor.app.transaction(move |tx| {
-        events::note_seldom(tx, &user_id, Event::ReauthenticationRequired, &client)
-    });
-    Ok(noted.await?)
+    visitor
+        .act(move |tx, _| reauthenticate::note_required(tx, &user_id, &client))
+        .await
 }
 
 impl Reauthenticated {
-    /// Does something sensitive in one transaction, which looks once more whether it may: a session that was
-    /// ended a moment ago permits nothing, and its visitor is sent back to the gate.
+    /// Does something sensitive in one transaction, which holds the account and looks once more whether it may: a
+    /// session that was ended a moment ago permits nothing, and its visitor is sent back to the gate.
     pub async fn act<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx, &Owner) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Tx, &App, &Owner) -> Result<T> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let (config, token) = (self.visitor.app.config.clone(), self.token.clone());
-        let done = self
-            .visitor
-            .app
-            .transaction(move |tx| {
-                let owner = sessions::owner(tx, &config, &token)?;
-                owner.map(|owner| work(tx, &owner)).transpose()
-            })
-            .await?;
-        done.ok_or_else(|| Rejection::ReauthenticateFirst {
+        let (user_id, token) = (self.session.user_id.clone(), self.token.clone());
+        let done = self.visitor.act(move |tx, app| {
+            let held = sessions::hold(tx, &app.config, &user_id, &token)?;
+            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config));
+            owner.map(|owner| work(tx, app, &owner)).transpose()
+        });
+        done.await?.ok_or_else(|| Rejection::ReauthenticateFirst {
             next: way_back(&self.visitor.req),
             typed: None,
         })

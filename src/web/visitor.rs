@@ -13,8 +13,8 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
 use crate::accounts::client::Client;
-use crate::accounts::limits::Network;
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::{self, HeldSession, Holder, Session};
+use crate::actions::sign_in::{Device, NewSession};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -75,6 +75,15 @@ pub fn app_of(req: &HttpRequest) -> Result<Data<App>, Rejection> {
         .ok_or_else(|| Rejection::Trouble(Error::internal("no app is configured")))
 }
 
+/// Does something in one transaction. What the work needs of the app it is handed.
+pub async fn act<T: Send + 'static>(
+    app: &Data<App>,
+    work: impl FnOnce(&mut Tx, &App) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Rejection> {
+    let at_hand = app.clone();
+    Ok(app.transaction(move |tx| work(tx, &at_hand)).await?)
+}
+
 async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Rejection> {
     let config = app.config.clone();
     let hash = token.hash();
@@ -106,14 +115,30 @@ impl Visitor {
         Known::of(&self.req, &self.app)
     }
 
-    /// The network the visitor comes from.
-    pub fn network(&self) -> Network {
-        self.client().network
-    }
-
-    /// Where the visitor stands, for the account's owner to recognise.
+    /// Who makes the request, for the account's owner to recognise.
     pub fn client(&self) -> Client {
         client::of(&self.req, &self.app.config)
+    }
+
+    /// What somebody is about to sign in on here.
+    pub fn device(&self, shared: bool) -> Device {
+        Device {
+            client: self.client(),
+            known: self.known().accounts().to_vec(),
+            replaced: self.token_hash(),
+            holder: match shared {
+                true => Holder::SharedBrowser,
+                false => Holder::Browser,
+            },
+        }
+    }
+
+    /// Does something in one transaction.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &App) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        act(&self.app, work).await
     }
 
     /// What actix-session carries for this browser.
@@ -133,6 +158,18 @@ impl Visitor {
             self.req.extensions_mut().insert(EndsWithBrowser);
         }
         Ok(())
+    }
+
+    /// Hands over the cookies of a session that has just begun, and goes on to where the visitor wanted. A shared
+    /// computer comes to know nobody.
+    pub fn welcome(&self, begun: &NewSession, next: &str) -> Result<HttpResponse, Rejection> {
+        let shared = begun.session.shared;
+        self.hand_over(&begun.token, shared)?;
+        let mut onward = see_other(next);
+        if !shared {
+            onward.cookie(self.known().with(begun.known.clone(), &self.app)?);
+        }
+        Ok(onward.finish())
     }
 
     /// Goes home without a session, and without what the browser keeps of the pages it saw.
@@ -227,20 +264,20 @@ impl FromRequest for SignedIn {
 }
 
 impl SignedIn {
-    /// Does something in one transaction, which looks once more whether the session lives: one that was ended
-    /// a moment ago permits nothing.
+    /// Does something in one transaction, which holds the account and looks once more whether the session lives:
+    /// one that was ended a moment ago permits nothing.
     pub async fn act<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx, &Session) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Tx, &App, &HeldSession) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Rejection> {
         let next = way_back(&self.visitor.req);
         let Some(token) = self.visitor.token_hash() else {
             return Err(Rejection::SignInFirst { next });
         };
-        let config = self.visitor.app.config.clone();
-        let done = self.visitor.app.transaction(move |tx| {
-            let session = sessions::find(tx, &config, &token)?;
-            session.map(|session| work(tx, &session)).transpose()
+        let user_id = self.session.user_id.clone();
+        let done = self.visitor.act(move |tx, app| {
+            let held = sessions::hold(tx, &app.config, &user_id, &token)?;
+            held.map(|held| work(tx, app, &held)).transpose()
         });
         done.await?.ok_or(Rejection::SignInFirst { next })
     }

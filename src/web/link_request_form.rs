@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::signed_links::Purpose;
+use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
 use crate::db::Tx;
-use crate::mail::asks::{self, Answer, Wish};
 use crate::random;
 use crate::web::field_error::FieldError;
 use crate::web::form;
@@ -21,7 +21,7 @@ use crate::web::visitor::Visitor;
 /// What the form sends.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct AskForm {
+pub struct LinkRequestForm {
     email: String,
     next: String,
     /// "yes" on a shared computer.
@@ -30,14 +30,14 @@ pub struct AskForm {
 
 /// What the form shows.
 #[derive(Default)]
-pub struct AskView {
+pub struct LinkRequestView {
     pub email: String,
     pub next: Option<String>,
     pub shared: bool,
     pub error: Option<FieldError>,
 }
 
-impl AskView {
+impl LinkRequestView {
     /// An empty form that will lead on to the page named in the query, if that is one of ours.
     pub fn empty(visitor: &Visitor) -> Result<Self, Rejection> {
         let query = form::pairs(visitor.req.query_string().as_bytes())?;
@@ -72,17 +72,17 @@ pub fn path(next: &str) -> Option<String> {
 /// in it, the form is shown again, as `page` lays it out.
 pub async fn submit<P: Template>(
     visitor: &Visitor,
-    form: AskForm,
+    form: LinkRequestForm,
     route: &'static str,
-    wish: Wish,
-    page: impl FnOnce(Frame, AskView) -> P,
+    kind: LinkKind,
+    page: impl FnOnce(Frame, LinkRequestView) -> P,
 ) -> Result<HttpResponse, Rejection> {
     let next = path(&form.next);
     let shared = form.shared == "yes";
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,
         Err(why) => {
-            let again = AskView {
+            let again = LinkRequestView {
                 error: Some(FieldError::Address(why)),
                 email: form.email,
                 next,
@@ -104,40 +104,26 @@ pub async fn submit<P: Template>(
         again_at: now,
         done: false,
     };
-    let asked = visitor.pending_requests();
-    match ask(visitor, wish, email, made.id.clone()).await? {
-        Answer::TooMany { until } => return Err(Rejection::too_many(until, now)),
-        Answer::Sent { again_at } => made.again_at = again_at,
-        Answer::SentAlready { again_at } => {
+    let request = LinkRequest {
+        id: made.id.clone(),
+        kind,
+        email,
+        client: visitor.client(),
+        known: visitor.known().accounts().to_vec(),
+    };
+    let requested = visitor.act(move |tx, app| request_link::request(tx, app, &request));
+    let pending = visitor.pending_requests();
+    match requested.await?? {
+        Outcome::Sent { again_at } => made.again_at = again_at,
+        Outcome::SentAlready { again_at } => {
             made.again_at = again_at;
-            // The mail that did go out may answer an ask of this browser: its code is the one to take.
-            if let Some(earlier) = asked.newest_for(&made.email, route) {
+            // The mail that did go out may answer a request of this browser: its code is the one to take.
+            if let Some(earlier) = pending.newest_for(&made.email, route) {
                 made.id = earlier.id.clone();
                 made.at = earlier.at;
             }
         }
     }
-    let cookie = asked.with(made, &visitor.app)?;
+    let cookie = pending.with(made, &visitor.app)?;
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
-}
-
-async fn ask(
-    visitor: &Visitor,
-    wish: Wish,
-    email: EmailAddress,
-    id: String,
-) -> Result<Answer, Rejection> {
-    let outbox = visitor.app.outbox.clone();
-    let ask = asks::Ask {
-        id,
-        wish,
-        email,
-        network: visitor.network(),
-        client: visitor.client(),
-        known: visitor.known().accounts().to_vec(),
-    };
-    Ok(visitor
-        .app
-        .transaction(move |tx| asks::ask(tx, &outbox, &ask))
-        .await?)
 }

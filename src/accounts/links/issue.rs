@@ -1,0 +1,184 @@
+//! New links: a token and a code that only the letter knows, and a row with what recognises them.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::{Link, Purpose, Undo, end};
+use crate::accounts::users::{Held, User};
+use crate::clock::{Timestamp, millis};
+use crate::config::Config;
+use crate::db::{Tx, on_either};
+use crate::error::Result;
+use crate::keys::{KeyPurpose, Keys};
+use crate::random::{Code, Token};
+use crate::schema::links;
+
+/// What goes into a letter, and nowhere else.
+pub struct Issued {
+    pub token: Token,
+    /// For the browser that asked; a link nobody asked for in a browser has none.
+    pub code: Option<Code>,
+    pub purpose: Purpose,
+    pub lifetime: Duration,
+}
+
+impl Issued {
+    /// The path of the link, with its token.
+    pub fn path(&self) -> String {
+        format!("{}?token={}", self.purpose.route(), self.token.reveal())
+    }
+}
+
+/// A link to be made.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub purpose: Purpose,
+    /// Where its letter goes.
+    pub email: &'a str,
+    /// The account it is for, if there is one: when that is deleted, so is the link.
+    pub user: Option<&'a Held<User>>,
+    /// The ask that it answers, if a browser made it.
+    pub ask_id: Option<&'a str>,
+    /// The session that asked, where only somebody signed in may.
+    pub session_id: Option<&'a str>,
+}
+
+/// Makes a link for this address and ends its older ones of the same purpose; those that change an address
+/// are ended by account ([`end_of`](super::end_of)).
+///
+/// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
+/// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
+pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
+    // Whoever asks for somebody's next or former address must not end what is on its way to it.
+    if !matches!(
+        wanted.purpose,
+        Purpose::ChangeEmail | Purpose::UndoChangeEmail
+    ) {
+        end(tx, wanted.email, wanted.purpose)?;
+    }
+    insert(
+        tx,
+        config,
+        keys,
+        wanted,
+        Life::of(tx.now, wanted.purpose, config),
+    )
+}
+
+/// Writes the row of a link that nobody is mailed. Its token and code are known to no one, and it ends no
+/// other link.
+pub fn decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<()> {
+    insert(
+        tx,
+        config,
+        keys,
+        wanted,
+        Life::of(tx.now, wanted.purpose, config),
+    )
+    .map(drop)
+}
+
+/// From when to when a link can be used, and what its letter says of it.
+struct Life {
+    asked_at: Timestamp,
+    expires_at: Timestamp,
+    said: Duration,
+}
+
+impl Life {
+    fn of(now: Timestamp, purpose: Purpose, config: &Config) -> Self {
+        let lifetime = purpose.lifetime(config);
+        Self {
+            asked_at: now,
+            expires_at: now + 2 * millis(lifetime),
+            said: lifetime,
+        }
+    }
+}
+
+fn insert(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    wanted: &Wanted<'_>,
+    life: Life,
+) -> Result<Issued> {
+    let has_code = wanted.purpose.has_code() && wanted.ask_id.is_some();
+    let issued = Issued {
+        token: Token::draw(),
+        code: has_code.then(Code::draw),
+        purpose: wanted.purpose,
+        lifetime: life.said,
+    };
+    let code_mac = wanted
+        .ask_id
+        .zip(issued.code.as_ref())
+        .map(|(ask, code)| keys.authenticate(KeyPurpose::Code, &[ask.as_bytes(), code.as_bytes()]));
+    let token_hash = issued.token.hash();
+    let row = (
+        links::token_hash.eq(token_hash.as_bytes()),
+        links::purpose.eq(wanted.purpose.name()),
+        links::email.eq(wanted.email),
+        links::user_id.eq(wanted.user.map(|user| user.id.as_str())),
+        links::ask_id.eq(wanted.ask_id),
+        links::session_id.eq(wanted.session_id),
+        links::code_mac.eq(code_mac),
+        links::code_tries.eq(0),
+        links::wrong_addresses.eq(0),
+        links::asked_at.eq(life.asked_at),
+        links::expires_at.eq(life.expires_at),
+        links::keep_until.eq(tx.now + millis(wanted.purpose.kept(config))),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(links::table)
+        .values(row)
+        .execute(conn))?;
+    Ok(issued)
+}
+
+/// The same undo link once more, with a token of its own: it is as old as the first one, and ends with it.
+pub fn issue_undo_again(
+    tx: &mut Tx,
+    config: &Config,
+    keys: &Keys,
+    email: &str,
+    user: &Held<User>,
+    undo: &Undo,
+) -> Result<Issued> {
+    let wanted = Wanted {
+        purpose: Purpose::UndoChangeEmail,
+        email,
+        user: Some(user),
+        ask_id: None,
+        session_id: None,
+    };
+    let rest = Duration::from_millis((undo.expires_at - tx.now).unsigned_abs());
+    let life = Life {
+        asked_at: undo.asked_at,
+        expires_at: undo.expires_at,
+        said: rest.min(wanted.purpose.lifetime(config)),
+    };
+    insert(tx, config, keys, &wanted, life)
+}
+
+/// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
+pub fn handed_over(tx: &mut Tx, token_hash: &[u8], lifetime: Timestamp) -> Result<()> {
+    let end = tx.now + lifetime;
+    let link = links::table.find(token_hash);
+    on_either!(tx.conn, |conn| diesel::update(
+        link.filter(links::expires_at.gt(end))
+    )
+    .set(links::expires_at.eq(end))
+    .execute(conn))?;
+    Ok(())
+}
+
+/// Whether a letter with this link is still worth sending.
+pub fn is_live(tx: &mut Tx, token_hash: &[u8]) -> Result<bool> {
+    let link = on_either!(tx.conn, |conn| links::table
+        .find(token_hash)
+        .select(Link::as_select())
+        .first(conn)
+        .optional())?;
+    Ok(link.is_some_and(|link| link.is_live(tx.now)))
+}

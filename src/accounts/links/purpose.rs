@@ -1,0 +1,102 @@
+//! What mailed links are for.
+
+use std::time::Duration;
+
+use crate::config::Config;
+
+/// What a link is for. Each one brings its facts; a new one does not compile until all are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signs a member in.
+    SignIn,
+    /// Proves a stranger's address; the account exists from then on.
+    ConfirmEmail,
+    /// Sets a password, the first one too.
+    ResetPassword,
+    /// Proves the address that an account is to have from now on.
+    ChangeEmail,
+    /// From the address an account had before: takes that back.
+    UndoChangeEmail,
+}
+
+impl Purpose {
+    const ALL: [Self; 5] = [
+        Self::SignIn,
+        Self::ConfirmEmail,
+        Self::ResetPassword,
+        Self::ChangeEmail,
+        Self::UndoChangeEmail,
+    ];
+
+    /// As the table holds it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::ConfirmEmail => "confirm_email",
+            Self::ResetPassword => "reset_password",
+            Self::ChangeEmail => "change_email",
+            Self::UndoChangeEmail => "undo_change_email",
+        }
+    }
+
+    /// The page a link of this purpose opens; the token follows as `?token=`.
+    pub fn route(self) -> &'static str {
+        match self {
+            Self::SignIn => "/sign-in/link",
+            Self::ConfirmEmail => "/confirm-email",
+            Self::ResetPassword => "/reset-password",
+            Self::ChangeEmail => "/account/email/confirm",
+            Self::UndoChangeEmail => "/account/email/undo",
+        }
+    }
+
+    /// The form that mails a new one; none where only the account's own page may ask.
+    pub fn asks_again_at(self) -> Option<&'static str> {
+        match self {
+            Self::SignIn | Self::UndoChangeEmail => Some("/sign-in"),
+            Self::ConfirmEmail => Some("/confirm-email/send"),
+            Self::ResetPassword => Some("/forgot-password"),
+            Self::ChangeEmail => None,
+        }
+    }
+
+    /// How long it is good, from the hand-over to SMTP.
+    pub fn lifetime(self, config: &Config) -> Duration {
+        match self {
+            Self::SignIn => config.links.sign_in,
+            Self::ConfirmEmail => config.links.confirm_email,
+            Self::ResetPassword => config.links.reset_password,
+            Self::ChangeEmail => config.links.change_email,
+            Self::UndoChangeEmail => config.links.undo_change_email,
+        }
+    }
+
+    /// Whether its use gives the address to an account that had another, or none.
+    pub(super) fn gives_address(self) -> bool {
+        matches!(
+            self,
+            Self::ConfirmEmail | Self::ChangeEmail | Self::UndoChangeEmail
+        )
+    }
+
+    /// Whether a code goes with it, for the browser that asked.
+    pub fn has_code(self) -> bool {
+        matches!(self, Self::SignIn | Self::ConfirmEmail)
+    }
+
+    /// How long its row is kept after the asking. An ask for an address that may or may not be known writes
+    /// one of two purposes, or a decoy: those are forgotten at the same time.
+    pub(super) fn kept(self, config: &Config) -> Duration {
+        let lifetime = match self {
+            Self::SignIn | Self::ConfirmEmail => {
+                config.links.sign_in.max(config.links.confirm_email)
+            }
+            other => other.lifetime(config),
+        };
+        2 * lifetime
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
+}

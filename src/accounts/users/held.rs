@@ -1,0 +1,78 @@
+//! Accounts that are held: read again after their row was locked.
+//!
+//! Whatever begins or ends a right takes a [`Held`] account and not an id. So it decides on what the lock gave,
+//! and two transactions that would contradict each other wait for each other. Without it, on PostgreSQL, a sign-in
+//! and a reset pass each other: the reset ends all sessions that it can see, and the one that the sign-in has
+//! inserted and not committed yet is not among them.
+//!
+//! One order of locks, so that nobody is a deadlock's victim: the address, the account, its links, all the rest. On
+//! SQLite there is one writer, and nothing to wait for.
+
+use std::ops::Deref;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
+
+use super::User;
+use crate::db::{Connection, Tx};
+use crate::error::Result;
+use crate::schema::users;
+
+/// Something read after it was locked. Until the transaction ends, nobody else changes it, nor adds to what hangs
+/// on it. Only this module makes one.
+#[derive(Debug)]
+pub struct Held<T>(T);
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Holds the account with this id, if there is one.
+pub fn hold(tx: &mut Tx, id: &str) -> Result<Option<Held<User>>> {
+    let user = users::table.find(id);
+    let found = match tx.conn {
+        Connection::Postgres(conn) => user
+            .for_update()
+            .select(User::as_select())
+            .first(conn)
+            .optional()?,
+        Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
+    };
+    Ok(found.map(Held))
+}
+
+/// Holds the account that has this address, if one has.
+pub fn hold_by_email(tx: &mut Tx, email: &str) -> Result<Option<Held<User>>> {
+    let user = users::table.filter(users::email.eq(email));
+    let found = match tx.conn {
+        Connection::Postgres(conn) => user
+            .for_update()
+            .select(User::as_select())
+            .first(conn)
+            .optional()?,
+        Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
+    };
+    Ok(found.map(Held))
+}
+
+/// Keeps others from giving this address to an account, until the transaction has ended: there may be no row yet
+/// that could be locked. Taken before any account is.
+pub fn hold_address(tx: &mut Tx, email: &str) -> Result<()> {
+    if let Connection::Postgres(conn) = tx.conn {
+        let lock = sql::<Bool>("pg_advisory_xact_lock(hashtextextended(")
+            .bind::<Text, _>(email)
+            .sql(", ")
+            .bind::<BigInt, _>(ADDRESSES)
+            .sql(")) IS NOT NULL");
+        diesel::select(lock).get_result::<bool>(conn)?;
+    }
+    Ok(())
+}
+
+/// Tells the locks on addresses from other advisory locks.
+const ADDRESSES: i64 = 1;

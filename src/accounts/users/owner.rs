@@ -1,0 +1,27 @@
+//! Proof that it is the owner of an account who acts.
+//!
+//! What is sensitive asks for an [`Owner`]: setting a password, asking for another address, taking
+//! everything away, deleting. Only this room makes one, and only for two reasons: the password was entered
+//! in this very session within the window ([`sessions::owner`](crate::accounts::sessions::owner)), or a link was
+//! used up in this transaction that stands for it
+//! ([`Consumed::into_owner`](crate::accounts::links::Consumed::into_owner)). A handler that forgets the gate has
+//! nothing to hand in, and does not compile.
+//!
+//! A proof is of one transaction: its account is held there, so that a session which ended a moment ago
+//! permits nothing any more.
+
+use super::{Held, User};
+
+/// The owner of this account, as this transaction has seen.
+pub struct Owner(Held<User>);
+
+impl Owner {
+    pub(in crate::accounts) fn proven(user: Held<User>) -> Self {
+        Self(user)
+    }
+
+    /// Whose account it is.
+    pub fn user(&self) -> &Held<User> {
+        &self.0
+    }
+}

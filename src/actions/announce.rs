@@ -1,0 +1,54 @@
+//! The operator's text goes to one reader, and to nobody twice.
+//!
+//! A row for each reader and text decides who was sent what, also for two runs at once.
+
+use crate::accounts::announced;
+use crate::accounts::users::{self, User};
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::announcement::Announcement;
+
+/// What becomes of one reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Told,
+    HadIt,
+    WantsNone,
+    HasNoAccount,
+}
+
+/// Posts the letter to this reader. Nobody else changes the account meanwhile: whoever calls announcements off, or
+/// leaves, does so before or after.
+pub fn announce_to(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str) -> Result<Fate> {
+    let reader = match users::hold(tx, id)? {
+        Some(reader) if reader.announcements => reader,
+        other => return Ok(fate_of_others(other.as_deref())),
+    };
+    if !announced::announce_to(tx, &announcement.digest, id)? {
+        return Ok(Fate::HadIt);
+    }
+    let letter = announcement.letter(tx, &app.config, &app.signed_links, &reader)?;
+    app.outbox.post(tx, &letter)?;
+    Ok(Fate::Told)
+}
+
+/// What would become of this reader; nothing does.
+pub fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fate> {
+    match users::find(tx, id)? {
+        Some(reader) if reader.announcements => {
+            match announced::was_sent(tx, &announcement.digest, id)? {
+                true => Ok(Fate::HadIt),
+                false => Ok(Fate::Told),
+            }
+        }
+        other => Ok(fate_of_others(other.as_ref())),
+    }
+}
+
+fn fate_of_others(account: Option<&User>) -> Fate {
+    match account {
+        Some(_) => Fate::WantsNone,
+        None => Fate::HasNoAccount,
+    }
+}

@@ -1,0 +1,226 @@
+//! The account's address changes: asked for by its owner, confirmed from the new mailbox, undone from the old one.
+//!
+//! A link goes to the new address, and a notice to the old one; nothing changes before the link is used.
+//! Whoever asks for an address that somebody has sees what others see: its owner is told, without a link.
+//! When the change happens, every other session and every link ends, and the old mailbox gets a link that takes
+//! it back: that restores the address, takes the password away (a thief may know it), ends everything and
+//! mails a link to set a new one. Of several such links the oldest wins, and while one lives its address is
+//! kept for its owner.
+
+use crate::accounts::admission::{self, Admission};
+use crate::accounts::client::Client;
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit, MailKind, TooMany, Verdict};
+use crate::accounts::links::{self, Consumed, Purpose, Wanted};
+use crate::accounts::sessions::{self, HeldSession};
+use crate::accounts::users::{self, Held, Owner, User};
+use crate::actions::Counted;
+use crate::actions::request_link::mail_link;
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::notices::Notice;
+use crate::random::{Token, TokenHash};
+
+/// An owner wants another address.
+pub struct ChangeRequest {
+    pub new: EmailAddress,
+    /// The session that asks.
+    pub session_id: String,
+    pub client: Client,
+}
+
+/// What became of it.
+pub enum Requested {
+    Sent,
+    /// A mail went there a moment ago, and the change it was for is off.
+    TooSoon(TooMany),
+}
+
+/// Counts the request, against the network, the new address and the account; then mails the new address what is
+/// its own, and tells the old one. Only the newest change is pending.
+pub fn request(
+    tx: &mut Tx,
+    app: &App,
+    owner: &Owner,
+    request: &ChangeRequest,
+) -> Result<Counted<Requested>> {
+    let (config, user) = (&app.config, owner.user());
+    let networks = request.client.network.asking_for_mail();
+    if let Verdict::Refused(too_many) = limits::count_all(tx, config, &networks)? {
+        return Ok(Err(too_many));
+    }
+    let target = MailKind::ChangeEmail.subject(&request.new, false);
+    if let Verdict::Refused(too_soon) = limits::count(tx, config, Limit::MailGap, &target)? {
+        let pending = links::pending_change(tx, config, &user.id)?;
+        let is_pending = pending.is_some_and(|pending| pending.email == request.new.as_str());
+        return Ok(Ok(match is_pending {
+            true => Requested::Sent,
+            false => Requested::TooSoon(too_soon),
+        }));
+    }
+    let account = format!("change_email from {}", user.id);
+    let budget = [
+        (Limit::MailPerAddress, target.as_str()),
+        (Limit::MailPerAddressDaily, target.as_str()),
+        (Limit::MailPerAddress, account.as_str()),
+    ];
+    if let Verdict::Refused(too_many) = limits::count_all(tx, config, &budget)? {
+        limits::give_back(tx, Limit::MailGap, &target)?;
+        return Ok(Err(too_many));
+    }
+    links::end_of(tx, user, Purpose::ChangeEmail)?;
+    mail_new_address(tx, app, user, request)?;
+    let client = &request.client;
+    events::note(tx, &user.id, Event::EmailChangeAsked, client)?;
+    app.outbox
+        .tell(tx, &user.email, Notice::EmailChangeAsked, client)?;
+    Ok(Ok(Requested::Sent))
+}
+
+/// Whatever is known of the new address, a change is pending from here on, and looks the same.
+fn mail_new_address(
+    tx: &mut Tx,
+    app: &App,
+    user: &Held<User>,
+    request: &ChangeRequest,
+) -> Result<()> {
+    let email = request.new.as_str();
+    let wanted = Wanted {
+        purpose: Purpose::ChangeEmail,
+        email,
+        user: Some(user),
+        ask_id: None,
+        session_id: Some(&request.session_id),
+    };
+    match admission::decide(tx, &app.config.accounts.sign_up, Some(user), email)? {
+        Admission::Admitted => mail_link(tx, app, &wanted, Some(&request.client)),
+        Admission::Closed => links::decoy(tx, &app.config, &app.keys, &wanted),
+        Admission::Taken | Admission::Kept => {
+            links::decoy(tx, &app.config, &app.keys, &wanted)?;
+            app.outbox
+                .tell(tx, email, Notice::EmailTaken, &request.client)
+        }
+    }
+}
+
+/// The pending change is off, if there is one.
+pub fn cancel(tx: &mut Tx, app: &App, by: &HeldSession, client: &Client) -> Result<()> {
+    if links::pending_change(tx, &app.config, &by.user.id)?.is_some() {
+        links::end_of(tx, &by.user, Purpose::ChangeEmail)?;
+        events::note(tx, &by.user.id, Event::EmailChangeCancelled, client)?;
+    }
+    Ok(())
+}
+
+/// Where one of the two links is used.
+pub struct UsedHere {
+    pub client: Client,
+    /// The session of this browser: its id, and its token's hash.
+    pub session: Option<(String, TokenHash)>,
+}
+
+/// The change happens.
+pub struct Changed {
+    /// The new token of the session that asked, if that is this browser's.
+    pub renewed_here: Option<Token>,
+}
+
+/// Gives the account the address that the link proves. `None` when the account is gone, or somebody else has the
+/// address by now: then nothing is changed.
+pub fn confirm(
+    tx: &mut Tx,
+    app: &App,
+    proof: &Consumed,
+    here: &UsedHere,
+) -> Result<Option<Changed>> {
+    let Some((before, after)) = take_address(tx, proof)? else {
+        return Ok(None);
+    };
+    let renewed_here = end_sessions_but_the_asking(tx, &after, proof, here)?;
+    mail_undo(tx, app, &before, &after, here)?;
+    events::note(tx, &after.id, Event::EmailChanged, &here.client)?;
+    app.outbox
+        .tell(tx, &after.email, Notice::EmailChanged, &here.client)?;
+    Ok(Some(Changed { renewed_here }))
+}
+
+/// Gives the account the address, and ends all links of both; the address it had, and the account as it is.
+fn take_address(tx: &mut Tx, proof: &Consumed) -> Result<Option<(String, Held<User>)>> {
+    let Some(before) = proof.user() else {
+        return Ok(None);
+    };
+    let Some(after) = users::change_email(tx, before, proof.address())? else {
+        return Ok(None);
+    };
+    links::end_all(tx, before)?;
+    links::end_all(tx, &after)?;
+    Ok(Some((before.email.clone(), after)))
+}
+
+/// The session that asked goes on under a new token: at once if it is here, else when it is next seen.
+fn end_sessions_but_the_asking(
+    tx: &mut Tx,
+    user: &Held<User>,
+    proof: &Consumed,
+    here: &UsedHere,
+) -> Result<Option<Token>> {
+    let Some(asking) = proof.session_id() else {
+        sessions::end_all(tx, user)?;
+        return Ok(None);
+    };
+    sessions::end_others(tx, user, asking)?;
+    match &here.session {
+        Some((id, token)) if id == asking => sessions::renew(tx, token),
+        _ => sessions::renew_when_seen(tx, user, asking).map(|()| None),
+    }
+}
+
+fn mail_undo(
+    tx: &mut Tx,
+    app: &App,
+    before: &str,
+    user: &Held<User>,
+    here: &UsedHere,
+) -> Result<()> {
+    let wanted = Wanted {
+        purpose: Purpose::UndoChangeEmail,
+        email: before,
+        user: Some(user),
+        ask_id: None,
+        session_id: None,
+    };
+    mail_link(tx, app, &wanted, Some(&here.client))
+}
+
+/// The old address is back, and nothing that somebody may have prepared is left: no password, session or link. A
+/// link to set a new password is on its way to it, in answer to the request of this id; the address.
+pub fn undo(
+    tx: &mut Tx,
+    app: &App,
+    proof: Consumed,
+    here: &UsedHere,
+    ask_id: &str,
+) -> Result<Option<String>> {
+    let Some((_, after)) = take_address(tx, &proof)? else {
+        return Ok(None);
+    };
+    let asked_at = proof.asked_at();
+    let Some(owner) = proof.into_owner() else {
+        return Ok(None);
+    };
+    users::remove_password(tx, &owner)?;
+    sessions::end_all(tx, &after)?;
+    links::end_undos_since(tx, &after, asked_at)?;
+    events::note(tx, &after.id, Event::EmailChangeUndone, &here.client)?;
+    let wanted = Wanted {
+        purpose: Purpose::ResetPassword,
+        email: &after.email,
+        user: Some(&after),
+        ask_id: Some(ask_id),
+        session_id: None,
+    };
+    mail_link(tx, app, &wanted, Some(&here.client))?;
+    Ok(Some(after.email.clone()))
+}

@@ -1,0 +1,71 @@
+//! Sessions end: this one at sign-out, one from the list, all others, or a program's that gave its token back.
+//!
+//! A session is named by an id that opens nothing. One that belongs to somebody else is not there.
+
+use crate::accounts::client::Client;
+use crate::accounts::events::{self, Event};
+use crate::accounts::refresh_tokens;
+use crate::accounts::sessions::{self, HeldSession};
+use crate::accounts::users::{Held, User};
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::random::TokenHash;
+
+/// Ends the session itself.
+pub fn sign_out(tx: &mut Tx, by: &HeldSession, client: &Client) -> Result<()> {
+    end(tx, &by.user, &by.session.id, Event::SignedOut, client).map(drop)
+}
+
+/// Ends a session of the account from its list; false if the account has none of this id.
+pub fn end_one(tx: &mut Tx, by: &HeldSession, id: &str, client: &Client) -> Result<bool> {
+    end(tx, &by.user, id, Event::SessionEnded, client)
+}
+
+/// Ends every session of the account but this one.
+pub fn end_others(tx: &mut Tx, by: &HeldSession, client: &Client) -> Result<()> {
+    if sessions::end_others(tx, &by.user, &by.session.id)? > 0 {
+        events::note(tx, &by.user.id, Event::OtherSessionsEnded, client)?;
+    }
+    Ok(())
+}
+
+/// Ends a session for this reason.
+pub(super) fn end(
+    tx: &mut Tx,
+    user: &Held<User>,
+    id: &str,
+    why: Event,
+    client: &Client,
+) -> Result<bool> {
+    let ended = sessions::end_by_id(tx, user, id)?;
+    if ended {
+        events::note(tx, &user.id, why, client)?;
+    }
+    Ok(ended)
+}
+
+/// What a program gives back.
+pub enum GivenBack {
+    RefreshToken(TokenHash),
+    /// The session that an access token named, with its account.
+    Session {
+        user_id: String,
+        id: String,
+    },
+}
+
+/// Ends the session of a program that gave its token back (RFC 7009). Whoever else has a token of it is out, too;
+/// one that keeps no session alive ends none.
+pub fn revoke(tx: &mut Tx, app: &App, given_back: &GivenBack, client: &Client) -> Result<()> {
+    let held = match given_back {
+        GivenBack::RefreshToken(token) => refresh_tokens::hold_session(tx, &app.config, token)?,
+        GivenBack::Session { user_id, id } => {
+            sessions::hold_of_program(tx, &app.config, user_id, id)?
+        }
+    };
+    match held {
+        Some(held) => sign_out(tx, &held, client),
+        None => Ok(()),
+    }
+}

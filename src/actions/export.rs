@@ -1,0 +1,73 @@
+//! The owner takes away everything that is kept on the account. No secret is in it: no hash, no token.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::accounts::announced;
+use crate::accounts::client::Client;
+use crate::accounts::events::{self, Event};
+use crate::accounts::links;
+use crate::accounts::sessions;
+use crate::accounts::users::Owner;
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::humanize::rfc3339;
+use crate::mail::outbox;
+
+/// What is kept, this download included.
+pub fn export(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<Value> {
+    let user = owner.user();
+    events::note(tx, &user.id, Event::Exported, client)?;
+    let sessions = sessions::list(tx, &app.config, &user.id)?;
+    let links = links::kept_of(tx, user)?;
+    let events = events::list(tx, &user.id, None, i64::MAX)?;
+    let mail = outbox::kept::of_address(tx, &user.email)?;
+    let announced = announced::list(tx, &user.id)?;
+    Ok(json!({
+        "account": {
+            "id": user.id,
+            "email": user.email,
+            "created_at": rfc3339(user.created_at),
+            "has_password": user.has_password(),
+            "password_set_at": user.password_set_at.map(rfc3339),
+            "notification_links": user.notification_links,
+            "usual_networks_only": user.usual_networks_only,
+            "announcements": user.announcements,
+        },
+        "sessions": sessions.iter().map(|session| json!({
+            "id": session.id,
+            "auth_method": session.auth_method,
+            "created_at": rfc3339(session.created_at),
+            "last_seen_at": rfc3339(session.last_seen_at),
+            "ip": session.ip,
+            "browser": session.browser,
+            "shared": session.shared,
+        })).collect::<Vec<_>>(),
+        "links": links.iter().map(|link| json!({
+            "purpose": link.purpose,
+            "sent_to": link.email,
+            "asked_at": rfc3339(link.asked_at),
+            "used_at": link.used_at.map(rfc3339),
+        })).collect::<Vec<_>>(),
+        "events": events.iter().map(|event| json!({
+            "at": rfc3339(event.at),
+            "name": event.name,
+            "detail": event.detail,
+            "ip": event.ip,
+            "browser": event.browser,
+            "request_id": event.request_id,
+        })).collect::<Vec<_>>(),
+        "mail": mail.iter().map(|mail| json!({
+            "letter": mail.letter,
+            "state": mail.state,
+            "queued_at": rfc3339(mail.queued_at),
+            "settled_at": mail.settled_at.map(rfc3339),
+        })).collect::<Vec<_>>(),
+        "announcements": announced.iter().map(|sent| json!({
+            "sha256": STANDARD.encode(&sent.announcement),
+            "posted_at": rfc3339(sent.posted_at),
+        })).collect::<Vec<_>>(),
+    }))
+}

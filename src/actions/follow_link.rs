@@ -1,0 +1,126 @@
+//! Somebody follows a link from a letter, and means it: the link is used up and has its effect, in one transaction.
+//!
+//! In the browser that asked, the token is enough. Anywhere else only somebody who knows where the link was sent
+//! goes on. This is what stops mail scanners that run scripts and press buttons, and a person who was sent
+//! somebody else's link (login CSRF by mail). Whoever comes with what is not live, or names the wrong address, may
+//! be guessing, and that is counted.
+//!
+//! A link whose effect is not admitted any more is not used up: the undo of a change whose address somebody has
+//! meanwhile still works once they have left it.
+
+use crate::accounts::admission::{self, Admission};
+use crate::accounts::client::Client;
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Verdict};
+use crate::accounts::links::{self, Consumed, Found, Purpose};
+use crate::actions::Counted;
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::random::Token;
+
+/// A link that somebody follows.
+pub struct Followed {
+    pub token: Token,
+    pub purpose: Purpose,
+    /// Where it was sent, as somebody typed it; `None` in the browser that asked for it.
+    pub typed: Option<EmailAddress>,
+    pub client: Client,
+}
+
+/// What became of it.
+pub enum Outcome<T> {
+    /// The link is used up, and this is what its effect gave.
+    Done(T),
+    WrongAddress,
+    /// The link is not live, or has no effect any more.
+    Dead,
+}
+
+/// Uses the link up, if it is live and whoever follows it may, and has its effect.
+pub fn follow<T>(
+    tx: &mut Tx,
+    app: &App,
+    followed: &Followed,
+    effect: impl FnOnce(&mut Tx, Consumed) -> Result<Option<T>>,
+) -> Result<Counted<Outcome<T>>> {
+    let Some(found) = links::find(tx, &followed.token, followed.purpose)? else {
+        return counted(tx, app, followed, Outcome::Dead);
+    };
+    let typed = followed.typed.as_ref();
+    if typed.is_some_and(|typed| typed.as_str() != found.email()) {
+        return refuse_address(tx, app, followed, &found);
+    }
+    match use_up(tx, app, found)? {
+        Some(proof) => Ok(Ok(effect(tx, proof)?.map_or(Outcome::Dead, Outcome::Done))),
+        None => counted(tx, app, followed, Outcome::Dead),
+    }
+}
+
+/// Uses a link up that was found, if it is live and its effect is still admitted.
+pub(super) fn use_up(tx: &mut Tx, app: &App, found: Found) -> Result<Option<Consumed>> {
+    match is_admitted(tx, app, &found)? {
+        true => found.consume(tx),
+        false => Ok(None),
+    }
+}
+
+/// Whether the account, or a new one, may still have the address that the link would give it.
+fn is_admitted(tx: &mut Tx, app: &App, found: &Found) -> Result<bool> {
+    let (sign_up, email) = (&app.config.accounts.sign_up, found.email());
+    let account = found.user().map(|user| &**user);
+    let admission = match found.purpose() {
+        Purpose::SignIn | Purpose::ResetPassword => return Ok(true),
+        Purpose::ConfirmEmail if account.is_some() => return Ok(true),
+        Purpose::ConfirmEmail | Purpose::ChangeEmail => {
+            admission::decide(tx, sign_up, account, email)?
+        }
+        Purpose::UndoChangeEmail => admission::beside_others(tx, account, email)?,
+    };
+    Ok(admission == Admission::Admitted)
+}
+
+/// It counts, and the third one ends the link. The owner of the account, if there is one, finds it in the account's
+/// activity.
+fn refuse_address<T>(
+    tx: &mut Tx,
+    app: &App,
+    followed: &Followed,
+    found: &Found,
+) -> Result<Counted<Outcome<T>>> {
+    let outcome = match found.count_wrong_address(tx)? {
+        Some(ended) => {
+            if let Some(user) = found.user() {
+                let event = Event::LinkRefused(followed.purpose);
+                events::note(tx, &user.id, event, &followed.client)?;
+            }
+            if ended {
+                Outcome::Dead
+            } else {
+                Outcome::WrongAddress
+            }
+        }
+        None => Outcome::Dead,
+    };
+    counted(tx, app, followed, outcome)
+}
+
+fn counted<T>(
+    tx: &mut Tx,
+    app: &App,
+    followed: &Followed,
+    outcome: Outcome<T>,
+) -> Result<Counted<Outcome<T>>> {
+    Ok(count_guess(tx, app, &followed.client)?.map(|()| outcome))
+}
+
+/// Somebody came with a token, a code or an address that is not right: it counts against their network. Past the
+/// limit, that is what they hear of.
+pub fn count_guess(tx: &mut Tx, app: &App, client: &Client) -> Result<Counted<()>> {
+    let verdict = limits::count_all(tx, &app.config, &client.network.guessing())?;
+    Ok(match verdict {
+        Verdict::Allowed { .. } => Ok(()),
+        Verdict::Refused(too_many) => Err(too_many),
+    })
+}

@@ -1,0 +1,86 @@
+//! The password once more, before what is sensitive.
+//!
+//! The right one opens this session for the window, under a new token. Wrong ones are counted against a budget
+//! that all sessions of the account share and that nobody from outside can use up.
+
+use crate::accounts::client::Client;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits;
+use crate::accounts::passwords::Verified;
+use crate::accounts::sessions;
+use crate::accounts::users::{self, User};
+use crate::actions::Counted;
+use crate::actions::password_try::{self, PasswordTry};
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::notices::Notice;
+use crate::random::{Token, TokenHash};
+
+/// The session in which the password was typed.
+#[derive(Clone)]
+pub struct Attempt {
+    pub user_id: String,
+    pub token: TokenHash,
+    pub client: Client,
+}
+
+/// Counts the try; `None` where the account has no password that it could be compared with.
+pub fn count(tx: &mut Tx, app: &App, attempt: &Attempt) -> Result<Counted<Option<PasswordTry>>> {
+    let user = users::find(tx, &attempt.user_id)?.filter(User::has_password);
+    let Some(user) = user else {
+        return Ok(Ok(None));
+    };
+    let subject = limits::gate_subject(&user.id);
+    Ok(password_try::count(tx, app, Some(&user), subject)?.map(Some))
+}
+
+/// What came of the try.
+pub enum Outcome {
+    /// The session goes on under this token, and may do what is sensitive.
+    Open(Token),
+    Wrong,
+    /// The session ended while the password was being compared, or the password is another by now.
+    Ended,
+}
+
+/// Opens the session, if the password was right and is still the account's.
+pub fn conclude(
+    tx: &mut Tx,
+    app: &App,
+    attempt: &Attempt,
+    tried: &PasswordTry,
+    verified: Verified,
+) -> Result<Outcome> {
+    let client = &attempt.client;
+    let held = sessions::hold(tx, &app.config, &attempt.user_id, &attempt.token)?;
+    let Some(user) = held.map(|held| held.user) else {
+        return Ok(Outcome::Ended);
+    };
+    let Verified::Right { rehashed } = verified else {
+        events::note(tx, &user.id, Event::ReauthenticationRefused, client)?;
+        if tried.is_last {
+            app.outbox
+                .tell(tx, &user.email, Notice::PasswordGuessed, client)?;
+        }
+        return Ok(Outcome::Wrong);
+    };
+    if !tried.is_about(&user) {
+        return Ok(Outcome::Ended);
+    }
+    let Some(token) = sessions::enter_password(tx, &user, &attempt.token)? else {
+        return Ok(Outcome::Ended);
+    };
+    if let Some(rehashed) = rehashed {
+        users::rehash_password(tx, &user, &rehashed)?;
+    }
+    tried.forget(tx)?;
+    users::forget_wrong_passwords(tx, &user)?;
+    events::note(tx, &user.id, Event::Reauthenticated, client)?;
+    Ok(Outcome::Open(token))
+}
+
+/// Somebody signed in wanted to do what is sensitive, and is asked for the password first.
+pub fn note_required(tx: &mut Tx, user_id: &str, client: &Client) -> Result<()> {
+    events::note_seldom(tx, user_id, Event::ReauthenticationRequired, client)
+}

@@ -1,0 +1,45 @@
+//! A link by mail sets a new password, or the first one.
+//!
+//! The new password counts from here on, and nothing that was open before it: every session and every link of the
+//! account ends, and the mailbox is told. It signs nobody in. Links that take a change of address back survive, for
+//! they are how an owner gets an account back whose mail somebody else reads.
+
+use crate::accounts::client::Client;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit};
+use crate::accounts::links::{self, Consumed};
+use crate::accounts::passwords::PasswordHash;
+use crate::accounts::sessions;
+use crate::accounts::users;
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::notices::Notice;
+
+/// Sets the password; the address of the account. `None` when the account is gone, or has left that address.
+pub fn reset(
+    tx: &mut Tx,
+    app: &App,
+    proof: Consumed,
+    hash: &PasswordHash,
+    client: &Client,
+) -> Result<Option<String>> {
+    let Some(owner) = proof.into_owner() else {
+        return Ok(None);
+    };
+    let user = owner.user();
+    users::set_password(tx, &owner, hash)?;
+    sessions::end_all(tx, user)?;
+    links::end_all(tx, user)?;
+    for subject in [
+        limits::password_subject(&user.email, false),
+        limits::password_subject(&user.email, true),
+        limits::gate_subject(&user.id),
+    ] {
+        limits::forget(tx, Limit::PasswordPerAccount, &subject)?;
+    }
+    events::note(tx, &user.id, Event::PasswordSet, client)?;
+    app.outbox
+        .tell(tx, &user.email, Notice::PasswordSet, client)?;
+    Ok(Some(user.email.clone()))
+}

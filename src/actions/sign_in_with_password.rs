@@ -1,0 +1,107 @@
+//! Sign in with the password, in a form or by a program.
+//!
+//! Whatever was wrong, the answer is the same, in its words and in what it costs: an address nobody has and an
+//! account without a password are compared with nothing, for as long as it takes to compare. Every try is
+//! counted before it is compared, against the account and the network, known or not; a browser that the
+//! account knows has a budget of its own, so that a stranger's guessing shuts no owner out.
+
+use crate::accounts::email_address::EmailAddress;
+use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Limit, Verdict};
+use crate::accounts::passwords::{PasswordHash, Verified};
+use crate::accounts::users::{self, Held, User};
+use crate::actions::Counted;
+use crate::actions::password_try::{self, PasswordTry};
+use crate::actions::sign_in::{self, Device, NewSession};
+use crate::app::App;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::mail::notices::Notice;
+
+/// Somebody tries to sign in to the account of this address.
+pub struct Attempt {
+    pub email: EmailAddress,
+    pub device: Device,
+}
+
+/// Counts the try: there is always something to compare, be it nobody's password.
+pub fn count(tx: &mut Tx, app: &App, attempt: &Attempt) -> Result<Counted<Option<PasswordTry>>> {
+    let user = users::find_by_email(tx, &attempt.email)?;
+    let is_known = user
+        .as_ref()
+        .is_some_and(|user| user.knows(&attempt.device.known));
+    let network = match is_known {
+        true => Vec::new(),
+        false => attempt.device.client.network.trying_a_password(),
+    };
+    if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &network)? {
+        return Ok(Err(too_many));
+    }
+    let subject = limits::password_subject(attempt.email.as_str(), is_known);
+    let counted = password_try::count(tx, app, user.as_ref(), subject)?;
+    if counted.is_err() {
+        for (limit, subject) in network {
+            limits::give_back(tx, limit, subject)?;
+        }
+    }
+    Ok(counted.map(Some))
+}
+
+/// Lets in whoever had the password of the account; `None` for everybody else.
+///
+/// The account is read anew, and held: the right password opens nothing if it is another by now, or if so many
+/// wrong ones came before it that it may have been guessed. That looks like any wrong one.
+pub fn conclude(
+    tx: &mut Tx,
+    app: &App,
+    attempt: &Attempt,
+    tried: &PasswordTry,
+    verified: Verified,
+) -> Result<Option<NewSession>> {
+    let user = users::hold_by_email(tx, attempt.email.as_str())?;
+    match (user, verified) {
+        (Some(user), Verified::Right { rehashed })
+            if tried.is_about(&user) && !user.has_been_guessed_at() =>
+        {
+            let_in(tx, app, attempt, tried, &user, rehashed.as_ref()).map(Some)
+        }
+        (user, _) => refuse(tx, app, attempt, tried, user.as_ref()).map(|()| None),
+    }
+}
+
+fn let_in(
+    tx: &mut Tx,
+    app: &App,
+    attempt: &Attempt,
+    tried: &PasswordTry,
+    user: &Held<User>,
+    rehashed: Option<&PasswordHash>,
+) -> Result<NewSession> {
+    tried.forget(tx)?;
+    if let Some(rehashed) = rehashed {
+        users::rehash_password(tx, user, rehashed)?;
+    }
+    sign_in::by_password(tx, app, user, &attempt.device)
+}
+
+/// A wrong one. The owner finds it in the account's activity, and hears of the last one in a window. For an
+/// address without an account as much is written, and nothing changed.
+fn refuse(
+    tx: &mut Tx,
+    app: &App,
+    attempt: &Attempt,
+    tried: &PasswordTry,
+    user: Option<&Held<User>>,
+) -> Result<()> {
+    let Some(user) = user else {
+        return limits::decoy(tx, Limit::PasswordPerAccount, &tried.subject);
+    };
+    let client = &attempt.device.client;
+    users::count_wrong_password(tx, user)?;
+    events::note(tx, &user.id, Event::PasswordRefused, client)?;
+    if tried.is_last && user.has_password() {
+        app.outbox
+            .tell(tx, &user.email, Notice::PasswordGuessed, client)?;
+    }
+    Ok(())
+}
