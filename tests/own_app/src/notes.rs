@@ -3,7 +3,7 @@
 //! Every function takes the transaction first, and each query is written once for both databases.
 
 use diesel::prelude::*;
-use doorpost::accounts::owner::Owner;
+use doorpost::accounts::users::Owner;
 use doorpost::app::App;
 use doorpost::db::Tx;
 use doorpost::error::Result;

@@ -49,7 +49,7 @@ async fn keep(signed_in: SignedIn, Form(form): Form<NoteForm>) -> Answer {
         return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
     }
     signed_in
-        .act(move |tx, session| notes::keep(tx, &session.user_id, &text))
+        .act(move |tx, _, by| notes::keep(tx, &by.session.user_id, &text))
         .await?;
     Ok(see_other("/notes").finish())
 }
@@ -71,9 +71,7 @@ impl BehindGate for EraseForm {
 }
 
 async fn erase(Sensitive { gate, .. }: Sensitive<EraseForm>) -> Answer {
-    let app = gate.visitor.app.clone();
-    gate.act(move |tx, owner| notes::erase(tx, &app, owner))
-        .await?;
+    gate.act(notes::erase).await?;
     Ok(see_other("/notes").finish())
 }
 
