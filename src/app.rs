@@ -15,9 +15,14 @@ use crate::keys::{self, Keys};
 use crate::mail::health::Health;
 use crate::mail::outbox::Outbox;
 
+/// What a site is called that was given no other name.
+pub const NAME: &str = "Doorpost";
+
 /// One Doorpost: its configuration, its keys, its database and its outgoing mail.
 #[derive(Clone)]
 pub struct App {
+    /// What the site calls itself, at the top of every page.
+    pub name: &'static str,
     pub config: Arc<Config>,
     pub keys: Arc<Keys>,
     pub clock: Clock,
@@ -50,6 +55,7 @@ impl App {
         let passwords = hasher(&config)?;
         let config = Arc::new(config);
         Ok(Self {
+            name: NAME,
             passwords,
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
             signing_keys: SigningKeys::new(keys.clone()),

@@ -53,6 +53,7 @@ const WAITING: i32 = 4_096;
 /// ```
 #[derive(Clone, Default)]
 pub struct Server {
+    name: Option<&'static str>,
     pages: Vec<fn(&mut ServiceConfig)>,
     migrations: Option<&'static Migrations>,
 }
@@ -61,6 +62,12 @@ impl Server {
     /// One that serves no page of its own yet, not even a home page.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Under this name, which stands at the top of every page.
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
     }
 
     /// With these pages, too. Whoever calls them is known (`Visit`, `SignedIn`), their forms are behind the
@@ -81,6 +88,7 @@ impl Server {
     pub fn open(&self, config: Config, clock: Clock) -> Result<App> {
         let mut app = App::new(config, clock)?;
         app.db = app.db.with_migrations(self.migrations);
+        app.name = self.name.unwrap_or(app.name);
         Ok(app)
     }
 

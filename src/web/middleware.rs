@@ -16,9 +16,10 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use askama::Template;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
+use crate::web::page::Frame;
 use crate::web::{headers, rejection, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
@@ -129,7 +130,12 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
         });
         (rejection::CONTENT_TYPE, words.to_string())
     } else {
+        let app = res.request().app_data::<Data<App>>();
         let page = ErrorPage {
+            frame: Frame {
+                site: app.map_or(app::NAME, |app| app.name),
+                signed_in: None,
+            },
             status: status.as_u16(),
             title: &title,
             words: &advice,
@@ -160,6 +166,7 @@ fn retry_after(res: &ServiceResponse<BoxBody>) -> Option<String> {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
+    frame: Frame,
     status: u16,
     title: &'a str,
     words: &'a str,

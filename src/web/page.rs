@@ -13,6 +13,8 @@ use crate::web::headers;
 
 /// What the layout needs to know on every page.
 pub struct Frame {
+    /// What the site calls itself.
+    pub site: &'static str,
     /// The address of whoever is signed in.
     pub signed_in: Option<String>,
 }

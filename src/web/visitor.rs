@@ -101,6 +101,7 @@ impl Visitor {
     /// What the layout shows.
     pub fn frame(&self) -> Frame {
         Frame {
+            site: self.app.name,
             signed_in: self.session.as_ref().map(|session| session.email.clone()),
         }
     }

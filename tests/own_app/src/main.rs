@@ -21,6 +21,7 @@ static MIGRATIONS: Migrations = Migrations {
 fn main() -> ExitCode {
     operator::run(
         Server::new()
+            .name("Notebook")
             .pages(pages::configure)
             .migrations(&MIGRATIONS),
     )

@@ -54,6 +54,10 @@ async fn notes_are_kept_and_erased(database_url: &str) {
     );
     assert!(notes.body.contains("There is none yet."), "{}", notes.body);
 
+    ada.get("/elsewhere")
+        .await
+        .is_in_the_frame("There is no such page");
+
     // A table of one's own.
     ada.post("/notes", "text=Feed+the+%3Cb%3Ecat")
         .await
@@ -304,14 +308,19 @@ impl Page {
         assert_eq!(status, (StatusCode::SEE_OTHER, Some(path)), "{}", self.body);
     }
 
-    /// In the site's frame, with nothing of it escaped.
+    /// In the site's frame, with no tag of it escaped.
     #[track_caller]
     fn is_a_page(&self, title: &str) {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);
-        let title = format!("<title>{title} – Doorpost</title>");
+        self.is_in_the_frame(title);
+    }
+
+    #[track_caller]
+    fn is_in_the_frame(&self, title: &str) {
+        let title = format!("<title>{title} – Notebook</title>");
         for part in [
             title.as_str(),
-            "<a class=\"wordmark\" href=\"/\">",
+            "alt=\"\">Notebook</a>",
             "    <h1>",
             "</html>",
         ] {
