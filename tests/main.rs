@@ -26,6 +26,7 @@ mod forms;
 mod headers;
 mod hosts;
 mod house_rules;
+mod interleavings;
 mod keyboard;
 mod ledger;
 mod letters;

@@ -172,6 +172,11 @@ impl House {
         &self.store.secret_key
     }
 
+    /// Where its data is, for whoever looks past it or stands in its way.
+    pub fn database_url(&self) -> &str {
+        &self.store.url
+    }
+
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);

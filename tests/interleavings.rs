@@ -1,0 +1,81 @@
+//! What two do at once to one account, and what many do one after the other: a machine that looks for what
+//! nobody thought of.
+//!
+//! [`actions`] is the table of what can be done to an account. Any two of them overlap on PostgreSQL, on two
+//! nodes, in [`schedules`] that are forced and not hoped for; [`verdict`] says whether what came of it is right. On
+//! SQLite there is one writer, and nothing to overlap. [`sequences`] does anything in any order, on both databases,
+//! and compares what is seen with a [`model`].
+//!
+//! `INTERLEAVINGS_PAIRS` says how many pairs are tried, each at two points of the first one's way: 40 unless it is
+//! set; `all` tries all at all points. `INTERLEAVINGS_ONLY` tries those whose line, as a failure prints it, has
+//! this in it: `INTERLEAVINGS_PAIRS=all` with it tries one pair through. `INTERLEAVINGS_SEQUENCES` says how many
+//! sequences are played: 6 unless it is set. `INTERLEAVINGS_SEED` draws once more what a run drew that printed it.
+
+mod actions;
+mod model;
+mod outcome;
+mod program;
+mod schedules;
+mod search;
+mod sequences;
+mod stage;
+mod steps;
+mod verdict;
+mod world;
+
+use std::io::Write;
+use std::time::Instant;
+
+use doorpost::random;
+
+use crate::support::Database;
+use search::{Size, search};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_do_at_once_is_what_they_do_one_after_the_other() {
+    let (began, seed) = (Instant::now(), seed());
+    let pairs = chosen("INTERLEAVINGS_PAIRS").unwrap_or_else(|| "40".to_owned());
+    let tally = search(Size {
+        pairs: (pairs != "all").then(|| pairs.parse().unwrap()),
+        only: chosen("INTERLEAVINGS_ONLY").unwrap_or_default(),
+        seed,
+    })
+    .await;
+    let took = began.elapsed().as_secs();
+    let figures = format!("interleavings: {tally}, INTERLEAVINGS_SEED={seed}, {took} s");
+    tell(&figures);
+    let found = tally.found.iter().map(|(what, at)| format!("{what}\n{at}"));
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "{figures}\n{}", found.join("\n"));
+}
+
+on_both! {
+    async fn whatever_happens_the_model_says_what_is_seen(db: Database) {
+        let (began, seed) = (Instant::now(), seed());
+        let number = chosen("INTERLEAVINGS_SEQUENCES").map_or(6, |number| number.parse().unwrap());
+        let search = move || sequences::search(db, number, seed);
+        let (came, wrong) = tokio::task::spawn_blocking(search).await.unwrap();
+        let took = began.elapsed().as_secs();
+        let figures = format!(
+            "sequences on {db:?}: {number}, {came}, INTERLEAVINGS_SEED={seed}, {took} s"
+        );
+        tell(&figures);
+        assert!(wrong.is_none(), "{figures}\n{}", wrong.unwrap());
+    }
+}
+
+fn seed() -> u64 {
+    let chosen = chosen("INTERLEAVINGS_SEED").map(|seed| seed.parse().unwrap());
+    chosen.unwrap_or_else(|| u64::from_le_bytes(random::bytes()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs it says how much")]
+fn chosen(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Past what the test runner holds back: the figures of a run that went well are of interest, too.
+fn tell(line: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}");
+}

@@ -1,0 +1,201 @@
+//! What can be seen of an account from outside: by asking for its page with every cookie and token there is or
+//! was, by looking at every link that was mailed, and by trying every password.
+
+use std::collections::BTreeMap;
+
+use reqwest::StatusCode;
+
+use super::actions::Got;
+use super::world::{
+    FIRST_IS_KNOWN, KNOWN_BROWSER, NOTIFICATION_LINK, OTHER, OWNER, PASSWORD_BEFORE, PASSWORDS,
+    PROGRAM, REFRESH_TOKEN, SECOND_IS_KNOWN, World,
+};
+use crate::support::{Mail, PASSWORD};
+
+/// What opens nothing.
+pub const NOTHING: &str = "nothing";
+
+/// What was seen, by name.
+pub type Outcome = BTreeMap<String, String>;
+
+impl World {
+    /// Everything that can be seen once both have been answered.
+    pub async fn outcome(&self, got: [&Got; 2]) -> Outcome {
+        let mut seen = Outcome::new();
+        self.count_rows(&mut seen).await;
+        self.try_browsers(&mut seen, got).await;
+        self.try_programs(&mut seen, got).await;
+        self.try_links(&mut seen).await;
+        self.try_known_browsers(&mut seen, got).await;
+        self.try_passwords(&mut seen).await;
+        seen
+    }
+
+    async fn count_rows(&self, seen: &mut Outcome) {
+        let (id, address, next) = (&self.id, &self.address, &self.next);
+        let counted = [
+            ("accounts", format!("SELECT replace(email, '{address}', 'address') FROM users WHERE id = '{id}'
+                UNION ALL SELECT 'a new account' FROM users WHERE email = '{next}' AND id <> '{id}' ORDER BY 1")),
+            ("sessions", format!("SELECT auth_method FROM sessions WHERE user_id = '{id}' ORDER BY 1")),
+            ("refresh tokens", format!("SELECT 'unused' FROM refresh_tokens
+                JOIN sessions ON sessions.id = session_id WHERE user_id = '{id}' AND used_at IS NULL")),
+        ];
+        for (what, query) in counted {
+            let rows = self.stage.query(&query).await;
+            let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let rows = rows
+                .join(" ")
+                .replace(next, "next")
+                .replace(&self.former, "former");
+            seen.insert(what.to_owned(), rows);
+        }
+        let letters = self.new_letters().await;
+        let mut posted: Vec<String> = letters
+            .iter()
+            .map(|letter| format!("{} to {}", letter.name, self.role(Some(&letter.to))))
+            .collect();
+        posted.sort();
+        seen.insert("mail".to_owned(), posted.join(", "));
+    }
+
+    /// Where a session wants a new token, whoever comes first gets it: whoever acted.
+    async fn try_browsers(&self, seen: &mut Outcome, got: [&Got; 2]) {
+        let [first, second] = got.map(|got| got.browser.as_ref());
+        let browsers = [
+            ("the first one's browser", first),
+            ("the second one's browser", second),
+            (OWNER, Some(&self.owner)),
+            (OTHER, Some(&self.other)),
+        ];
+        for (name, browser) in browsers {
+            let Some(browser) = browser else { continue };
+            let browser = browser.at(&self.stage.house);
+            let who = browser.signed_in_as().await;
+            let mut what = self.role(who.as_deref());
+            let gate = browser.get("/account/password").await;
+            if gate.status == StatusCode::OK {
+                what.push_str(", for what is sensitive");
+            }
+            seen.insert(name.to_owned(), what);
+        }
+    }
+
+    async fn try_programs(&self, seen: &mut Outcome, got: [&Got; 2]) {
+        let [first, second] = got.map(|got| got.program.as_ref());
+        let programs = [
+            (PROGRAM, REFRESH_TOKEN, Some(&self.program)),
+            (
+                "the first one's program",
+                "the first one's refresh token",
+                first,
+            ),
+            (
+                "the second one's program",
+                "the second one's refresh token",
+                second,
+            ),
+        ];
+        let here = &self.stage.house.url;
+        for (name, _, program) in programs {
+            let Some(program) = program else { continue };
+            let who = program.moved_to(here).signed_in_as().await;
+            seen.insert(name.to_owned(), self.role(who.as_deref()));
+        }
+        // The newest first: an older one that was used ends the session.
+        for (_, name, program) in programs.iter().rev() {
+            let Some(program) = program else { continue };
+            let refreshed = program.moved_to(here).refresh().await;
+            let what = match refreshed.status {
+                StatusCode::OK => "new tokens",
+                _ => NOTHING,
+            };
+            seen.insert((*name).to_owned(), what.to_owned());
+        }
+    }
+
+    /// A look at a link uses nothing up.
+    async fn try_links(&self, seen: &mut Outcome) {
+        for (name, mail) in &self.mails {
+            let what = self.look_at(mail).await;
+            seen.insert((*name).to_owned(), what.to_owned());
+        }
+        let mut new = BTreeMap::<String, Vec<&str>>::new();
+        for letter in self.new_letters().await {
+            if !letter.mail.is_news() {
+                let to = self.role(Some(&letter.to));
+                let name = format!("the {} link that was mailed to {to}", letter.name);
+                new.entry(name)
+                    .or_default()
+                    .push(self.look_at(&letter.mail).await);
+            }
+        }
+        for (name, mut what) in new {
+            what.sort_unstable();
+            seen.insert(name, what.join(", "));
+        }
+    }
+
+    async fn look_at(&self, mail: &Mail) -> &'static str {
+        let page = self.browser().get(mail.path()).await;
+        match page.status {
+            StatusCode::SEE_OTHER => "a page",
+            StatusCode::GONE => NOTHING,
+            other => panic!("a link answered {other}"),
+        }
+    }
+
+    /// In a browser that the account knows a notification link signs in, once the session there has ended.
+    async fn try_known_browsers(&self, seen: &mut Outcome, got: [&Got; 2]) {
+        let new_link = self.notification_link().await;
+        let [first, second] = got.map(|got| got.browser.as_ref());
+        let browsers = [
+            (NOTIFICATION_LINK, Some(&self.away), &self.notification_link),
+            (KNOWN_BROWSER, Some(&self.away), &new_link),
+            (FIRST_IS_KNOWN, first, &new_link),
+            (SECOND_IS_KNOWN, second, &new_link),
+        ];
+        for (name, browser, link) in browsers {
+            let Some(browser) = browser else { continue };
+            let browser = browser.with_copied_jar().moved_to(&self.stage.house.url);
+            browser.forget_cookie("doorpost");
+            if !link.is_empty() {
+                browser.click(link).await;
+            }
+            let who = browser.signed_in_as().await;
+            seen.insert(name.to_owned(), self.role(who.as_deref()));
+        }
+    }
+
+    /// By the address that the account has now.
+    async fn try_passwords(&self, seen: &mut Outcome) {
+        let found = format!("SELECT email FROM users WHERE id = '{}'", self.id);
+        let found = self.stage.query(&found).await;
+        let address = found.first().map_or(self.address.clone(), |row| row.get(0));
+        let passwords = [
+            (PASSWORD_BEFORE, PASSWORD),
+            ("the first one's password", PASSWORDS[0]),
+            ("the second one's password", PASSWORDS[1]),
+        ];
+        for (name, password) in passwords {
+            let entered = self.browser().enter(&address, password).await;
+            let what = if entered.status == StatusCode::SEE_OTHER {
+                "a session"
+            } else {
+                NOTHING
+            };
+            seen.insert(name.to_owned(), what.to_owned());
+        }
+    }
+
+    /// An address by the part it plays, the same in every world.
+    fn role(&self, address: Option<&str>) -> String {
+        match address {
+            None => NOTHING.to_owned(),
+            Some(address) if address == self.address => "the address".to_owned(),
+            Some(address) if address == self.next => "the next address".to_owned(),
+            Some(address) if address == self.former => "the former address".to_owned(),
+            Some(address) if address == self.third => "the third address".to_owned(),
+            Some(_) => "SOMEBODY ELSE".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which pairs are tried, where the first of them is stopped, and what was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use super::actions::ACTIONS;
+use super::schedules::{Order, Pair, Played};
+use super::stage::{Point, Stage};
+use super::verdict::{as_in_neither_order, broken_promises};
+
+/// So many pairs are tried side by side, each on a database of its own.
+const AT_ONCE: usize = 3;
+
+/// A stage is used so often before it is built anew: tables that grow without end are no part of this.
+const PAIRS_A_STAGE: usize = 20;
+
+/// At so many points the first one is stopped, where not all are tried.
+const POINTS: usize = 2;
+
+/// How much is tried, and what is drawn.
+pub struct Size {
+    /// All, at all points, if no number is given.
+    pub pairs: Option<usize>,
+    /// What the line of a pair has in it.
+    pub only: String,
+    pub seed: u64,
+}
+
+impl Size {
+    /// Two that come in, or ask, end no right: they are tried where all are.
+    fn pairs(&self) -> Vec<Pair> {
+        let with_all = |first| ACTIONS.iter().map(move |second| Pair { first, second });
+        let mut pairs: Vec<Pair> = ACTIONS.iter().flat_map(with_all).collect();
+        pairs.retain(|pair| pair.to_string().contains(&self.only));
+        if let Some(number) = self.pairs {
+            pairs.retain(|pair| pair.first.ends_a_right() || pair.second.ends_a_right());
+            pairs.shuffle(&mut StdRng::seed_from_u64(self.seed));
+            pairs.truncate(number);
+        }
+        pairs
+    }
+
+    /// Where the first one of this pair is stopped, who makes so many steps.
+    fn points(&self, steps: u32, number: usize) -> Vec<Point> {
+        let mut points: Vec<Point> = (1..=steps).map(Point::Step).chain(Point::ROWS).collect();
+        if self.pairs.is_some() {
+            points.shuffle(&mut StdRng::seed_from_u64(self.seed ^ number as u64));
+            points.truncate(POINTS);
+        }
+        points
+    }
+}
+
+/// What was tried, and what was found.
+#[derive(Default)]
+pub struct Tally {
+    pairs: usize,
+    schedules: usize,
+    /// By what is wrong: where.
+    pub found: BTreeMap<String, String>,
+}
+
+impl Tally {
+    fn note(&mut self, broken: BTreeSet<String>, at: &str) {
+        let found = broken.into_iter().map(|what| (what, at.to_owned()));
+        self.found.extend(found);
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pairs, {} schedules", self.pairs, self.schedules)
+    }
+}
+
+/// Tries them.
+pub async fn search(size: Size) -> Tally {
+    let queue: Vec<(usize, Pair)> = size.pairs().into_iter().enumerate().collect();
+    let shared = Arc::new((size, Mutex::new(queue), Mutex::new(Tally::default())));
+    let worker = |_| {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let (size, queue, tally) = &*shared;
+            try_all(size, queue, tally).await;
+        })
+    };
+    for worker in (0..AT_ONCE).map(worker).collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    std::mem::take(&mut *shared.2.lock().unwrap())
+}
+
+async fn try_all(size: &Size, queue: &Mutex<Vec<(usize, Pair)>>, tally: &Mutex<Tally>) {
+    loop {
+        let stage = Arc::new(Stage::open().await);
+        for _ in 0..PAIRS_A_STAGE {
+            let next = queue.lock().unwrap().pop();
+            let Some((number, pair)) = next else { return };
+            try_pair(&stage, &pair, |steps| size.points(steps, number), tally).await;
+        }
+    }
+}
+
+async fn try_pair(
+    stage: &Arc<Stage>,
+    pair: &Pair,
+    points: impl Fn(u32) -> Vec<Point>,
+    tally: &Mutex<Tally>,
+) {
+    let note = |played: &Played, at: &str| {
+        let broken = broken_promises(pair, played);
+        tally.lock().unwrap().note(broken, at);
+    };
+    let orders = [Order::FirstBeforeSecond, Order::SecondBeforeFirst];
+    let one = pair.play(stage, orders[0]).await;
+    let other = pair.play(stage, orders[1]).await;
+    let expected = [(orders[0], &one), (orders[1], &other)];
+    for (order, played) in expected {
+        note(played, &format!("    {pair}, {order:?}"));
+    }
+    tally.lock().unwrap().pairs += 1;
+    for point in points(one.steps) {
+        let played = pair.play(stage, Order::FirstStopped(point)).await;
+        if !played.stopped {
+            continue; // not on its way
+        }
+        let at = format!("    {pair}, {point}");
+        note(&played, &at);
+        tally.lock().unwrap().schedules += 1;
+        if let Some(how) = as_in_neither_order(stage, pair, &played, expected).await {
+            let what = format!("{pair}: as in neither order");
+            tally
+                .lock()
+                .unwrap()
+                .found
+                .insert(what, format!("{at}\n{how}"));
+        }
+    }
+}
