@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use doorpost::accounts::email_address::EmailAddress;
+use doorpost::actions::invite::{self, Invited, Told};
 use reqwest::StatusCode;
 
 use crate::support::{Database, House, Mail, PASSWORD, Page, Visitor, at_once};
@@ -328,6 +330,48 @@ on_both! {
         let token = page.hidden("token").unwrap();
         again.post("/confirm-email", &[("token", &token)]).await.goes_on_to("/account");
         assert_eq!(house.count("SELECT count(*) AS n FROM users").await, 3, "a new account of its own");
+    }
+
+    /// What was admitted when it was asked for may not be any more when the link is used.
+    async fn sign_up_decides_again_when_the_link_is_used(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.owner(OLD).await;
+        ask(&ada, NEW).await.goes_on_to("/account/email");
+        let link = house.mail_to(NEW).await;
+        let closed = house.second_node(&[("SIGN_UP", "example.org")]);
+        use_link(&closed.visitor(), &link, NEW).await.says_the_link_is_gone();
+        assert_eq!(user_with(&house, OLD).await, 1);
+        use_link(&house.visitor(), &link, NEW).await.goes_on_to("/account");
+        assert_eq!(user_with(&house, NEW).await, 1, "and what is refused is not spent");
+    }
+
+    /// The undo must not find its address gone: neither to an invited stranger, nor to another member.
+    async fn an_address_that_an_undo_keeps_is_nobodys_to_take(db: Database) {
+        let house = House::new(db).await;
+        let bob = house.owner("bob@example.org").await;
+        let (invited, mail) = house.asked("/register", OLD).await;
+        house.advance(GAP);
+        ask(&bob, OLD).await.goes_on_to("/account/email");
+        let asked_before = house.mails_to(OLD, 2).await.remove(0);
+        // The address becomes Ada's after both links were mailed, and is then kept for her.
+        invited.click(&mail.link).await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        assert_eq!(invited.post("/confirm-email", &fields).await.status, StatusCode::SEE_OTHER);
+        invited.reauthenticate().await;
+        ask(&invited, NEW).await.goes_on_to("/account/email");
+        let change = house.mail_to(NEW).await;
+        use_link(&invited, &change, NEW).await.goes_on_to("/account");
+        let mails = house.mails_to(OLD, 3).await;
+        let undo = mails.iter().find(|mail| mail.route() == "/account/email/undo").unwrap();
+
+        use_link(&bob, &asked_before, OLD).await.says_the_link_is_gone();
+        let address = EmailAddress::parse(OLD).unwrap();
+        let app = house.app.clone();
+        let told = house.app.transaction(move |tx| invite::invite(tx, &app, &address, Told::ByOperator));
+        assert!(matches!(told.await.unwrap(), Invited::Kept));
+        assert_eq!(user_with(&house, OLD).await, 0);
+        use_link(&house.visitor(), undo, OLD).await.goes_on_to("/sign-in/sent");
+        assert_eq!(user_with(&house, OLD).await, 1);
     }
 
     /// TOK-08 for both links.

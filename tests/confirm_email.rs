@@ -30,6 +30,19 @@ on_both! {
         assert_eq!(house.count(USERS).await, 1);
     }
 
+    /// What was admitted when it was asked for may not be any more when the link is used.
+    async fn sign_up_decides_again_when_the_link_is_used(db: Database) {
+        let house = House::new(db).await;
+        let (ada, mail) = house.asked("/register", "ada@example.org").await;
+        let closed = house.second_node(&[("SIGN_UP", "invited")]);
+        let there = ada.at(&closed);
+        there.use_link(&mail, "ada@example.org").await.says_the_link_is_gone();
+        there.type_code(mail.code()).await;
+        assert_eq!(house.count(USERS).await, 0);
+        ada.use_link(&mail, "ada@example.org").await.goes_on_to("/account");
+        assert_eq!(house.count(USERS).await, 1, "and what is refused is not spent");
+    }
+
     /// Who asked first has no part in it: nothing that was prepared on an address survives its proof.
     async fn whoever_reads_the_mailbox_gets_the_account(db: Database) {
         let house = House::new(db).await;
@@ -67,27 +80,24 @@ on_both! {
 
     async fn the_link_needs_no_ask_in_any_browser(db: Database) {
         use doorpost::accounts::email_address::EmailAddress;
-        use doorpost::accounts::links::{self, Purpose, Wanted};
+        use doorpost::actions::invite::{self, Invited, Told};
 
         let house = House::with(db, &[("SIGN_UP", "invited")]).await;
         let app = house.app.clone();
-        let issued = house.app.transaction(move |tx| {
+        let invited = house.app.transaction(move |tx| {
             let email = EmailAddress::parse("ada@example.org").unwrap();
-            let wanted = Wanted {
-                purpose: Purpose::ConfirmEmail,
-                email: email.as_str(),
-                user: None,
-                ask_id: None,
-                session_id: None,
-            };
-            links::issue(tx, &app.config, &app.keys, &wanted)
+            invite::invite(tx, &app, &email, Told::ByOperator)
         });
-        let issued = issued.await.unwrap();
-        assert!(issued.code.is_none(), "no browser could type it");
+        let Invited::Link(link) = invited.await.unwrap() else {
+            panic!("she is not invited");
+        };
+        let with_code = "SELECT count(*) AS n FROM links WHERE code_mac IS NOT NULL";
+        assert_eq!(house.count(with_code).await, 0, "no browser could type it");
         let ada = house.visitor();
-        let page = ada.open(&issued.path()).await;
+        let page = ada.open(&link).await;
         assert_eq!(page.status, StatusCode::OK);
-        let fields = [("token", issued.token.reveal()), ("email", "ada@example.org")];
+        let (_, token) = link.split_once("?token=").unwrap();
+        let fields = [("token", token), ("email", "ada@example.org")];
         ada.post("/confirm-email", &fields).await.goes_on_to("/account");
         assert_eq!(house.count(USERS).await, 1);
     }
