@@ -8,7 +8,7 @@
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`]: checked and hashed.
 //! * [`password_try`]: a password that was typed to come in, counted and compared.
-//! * [`form`], [`one_click`], [`json`], [`next`], [`client`]: what visitors send, parsed once.
+//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`client`]: what visitors send, parsed once.
 //! * [`page`], [`rejection`], [`assets`]: what they get.
 //! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
 //!   story they belong to.
@@ -28,6 +28,7 @@ pub mod next;
 pub mod one_click;
 pub mod page;
 pub mod password_entry;
+pub mod path_id;
 pub mod rejection;
 pub mod same_origin;
 pub mod sealed_cookies;

@@ -21,6 +21,7 @@ use crate::mail::outbox::{Mail, kept};
 use crate::random::Code;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
+use crate::web::path_id::PathId;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::Visitor;
 
@@ -60,8 +61,8 @@ async fn clear(visitor: Visitor, _: Form<NoFields>) -> Answer {
     Ok(see_other("/dev/inbox").finish())
 }
 
-async fn show(visitor: Visitor, id: web::Path<String>) -> Answer {
-    let shown = find(&visitor, id.into_inner()).await?;
+async fn show(visitor: Visitor, PathId(id): PathId) -> Answer {
+    let shown = find(&visitor, id).await?;
     let (newer, older) = beside(&shown.mail.id, newest(&visitor).await?);
     let config = &visitor.app.config;
     let answer = page(&ShowPage {
@@ -76,8 +77,8 @@ async fn show(visitor: Visitor, id: web::Path<String>) -> Answer {
     Ok(under(PAGE_CSP, answer))
 }
 
-async fn show_html(visitor: Visitor, id: web::Path<String>) -> Answer {
-    let shown = find(&visitor, id.into_inner()).await?;
+async fn show_html(visitor: Visitor, PathId(id): PathId) -> Answer {
+    let shown = find(&visitor, id).await?;
     let letter = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .body(shown.content.html);

@@ -11,6 +11,7 @@ use crate::flows::Answer;
 use crate::humanize;
 use crate::web::form::{Form, NoFields};
 use crate::web::page::{Frame, page, see_other};
+use crate::web::path_id::PathId;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
 
@@ -35,9 +36,9 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
     })?)
 }
 
-async fn end(signed_in: SignedIn, id: web::Path<String>, _: Form<NoFields>) -> Answer {
-    let is_this = *id == signed_in.session.id;
-    let (id, client) = (id.into_inner(), signed_in.visitor.client());
+async fn end(signed_in: SignedIn, PathId(id): PathId, _: Form<NoFields>) -> Answer {
+    let is_this = id == signed_in.session.id;
+    let client = signed_in.visitor.client();
     let ended = signed_in.act(move |tx, _, by| end_sessions::end_one(tx, by, &id, &client));
     if !ended.await? {
         return Err(Rejection::NotFound);
