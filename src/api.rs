@@ -5,6 +5,7 @@
 //!
 //! * [`caller`]: who calls, by an access token; the guards that handlers ask for.
 //! * [`codes`], [`tokens`]: how a program gets tokens, keeps and gives them back.
+//! * [`delivery`]: how tokens are handed over.
 //! * [`me`]: the account of whoever calls.
 //! * [`jwks`]: the public keys, for services that check tokens on their own.
 //! * [`openapi`]: the description of all this, for programs and for people.
@@ -24,6 +25,7 @@ pub mod answers;
 pub mod caller;
 pub mod codes;
 pub mod cors;
+pub mod delivery;
 pub mod error;
 pub mod jwks;
 pub mod me;

@@ -107,6 +107,9 @@ variables! {
     api: Api {
         /// Origins between commas (`https://app.example.org`) whose pages may call the API; unset, none but our own.
         origins: Vec<String> = "API_ORIGINS", "", list_of(network::origin);
+
+        /// Further services, between commas, that access tokens may be asked for: the `aud` that each of them expects.
+        audiences: Vec<String> = "API_AUDIENCES", "", list_of(network::audience);
     }
 
     /// Sessions

@@ -55,6 +55,7 @@ diesel::table! {
         password_entered_at -> Nullable<BigInt>,
         wants_new_token -> Bool,
         for_program -> Bool,
+        token_epoch -> Integer,
     }
 }
 

@@ -293,7 +293,9 @@ on_both! {
         let page = browser.send(json("same-origin", TOKENS, json!({"grant_type": "refresh_token"}))).await;
         assert_eq!(page.set_cookies().len(), 2, "{}", page.body);
         let page = browser.send(json("same-origin", "/api/v1/me/password", change)).await;
-        assert_eq!(page.status, StatusCode::NO_CONTENT, "{}", page.body);
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        assert_eq!(page.set_cookies().len(), 2, "the new ones, where the old ones were: {}", page.body);
+        assert_eq!(browser.get(ME).await.status, StatusCode::OK);
         browser.send(json("same-origin", REVOKE, json!({}))).await;
         assert_eq!(browser.cookie("doorpost_access"), None);
         is_problem(&browser.get(ME).await, 401, "no_token");
@@ -425,7 +427,8 @@ on_both! {
         }
         let new = "another horse that eats staples";
         let page = program.post("/api/v1/me/password", &json!({"password": new})).await;
-        assert_eq!(page.status, StatusCode::NO_CONTENT, "{}", page.body);
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let program = program.with(&page);
         assert_eq!(browser.signed_in_as().await, None);
         assert_eq!(other.signed_in_as().await, None);
         is_problem(&other.refresh().await, 400, "invalid_grant");
@@ -433,6 +436,64 @@ on_both! {
         assert_eq!(program.refresh().await.status, StatusCode::OK);
         is_problem(&Program::at(&house).password(ADA, PASSWORD).await, 400, "invalid_grant");
         assert_eq!(Program::at(&house).password(ADA, new).await.status, StatusCode::OK);
+    }
+
+    /// Whoever copied them before the owner acted has nothing: neither kind of token outlives a change of rights.
+    async fn a_new_password_kills_every_token_of_before_those_of_the_program_that_set_it_too(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let thief = program.clone();
+        let new = "another horse that eats staples";
+        let page = program.post("/api/v1/me/password", &json!({"password": new})).await;
+        let program = program.with(&page);
+        assert_eq!(thief.signed_in_as().await, None);
+        let theirs = json!({"password": "a horse that a thief has set"});
+        is_problem(&thief.post("/api/v1/me/password", &theirs).await, 401, "invalid_token");
+        assert_eq!(thief.post(REVOKE, &json!({"token": thief.access})).await.status, StatusCode::OK);
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA), "a dead token gives nothing back");
+        assert_eq!(program.clone().with(&program.refresh().await).signed_in_as().await.as_deref(), Some(ADA));
+        is_problem(&thief.refresh().await, 400, "invalid_grant");
+    }
+
+    /// The link is opened in a browser, so that no program is there to be handed anything.
+    async fn a_changed_address_ends_the_program_that_asked_for_it(db: Database) {
+        let house = House::new(db).await;
+        let browser = house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let page = program.post("/api/v1/me/email", &json!({"email": "next@example.org"})).await;
+        assert_eq!(page.status, StatusCode::ACCEPTED, "{}", page.body);
+        let link = house.mail_to("next@example.org").await;
+        let fields = [("token", link.token()), ("email", "next@example.org")];
+        let done = house.visitor().post("/account/email/confirm", &fields).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
+        assert_eq!(program.signed_in_as().await, None);
+        is_problem(&program.refresh().await, 400, "invalid_grant");
+        assert_eq!(browser.signed_in_as().await, None);
+    }
+
+    /// A service that is shown a token must not be able to show it to us (or to another), and act in its owner's name.
+    async fn a_token_for_another_service_is_none_for_us(db: Database) {
+        let files = "https://files.example.org";
+        let house = House::with(db, &[("API_AUDIENCES", "https://files.example.org,other")]).await;
+        house.member_with_password(ADA).await;
+        let asked = |audience: &str| {
+            let body = json!({"grant_type": "password", "email": ADA, "password": PASSWORD, "audience": audience});
+            let program = Program::at(&house);
+            async move { program.post(TOKENS, &body).await }
+        };
+        let page = asked(files).await;
+        let program = Program::at(&house).with(&page);
+        assert_eq!(program.claims()["aud"], files);
+        assert_eq!(program.claims()["scope"], "account:read", "never to change anything");
+        assert_eq!(read(&page)["scope"], "account:read");
+        assert_eq!(program.signed_in_as().await, None);
+        let page = program.refresh().await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        assert_eq!(Program::at(&house).with(&page).signed_in_as().await.as_deref(), Some(ADA), "one for us");
+        for nobody in ["https://elsewhere.example.org", "", "https://files.example.org/"] {
+            is_problem(&asked(nobody).await, 400, "invalid_target");
+        }
     }
 
     async fn sessions_are_listed_and_ended_and_a_token_of_an_ended_one_is_dead_at_once(db: Database) {

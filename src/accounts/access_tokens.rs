@@ -50,52 +50,96 @@ pub struct Claims {
     pub scope: String,
     /// The session, by the id that opens nothing.
     pub sid: String,
+    /// The session's, when this was signed: a change of rights raises it. (None was in what releases before signed.)
+    #[serde(default)]
+    pub epoch: i32,
 }
 
 impl Claims {
-    /// What a token for this session says from now on.
-    pub fn of(session: &Session, issuer: &str, now: Timestamp) -> Self {
-        let by_password = session.auth_method == AuthMethod::Password.name();
-        let auth_time = session.password_entered_at.unwrap_or(session.created_at);
-        let iat = now / 1000;
-        Self {
-            iss: issuer.to_owned(),
-            aud: issuer.to_owned(),
-            sub: session.user_id.clone(),
-            iat,
-            exp: iat + LIFETIME.as_secs().cast_signed(),
-            jti: random::id(),
-            auth_time: auth_time / 1000,
-            amr: vec![if by_password { "pwd" } else { "otp" }.to_owned()],
-            scope: scope_of(session),
-            sid: session.id.clone(),
-        }
-    }
-
     /// Whether it may do this.
     pub fn allows(&self, scope: &str) -> bool {
         self.scope.split(' ').any(|held| held == scope)
     }
+
+    /// Whether it was made for this session, with the rights that it has now.
+    pub fn are_of(&self, session: &Session) -> bool {
+        self.sid == session.id && self.sub == session.user_id && self.epoch == session.token_epoch
+    }
 }
 
 /// What a session may do: one that came from a mail never more than look.
-pub fn scope_of(session: &Session) -> String {
+fn scope_of(session: &Session) -> String {
     match session.auth_method == AuthMethod::Password.name() {
         true => format!("{READ} {WRITE}"),
         false => READ.to_owned(),
     }
 }
 
-/// Signs what a token says.
-pub fn sign(ring: &Ring, claims: &Claims) -> Result<String> {
-    es256::install();
-    let key = ring.signs.as_ref();
-    let key = key.ok_or_else(|| Error::internal("there is no key to sign with"))?;
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(TYPE.to_owned());
-    header.kid = Some(key.id.clone());
-    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&key.pkcs8))
-        .map_err(Error::internal)
+/// Signs access tokens, with a key that is at hand.
+pub struct Signer {
+    ring: Arc<Ring>,
+    issuer: String,
+    /// Another service that the token is for, instead of our own API.
+    audience: Option<String>,
+}
+
+/// A token that was signed.
+pub struct Signed {
+    pub token: String,
+    /// What it is good for.
+    pub scope: String,
+}
+
+impl Signer {
+    /// For our own API or, where one is named, for another service. Whoever is shown a token may show it on: so one
+    /// for another service is none for us, and never permits to change the account.
+    pub fn new(ring: Arc<Ring>, issuer: &str, audience: Option<String>) -> Self {
+        Self {
+            ring,
+            issuer: issuer.to_owned(),
+            audience,
+        }
+    }
+
+    /// Signs what a token for this session says from now on.
+    pub fn sign(&self, session: &Session, now: Timestamp) -> Result<Signed> {
+        let claims = self.claims(session, now);
+        es256::install();
+        let key = self.ring.signs.as_ref();
+        let key = key.ok_or_else(|| Error::internal("there is no key to sign with"))?;
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(key.id.clone());
+        let key = EncodingKey::from_ec_der(&key.pkcs8);
+        let token = jsonwebtoken::encode(&header, &claims, &key).map_err(Error::internal)?;
+        Ok(Signed {
+            token,
+            scope: claims.scope,
+        })
+    }
+
+    fn claims(&self, session: &Session, now: Timestamp) -> Claims {
+        let by_password = session.auth_method == AuthMethod::Password.name();
+        let auth_time = session.password_entered_at.unwrap_or(session.created_at);
+        let iat = now / 1000;
+        let (aud, scope) = match &self.audience {
+            Some(other) => (other.clone(), READ.to_owned()),
+            None => (self.issuer.clone(), scope_of(session)),
+        };
+        Claims {
+            iss: self.issuer.clone(),
+            aud,
+            sub: session.user_id.clone(),
+            iat,
+            exp: iat + LIFETIME.as_secs().cast_signed(),
+            jti: random::id(),
+            auth_time: auth_time / 1000,
+            amr: vec![if by_password { "pwd" } else { "otp" }.to_owned()],
+            scope,
+            sid: session.id.clone(),
+            epoch: session.token_epoch,
+        }
+    }
 }
 
 /// Why a token is none.

@@ -65,6 +65,17 @@ pub fn consume(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Used> 
     })
 }
 
+/// The rights of the session have changed: whoever holds a token of before holds one that was used.
+pub fn spend_all(tx: &mut Tx, session: &HeldSession) -> Result<()> {
+    let unused = refresh_tokens::table
+        .filter(refresh_tokens::session_id.eq(&session.session.id))
+        .filter(refresh_tokens::used_at.is_null());
+    diesel::update(unused)
+        .set(refresh_tokens::used_at.eq(tx.now))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
 /// The living session that a token belongs to, used or not, with its account held.
 pub fn hold_session(
     tx: &mut Tx,

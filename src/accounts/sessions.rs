@@ -64,6 +64,8 @@ pub struct Session {
     pub wants_new_token: bool,
     /// Refresh tokens keep it alive, and no cookie opens it.
     pub for_program: bool,
+    /// Access tokens of an earlier one count no more.
+    pub token_epoch: i32,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
 }
@@ -224,6 +226,7 @@ pub fn start(
         password_entered_at: (method == AuthMethod::Password).then_some(tx.now),
         wants_new_token: false,
         for_program: holder == Holder::Program,
+        token_epoch: 0,
         email: user.email.clone(),
     };
     diesel::insert_into(sessions::table)
@@ -303,6 +306,28 @@ pub fn renew_when_seen(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<()> {
         .set(sessions::wants_new_token.eq(true))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// The rights of a program's session have changed: access tokens that were made for it until now count no more.
+pub fn raise_token_epoch(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<()> {
+    let its_own = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::user_id.eq(&user.id));
+    diesel::update(its_own)
+        .set(sessions::token_epoch.eq(sessions::token_epoch + 1))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Whether this session of the account is a program's.
+pub fn is_of_program(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<bool> {
+    let found = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::user_id.eq(&user.id))
+        .select(sessions::for_program)
+        .first(tx.conn)
+        .optional()?;
+    Ok(found.unwrap_or(false))
 }
 
 /// Ends every session of an account, and with them what its browsers were known by.

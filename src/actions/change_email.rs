@@ -159,16 +159,20 @@ fn take_address(tx: &mut Tx, proof: &Consumed) -> Result<Option<(String, Held<Us
     Ok(Some((before.email.clone(), after)))
 }
 
-/// The session that asked goes on under a new token: at once if it is here, else when it is next seen.
+/// The session that asked goes on under a new token: at once if it is here, else when it is next seen. A program's
+/// cannot be handed new ones: its tokens are dead, and so it ends with the others.
 fn end_sessions_but_the_asking(
     tx: &mut Tx,
     user: &Held<User>,
     proof: &Consumed,
     here: &UsedHere,
 ) -> Result<Option<Token>> {
-    let Some(asking) = proof.session_id() else {
-        sessions::end_all(tx, user)?;
-        return Ok(None);
+    let asking = match proof.session_id() {
+        Some(id) if !sessions::is_of_program(tx, user, id)? => id,
+        _ => {
+            sessions::end_all(tx, user)?;
+            return Ok(None);
+        }
     };
     sessions::end_others(tx, user, asking)?;
     match &here.session {

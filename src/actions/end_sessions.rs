@@ -2,6 +2,9 @@
 //!
 //! A session is named by an id that opens nothing. One that belongs to somebody else is not there.
 
+use std::sync::Arc;
+
+use crate::accounts::access_tokens::Claims;
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::refresh_tokens;
@@ -48,11 +51,8 @@ pub(super) fn end(
 /// What a program gives back.
 pub enum GivenBack {
     RefreshToken(TokenHash),
-    /// The session that an access token named, with its account.
-    Session {
-        user_id: String,
-        id: String,
-    },
+    /// What an access token says.
+    AccessToken(Arc<Claims>),
 }
 
 /// Ends the session of a program that gave its token back (RFC 7009). Whoever else has a token of it is out, too;
@@ -60,8 +60,9 @@ pub enum GivenBack {
 pub fn revoke(tx: &mut Tx, app: &App, given_back: &GivenBack, client: &Client) -> Result<()> {
     let held = match given_back {
         GivenBack::RefreshToken(token) => refresh_tokens::hold_session(tx, &app.config, token)?,
-        GivenBack::Session { user_id, id } => {
-            sessions::hold_of_program(tx, &app.config, user_id, id)?
+        GivenBack::AccessToken(claims) => {
+            sessions::hold_of_program(tx, &app.config, &claims.sub, &claims.sid)?
+                .filter(|held| claims.are_of(&held.session))
         }
     };
     match held {

@@ -2,42 +2,57 @@
 //!
 //! Whoever brings a token that was used already, be it in the same moment, is a thief or was robbed by one, and
 //! nobody can tell which: the session ends, and with it everything that came of its tokens (RFC 9700, 4.14.2).
+//!
+//! What a program is given, it is given in the transaction that grants it, signature and all: else a fault after
+//! the commit would invite it to try again, and the second try is what ends the session.
 
+use crate::accounts::access_tokens::Signer;
 use crate::accounts::client::Client;
 use crate::accounts::events::Event;
 use crate::accounts::refresh_tokens::{self, Used};
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::{self, HeldSession, Session};
+use crate::accounts::users::{Held, User};
 use crate::actions::{Counted, end_sessions, follow_link};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
 
-/// A session that goes on under another token.
-pub struct Refreshed {
-    pub session: Session,
+/// What a program goes on with.
+pub struct Granted {
+    pub access_token: String,
     pub refresh_token: Token,
+    /// What they are good for.
+    pub scope: String,
+}
+
+/// Grants tokens for a session.
+pub fn grant(tx: &Tx, signer: &Signer, session: &Session, refresh_token: Token) -> Result<Granted> {
+    let signed = signer.sign(session, tx.now)?;
+    Ok(Granted {
+        access_token: signed.token,
+        refresh_token,
+        scope: signed.scope,
+    })
 }
 
 /// Uses the token up; `None` if it keeps no session alive, which counts as a guess.
 pub fn refresh(
     tx: &mut Tx,
     app: &App,
+    signer: &Signer,
     token: Option<&Token>,
     client: &Client,
-) -> Result<Counted<Option<Refreshed>>> {
+) -> Result<Counted<Option<Granted>>> {
     let used = match token {
         Some(token) => refresh_tokens::consume(tx, &app.config, &token.hash())?,
         None => Used::Dead,
     };
     match used {
-        Used::Fresh(held) => {
-            sessions::touch(tx, &held.session.id, client)?;
-            let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session)?;
-            return Ok(Ok(Some(Refreshed {
-                session: held.session,
-                refresh_token,
-            })));
+        Used::Fresh(HeldSession { session, user }) => {
+            sessions::touch(tx, &session.id, client)?;
+            let refresh_token = refresh_tokens::issue(tx, &user, &session)?;
+            return grant(tx, signer, &session, refresh_token).map(|on| Ok(Some(on)));
         }
         Used::Again(held) => {
             let why = Event::RefreshTokenReused;
@@ -46,4 +61,23 @@ pub fn refresh(
         Used::Dead => {}
     }
     Ok(follow_link::count_guess(tx, app, client)?.map(|()| None))
+}
+
+/// The rights of a program's session have changed: all of its tokens are dead, and it goes on with new ones. `None`
+/// if the session has ended.
+pub(super) fn renew(
+    tx: &mut Tx,
+    app: &App,
+    signer: &Signer,
+    user: &Held<User>,
+    session_id: &str,
+) -> Result<Option<Granted>> {
+    sessions::raise_token_epoch(tx, user, session_id)?;
+    let held = sessions::hold_of_program(tx, &app.config, &user.id, session_id)?;
+    let Some(held) = held else {
+        return Ok(None);
+    };
+    refresh_tokens::spend_all(tx, &held)?;
+    let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session)?;
+    grant(tx, signer, &held.session, refresh_token).map(Some)
 }

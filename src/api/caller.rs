@@ -44,6 +44,8 @@ pub struct Caller {
     pub req: HttpRequest,
     pub session: Session,
     pub claims: Arc<Claims>,
+    /// Its token is in a cookie, and so are those it is given.
+    pub by_cookie: bool,
 }
 
 impl FromRequest for Caller {
@@ -54,7 +56,7 @@ impl FromRequest for Caller {
         let req = req.clone();
         Box::pin(async move {
             let app = app_of(&req)?;
-            let token = brought(&req, &app)?;
+            let (token, by_cookie) = brought(&req, &app)?;
             let claims = claims_of(&app, &token).await?;
             let (config, named) = (app.config.clone(), claims.clone());
             let found = app.read(move |tx| session_of(tx, &config, &named));
@@ -65,18 +67,20 @@ impl FromRequest for Caller {
                 req,
                 session,
                 claims,
+                by_cookie,
             })
         })
     }
 }
 
-/// The token of a request: in its header or, where that is missing, in the cookie.
-fn brought(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
+/// The token of a request: in its header or, where that is missing, in the cookie (true).
+fn brought(req: &HttpRequest, app: &App) -> Result<(String, bool), ApiError> {
     let mut headers = req.headers().get_all(AUTHORIZATION);
     if let Some(header) = headers.next() {
         let alone = headers.next().is_none();
         let token = header.to_str().ok().and_then(bearer);
-        return token.filter(|_| alone).ok_or(ApiError::InvalidToken);
+        let token = token.filter(|_| alone).ok_or(ApiError::InvalidToken)?;
+        return Ok((token, false));
     }
     let name = sealed_cookies::name(&app.config, ACCESS_COOKIE);
     let cookies = CookieHeader::sift(req.headers());
@@ -84,7 +88,7 @@ fn brought(req: &HttpRequest, app: &App) -> Result<String, ApiError> {
     if req.method() != Method::GET && !same_origin::is_ours(req) {
         return Err(Rejection::CrossOrigin.into());
     }
-    Ok(token.to_owned())
+    Ok((token.to_owned(), true))
 }
 
 fn bearer(header: &str) -> Option<String> {
@@ -110,7 +114,12 @@ pub async fn claims_of(app: &App, token: &str) -> Result<Arc<Claims>, ApiError> 
 
 fn session_of(tx: &mut Tx, config: &Config, claims: &Claims) -> Result<Option<Session>> {
     let found = sessions::find_of_program(tx, config, &claims.sid)?;
-    Ok(found.filter(|session| session.user_id == claims.sub))
+    Ok(found.filter(|session| claims.are_of(session)))
+}
+
+fn hold_session_of(tx: &mut Tx, config: &Config, claims: &Claims) -> Result<Option<HeldSession>> {
+    let held = sessions::hold_of_program(tx, config, &claims.sub, &claims.sid)?;
+    Ok(held.filter(|held| claims.are_of(&held.session)))
 }
 
 impl Caller {
@@ -131,7 +140,7 @@ impl Caller {
     ) -> Result<T, ApiError> {
         let claims = self.claims.clone();
         let done = act(&self.app, move |tx, app| {
-            let held = sessions::hold_of_program(tx, &app.config, &claims.sub, &claims.sid)?;
+            let held = hold_session_of(tx, &app.config, &claims)?;
             held.map(|held| work(tx, app, &held)).transpose()
         });
         done.await?.ok_or(ApiError::InvalidToken)
@@ -144,7 +153,7 @@ impl Caller {
     ) -> Result<T, ApiError> {
         let claims = self.claims.clone();
         let done = act(&self.app, move |tx, app| {
-            let held = sessions::hold_of_program(tx, &app.config, &claims.sub, &claims.sid)?;
+            let held = hold_session_of(tx, &app.config, &claims)?;
             let owner = held.and_then(|held| held.into_owner(tx.now, &app.config));
             owner.map(|owner| work(tx, app, &owner)).transpose()
         });

@@ -24,6 +24,8 @@ pub enum ApiError {
     InvalidRequest(&'static str),
     /// The password, code or refresh token opens nothing; nobody is told why.
     InvalidGrant,
+    /// The service that the token is to be for is none that the operator named (RFC 8707).
+    InvalidTarget,
     /// There is no such way to a token.
     UnsupportedGrantType,
     /// No access token came along.
@@ -92,6 +94,11 @@ impl ApiError {
                 "This opens nothing",
                 "It is wrong, used, expired or ended. Sign in again.",
             ),
+            Self::InvalidTarget => (
+                "invalid_target",
+                "No such audience",
+                "audience is one of those that this site has been told of.",
+            ),
             Self::UnsupportedGrantType => (
                 "unsupported_grant_type",
                 "No such way to a token",
@@ -127,6 +134,7 @@ impl ApiError {
                 Some("invalid_request")
             }
             Self::InvalidGrant => Some("invalid_grant"),
+            Self::InvalidTarget => Some("invalid_target"),
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
             Self::InvalidToken => Some("invalid_token"),
             Self::StepUp { .. } => Some("insufficient_user_authentication"),
@@ -228,9 +236,10 @@ impl fmt::Display for ApiError {
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::InvalidRequest(_) | Self::InvalidGrant | Self::UnsupportedGrantType => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRequest(_)
+            | Self::InvalidGrant
+            | Self::InvalidTarget
+            | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
             Self::NoToken | Self::InvalidToken | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
             Self::Unacceptable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Stopped(stop) => stop.status_code(),

@@ -16,10 +16,12 @@ use crate::actions::{change_password, delete_account, end_sessions};
 use crate::api::Answer;
 use crate::api::answers::CrossOrigin;
 use crate::api::caller::{Caller, Sensitive, SteppedUp};
+use crate::api::delivery::{self, Delivery, Tokens};
 use crate::api::error::ApiError;
 use crate::humanize::rfc3339;
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
+use crate::web::path_id::PathId;
 use crate::web::rejection::Rejection;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -139,8 +141,8 @@ async fn list_sessions(caller: Caller) -> Answer {
         (status = 404, description = "The account has no such session"),
     )
 )]
-async fn end_session(caller: Caller, id: web::Path<String>) -> Answer {
-    let (id, client) = (id.into_inner(), caller.client());
+async fn end_session(caller: Caller, id: Result<PathId, Rejection>) -> Answer {
+    let (PathId(id), client) = (id?, caller.client());
     let ended = caller.act(move |tx, _, by| end_sessions::end_one(tx, by, &id, &client));
     match ended.await? {
         true => Ok(HttpResponse::NoContent().finish()),
@@ -162,7 +164,7 @@ pub struct PasswordChange {
     request_body = PasswordChange,
     responses(
         Sensitive<PasswordChange>,
-        (status = 204, description = "It is changed"),
+        (status = 200, description = "It is changed. All tokens of before are dead: go on with these, delivered as the one that asked", body = Tokens),
         (status = 422, description = "The password is not taken"),
     )
 )]
@@ -172,12 +174,17 @@ async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) 
         field: "password",
         error: FieldError::NewPassword(refused),
     })?;
-    let (kept, client) = (caller.session.id.clone(), caller.client());
+    let (session_id, client) = (caller.session.id.clone(), caller.client());
+    let signer = delivery::signer(&caller.app, None).await?;
     let changed = caller.act_as_owner(move |tx, app, owner| {
-        change_password::change(tx, app, owner, &hash, &kept, &client)
+        change_password::by_program(tx, app, owner, &hash, &session_id, &signer, &client)
     });
-    changed.await?;
-    Ok(HttpResponse::NoContent().finish())
+    let granted = changed.await?.ok_or(ApiError::InvalidToken)?;
+    let delivery = match caller.by_cookie {
+        true => Delivery::Cookie,
+        false => Delivery::Body,
+    };
+    Ok(delivery::deliver(&caller.app, granted, delivery))
 }
 
 /// The address that is wanted.

@@ -47,3 +47,14 @@ fn network(text: &str) -> Parsed<IpNet> {
 pub(super) fn origin(text: &str) -> Parsed<String> {
     Ok(PublicUrl::parse(text)?.as_str().to_owned())
 }
+
+/// Who a token may be for, besides us: a name or an address that can stand in a token (RFC 7519, StringOrURI).
+pub(super) fn audience(text: &str) -> Parsed<String> {
+    match text.len() <= 200 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err(Mistake::new(
+            "is not a list of audiences",
+            "names or addresses between commas, such as https://files.example.org",
+        )),
+    }
+}

@@ -11,8 +11,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::accounts::sessions;
-use crate::actions::change_password;
+use crate::actions::change_password::{self, ThisSession};
 use crate::flows::Answer;
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
@@ -52,12 +51,14 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
-    let (kept, token) = (gate.session.id.clone(), gate.token().clone());
+    let session = ThisSession {
+        id: gate.session.id.clone(),
+        token: gate.token().clone(),
+    };
     let client = visitor.client();
     let renewed = gate
         .act(move |tx, app, owner| {
-            change_password::change(tx, app, owner, &hash, &kept, &client)?;
-            sessions::renew(tx, &token)
+            change_password::in_browser(tx, app, owner, &hash, &session, &client)
         })
         .await?;
     let Some(token) = renewed else {
