@@ -48,17 +48,34 @@ pub struct Tx<'a> {
     pub conn: &'a mut Connection,
     /// The moment at which all of this happens, in milliseconds since the Unix epoch.
     pub now: Timestamp,
+    clock: &'a Clock,
+}
+
+impl<'a> Tx<'a> {
+    fn begin(conn: &'a mut Connection, clock: &'a Clock) -> Self {
+        let now = clock.now();
+        Self { conn, now, clock }
+    }
 }
 
 impl Tx<'_> {
+    /// Whoever had to wait for a lock acts after whoever had it, and so at a later moment: what was ended
+    /// meanwhile is over, although this transaction began before.
+    pub fn has_waited(&mut self) {
+        self.now = self.now.max(self.clock.now());
+    }
+
     /// Runs `write` in a savepoint of its own. `None`: a unique index refused, the value is taken; then
     /// `write` is undone and the transaction goes on. Every other error of the database is an error.
     pub fn attempt<T>(
         &mut self,
         write: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>,
     ) -> Result<Option<T>> {
-        let now = self.now;
-        match self.conn.transaction(|conn| write(&mut Tx { conn, now })) {
+        let (now, clock) = (self.now, self.clock);
+        match self
+            .conn
+            .transaction(|conn| write(&mut Tx { conn, now, clock }))
+        {
             Ok(written) => Ok(Some(written)),
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
             Err(error) => Err(error.into()),

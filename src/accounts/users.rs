@@ -223,10 +223,10 @@ pub fn forget_wrong_passwords(tx: &mut Tx, user: &Held<User>) -> Result<()> {
 }
 
 /// Every browser that the account knows is a stranger from here on, whatever the clock says of when it came to
-/// know it.
+/// know it: a moment ago, in the same millisecond.
 pub fn forget_browsers(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::update(users::table.find(&user.id))
-        .set(users::known_since.eq(tx.now.max(user.known_since + 1)))
+        .set(users::known_since.eq(tx.now.max(user.known_since) + 1))
         .execute(tx.conn)?;
     Ok(())
 }

@@ -192,11 +192,7 @@ impl Worker {
             Ok(conn) => conn,
             Err(Error::Unavailable(why) | Error::Internal(why)) => return job.refuse(&why),
         };
-        let now = self.clock.now();
-        let Ran { outcome, reply } = job.run(&mut Tx {
-            conn: &mut conn,
-            now,
-        });
+        let Ran { outcome, reply } = job.run(&mut Tx::begin(&mut conn, &self.clock));
         let finished = match outcome {
             Outcome::Done if kind == Kind::Transaction => commit(&mut conn),
             Outcome::Done => Ok(()),

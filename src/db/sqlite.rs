@@ -107,14 +107,7 @@ impl Store {
         let mut conn = slot
             .take()
             .map_or_else(|| connect(&self.path, READ_ONLY), Ok)?;
-        let now = self.clock.now();
-        let answer = job::caught(
-            look,
-            &mut Tx {
-                conn: &mut conn,
-                now,
-            },
-        )?;
+        let answer = job::caught(look, &mut Tx::begin(&mut conn, &self.clock))?;
         slot.set(Some(conn));
         answer
     }
@@ -261,10 +254,7 @@ impl Writer {
             return Ok(());
         }
         Connection::begin_transaction(conn)?;
-        let Ran { outcome, reply } = job.run(&mut Tx {
-            conn,
-            now: self.clock.now(),
-        });
+        let Ran { outcome, reply } = job.run(&mut Tx::begin(conn, &self.clock));
         replies.push(reply);
         match outcome {
             Outcome::Done => Connection::commit_transaction(conn),

@@ -43,6 +43,7 @@ pub fn hold(tx: &mut Tx, id: &str) -> Result<Option<Held<User>>> {
             .optional()?,
         Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
     };
+    tx.has_waited();
     Ok(found.map(Held))
 }
 
@@ -57,6 +58,7 @@ pub fn hold_by_email(tx: &mut Tx, email: &str) -> Result<Option<Held<User>>> {
             .optional()?,
         Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
     };
+    tx.has_waited();
     Ok(found.map(Held))
 }
 
@@ -71,6 +73,7 @@ pub fn hold_address(tx: &mut Tx, email: &str) -> Result<()> {
             .sql(")) IS NOT NULL");
         diesel::select(lock).get_result::<bool>(conn)?;
     }
+    tx.has_waited();
     Ok(())
 }
 
