@@ -62,6 +62,11 @@ impl Pair {
         needs
     }
 
+    /// Whether it is one of these, in this order.
+    pub fn is_one_of(&self, pairs: &[[&str; 2]]) -> bool {
+        pairs.contains(&[self.first.name, self.second.name])
+    }
+
     /// Whether it is these two, in whatever order.
     pub fn is_of(&self, one: &str, other: &str) -> bool {
         let names = [self.first.name, self.second.name];

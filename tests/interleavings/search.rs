@@ -22,6 +22,20 @@ const PAIRS_A_STAGE: usize = 20;
 /// At so many points the first one is stopped, where not all are tried.
 const POINTS: usize = 2;
 
+/// Where something was found once: these are tried every time, at all points.
+const FOUND_ONCE: [[&str; 2]; 5] = [
+    // Its session was not there yet for whoever ended all that are.
+    ["sign in with the password", "reset the password"],
+    // It had looked at the clock before the link was ended.
+    ["type a code", "change the password"],
+    // The browser had come to be known after the other one had looked at the clock.
+    ["undo a change of address", "sign in with the password"],
+    // Each held what the other one wanted.
+    ["end one session", "delete the account"],
+    // A letter was left over.
+    ["ask for a sign-in link", "delete the account"],
+];
+
 /// How much is tried, and what is drawn.
 pub struct Size {
     /// All, at all points, if no number is given.
@@ -38,17 +52,20 @@ impl Size {
         let mut pairs: Vec<Pair> = ACTIONS.iter().flat_map(with_all).collect();
         pairs.retain(|pair| pair.to_string().contains(&self.only));
         if let Some(number) = self.pairs {
-            pairs.retain(|pair| pair.first.ends_a_right() || pair.second.ends_a_right());
-            pairs.shuffle(&mut StdRng::seed_from_u64(self.seed));
-            pairs.truncate(number);
+            let found_once = |pair: &Pair| pair.is_one_of(&FOUND_ONCE);
+            let (always, mut drawn): (Vec<_>, Vec<_>) = pairs.into_iter().partition(found_once);
+            drawn.retain(|pair| pair.first.ends_a_right() || pair.second.ends_a_right());
+            drawn.shuffle(&mut StdRng::seed_from_u64(self.seed));
+            drawn.truncate(number);
+            pairs = drawn.into_iter().chain(always).collect();
         }
         pairs
     }
 
     /// Where the first one of this pair is stopped, who makes so many steps.
-    fn points(&self, steps: u32, number: usize) -> Vec<Point> {
-        let mut points: Vec<Point> = (1..=steps).map(Point::Step).chain(Point::ROWS).collect();
-        if self.pairs.is_some() {
+    fn points(&self, pair: &Pair, steps: u32, number: usize) -> Vec<Point> {
+        let mut points: Vec<Point> = (1..=steps).map(Point::Step).chain(Point::LOCKS).collect();
+        if self.pairs.is_some() && !pair.is_one_of(&FOUND_ONCE) {
             points.shuffle(&mut StdRng::seed_from_u64(self.seed ^ number as u64));
             points.truncate(POINTS);
         }
@@ -101,7 +118,13 @@ async fn try_all(size: &Size, queue: &Mutex<Vec<(usize, Pair)>>, tally: &Mutex<T
         for _ in 0..PAIRS_A_STAGE {
             let next = queue.lock().unwrap().pop();
             let Some((number, pair)) = next else { return };
-            try_pair(&stage, &pair, |steps| size.points(steps, number), tally).await;
+            try_pair(
+                &stage,
+                &pair,
+                |steps| size.points(&pair, steps, number),
+                tally,
+            )
+            .await;
         }
     }
 }

@@ -44,16 +44,19 @@ const COUNT_STEPS: &str = "
 pub enum Point {
     /// Before its step of this number: a statement that writes, or a commit.
     Step(u32),
-    /// Where it wants to lock a row that somebody else is just changing.
-    Row(&'static str),
+    /// Where it wants what somebody else just holds.
+    Lock(&'static str),
 }
 
 impl Point {
-    /// The rows: the account's, with others let in that only refer to it; its links; its sessions.
-    pub const ROWS: [Self; 3] = [
-        Self::Row("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE"),
-        Self::Row("SELECT 1 FROM links WHERE user_id = $1 FOR UPDATE"),
-        Self::Row("SELECT 1 FROM sessions WHERE user_id = $1 FOR UPDATE"),
+    /// The account, with others let in that only refer to it; its links; its sessions; its addresses.
+    pub const LOCKS: [Self; 4] = [
+        Self::Lock("SELECT 1 FROM users WHERE id = '{id}' FOR NO KEY UPDATE"),
+        Self::Lock("SELECT 1 FROM links WHERE user_id = '{id}' FOR UPDATE"),
+        Self::Lock("SELECT 1 FROM sessions WHERE user_id = '{id}' FOR UPDATE"),
+        Self::Lock(
+            "SELECT pg_advisory_xact_lock(hashtextextended(email, 1)) FROM links WHERE user_id = '{id}'",
+        ),
     ];
 }
 
@@ -61,7 +64,7 @@ impl Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step(step) => write!(f, "stopped before its step {step}"),
-            Self::Row(lock) => write!(f, "stopped by a lock ({lock})"),
+            Self::Lock(lock) => write!(f, "stopped by a lock ({lock})"),
         }
     }
 }
@@ -128,16 +131,17 @@ impl Stage {
     }
 
     /// From here on the first node stops there, on its way through this account.
-    pub async fn shut(&self, point: Point, user_id: &str) {
+    pub async fn shut(&self, point: Point, id: &str) {
         self.count_anew().await;
         match point {
             Point::Step(step) => {
                 let lock = format!("SELECT pg_advisory_lock(7, {step})");
                 self.holder.batch_execute(&lock).await.unwrap();
             }
-            Point::Row(lock) => {
-                self.holder.batch_execute("BEGIN").await.unwrap();
-                self.holder.query(lock, &[&user_id]).await.unwrap();
+            Point::Lock(lock) => {
+                let lock = lock.replace("{id}", id);
+                let lock = format!("BEGIN; {lock}");
+                self.holder.batch_execute(&lock).await.unwrap();
             }
         }
     }
