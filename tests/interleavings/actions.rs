@@ -188,22 +188,11 @@ macro_rules! act {
 }
 
 /// What a change of rights ends: everything that was open, and every link but the undo link.
-const ALL_BUT_THE_BROWSER_THAT_ACTS: &[&str] = &[
+const ALL_BUT_THE_ONE_THAT_ACTS: &[&str] = &[
     OWNER,
     OTHER,
     PROGRAM,
     REFRESH_TOKEN,
-    PASSWORD_BEFORE,
-    SIGN_IN_LINK,
-    PROGRAM_CODE,
-    RESET_LINK,
-    CHANGE_LINK,
-    NOTIFICATION_LINK,
-    EVERY_SESSION,
-];
-const ALL_BUT_THE_PROGRAM_THAT_ACTS: &[&str] = &[
-    OWNER,
-    OTHER,
     PASSWORD_BEFORE,
     SIGN_IN_LINK,
     PROGRAM_CODE,
@@ -258,7 +247,7 @@ pub const ACTIONS: &[Action] = &[
         name: "change the password",
         needs: &[],
         shows: OWNER,
-        ends: ALL_BUT_THE_BROWSER_THAT_ACTS,
+        ends: ALL_BUT_THE_ONE_THAT_ACTS,
         done: &["303 /account"],
         act: act!(|turn| {
             let fields = [("password", turn.new_password())];
@@ -270,8 +259,8 @@ pub const ACTIONS: &[Action] = &[
         name: "change the password by program",
         needs: &[],
         shows: PROGRAM,
-        ends: ALL_BUT_THE_PROGRAM_THAT_ACTS,
-        done: &["204"],
+        ends: ALL_BUT_THE_ONE_THAT_ACTS,
+        done: &["200"],
         act: act!(|turn| {
             let (program, new) = (turn.program(), json!({"password": turn.new_password()}));
             let answer = program.post("/api/v1/me/password", &new).await;

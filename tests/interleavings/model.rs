@@ -118,7 +118,7 @@ pub struct Browser {
 pub struct Program {
     pub session: Option<usize>,
     ask: Option<usize>,
-    access_issued_at: Time,
+    pub access_issued_at: Time,
 }
 
 /// What the world looks like.
@@ -154,15 +154,18 @@ impl Model {
     }
 
     pub fn seen_by_program(&self, program: usize) -> Option<usize> {
-        let Program {
-            session,
-            access_issued_at,
-            ..
-        } = self.programs[program];
-        let is_good = self.now < access_issued_at + ACCESS_TOKEN;
-        self.seen(session)
-            .filter(|_| is_good)
-            .map(|(address, _)| address)
+        let program = &self.programs[program];
+        let session = program.session?;
+        let edition = self.sessions[session].edition;
+        self.seen_by_token(session, edition, program.access_issued_at)
+    }
+
+    /// By an access token of this edition, issued then.
+    pub fn seen_by_token(&self, session: usize, edition: u32, issued_at: Time) -> Option<usize> {
+        let is_its = edition == self.sessions[session].edition;
+        let is_good = is_its && self.now < issued_at + ACCESS_TOKEN;
+        let (address, _) = self.seen(Some(session)).filter(|_| is_good)?;
+        Some(address)
     }
 
     pub fn lives(&self, session: usize) -> bool {
@@ -485,7 +488,11 @@ impl Model {
 
     /// Of the sessions the one that asked goes on, and the address of before may take it back.
     fn moves_on(&mut self, link: usize, account: usize, before: usize) {
-        let asking = self.links[link].session;
+        let session = self.links[link].session;
+        // A browser comes back for its new token. A program is gone, for nobody is there to be handed one.
+        let is_browsers =
+            |session: &usize| matches!(self.sessions[*session].holder, Holder::Browser(_));
+        let asking = session.filter(is_browsers);
         self.end_sessions(account, asking);
         match asking {
             Some(asking) => self.sessions[asking].edition += 1,
@@ -591,6 +598,14 @@ impl Model {
         })
     }
 
+    /// The session and the account of this program, if its token is good for what is sensitive.
+    fn owner_by_program(&self, program: usize) -> Option<(usize, usize)> {
+        self.seen_by_program(program)?;
+        let session = self.programs[program].session?;
+        let (_, entered) = self.seen(Some(session))?;
+        entered.then_some((session, self.sessions[session].account))
+    }
+
     pub fn reauthenticates(&mut self, browser: usize, password: usize) {
         let Some((session, account)) = self.here(browser) else {
             return;
@@ -602,9 +617,20 @@ impl Model {
     }
 
     pub fn changes_password(&mut self, browser: usize, password: usize) {
-        let Some((session, account)) = self.owner_here(browser) else {
-            return;
-        };
+        if let Some((session, account)) = self.owner_here(browser) {
+            self.sets_password(session, account, password);
+        }
+    }
+
+    /// The tokens of before are dead, and the answer has new ones.
+    pub fn changes_password_by_program(&mut self, program: usize, password: usize) {
+        if let Some((session, account)) = self.owner_by_program(program) {
+            self.sets_password(session, account, password);
+            self.programs[program].access_issued_at = self.now;
+        }
+    }
+
+    fn sets_password(&mut self, session: usize, account: usize, password: usize) {
         self.accounts[account].password = Some(password);
         self.end_sessions(account, Some(session));
         self.end_all_links(account, self.accounts[account].address);
@@ -612,9 +638,18 @@ impl Model {
     }
 
     pub fn asks_for_address(&mut self, browser: usize, address: usize) {
-        let Some((session, account)) = self.owner_here(browser) else {
-            return;
-        };
+        if let Some((session, account)) = self.owner_here(browser) {
+            self.wants_address(session, account, address);
+        }
+    }
+
+    pub fn asks_for_address_by_program(&mut self, program: usize, address: usize) {
+        if let Some((session, account)) = self.owner_by_program(program) {
+            self.wants_address(session, account, address);
+        }
+    }
+
+    fn wants_address(&mut self, session: usize, account: usize, address: usize) {
         if self.accounts[account].address == address {
             return;
         }

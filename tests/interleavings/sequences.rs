@@ -13,7 +13,7 @@ use std::time::Duration;
 use doorpost::accounts::users;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::model::{Holder, Model, SECOND, Time};
@@ -138,6 +138,14 @@ struct Copied {
     edition: u32,
 }
 
+/// A copy of a program's access token, likewise.
+struct CopiedToken {
+    program: Program,
+    session: usize,
+    edition: u32,
+    issued_at: Time,
+}
+
 struct Notification {
     path: String,
     account: usize,
@@ -154,6 +162,7 @@ struct Play {
     programs: Vec<Program>,
     sign_in_ids: Vec<String>,
     copies: Vec<Copied>,
+    copied_tokens: Vec<CopiedToken>,
     notifications: Vec<Notification>,
     /// Those with a link, as the model counts them.
     mails: Vec<Mail>,
@@ -172,6 +181,7 @@ impl Play {
                 .collect(),
             sign_in_ids: vec![String::new(); PROGRAMS],
             copies: Vec::new(),
+            copied_tokens: Vec::new(),
             notifications: Vec::new(),
             mails: Vec::new(),
             tokens: BTreeSet::new(),
@@ -309,6 +319,17 @@ impl Play {
                 self.model.revokes(number);
                 program.revoke().await
             }
+            ByProgram::ChangePassword(password) => {
+                let new = json!({"password": PASSWORDS[password]});
+                self.model.changes_password_by_program(number, password);
+                program.post("/api/v1/me/password", &new).await
+            }
+            ByProgram::AskForAddress(address) => {
+                let new = json!({"email": ADDRESSES[address]});
+                self.model.asks_for_address_by_program(number, address);
+                program.post("/api/v1/me/email", &new).await
+            }
+            ByProgram::CopyToken => return self.copies_token(number),
         };
         self.programs[number] = program.with(&answer);
     }
@@ -391,6 +412,17 @@ impl Play {
         });
     }
 
+    fn copies_token(&mut self, number: usize) {
+        if let Some(session) = self.model.programs[number].session {
+            self.copied_tokens.push(CopiedToken {
+                program: self.programs[number].clone(),
+                session,
+                edition: self.model.sessions[session].edition,
+                issued_at: self.model.programs[number].access_issued_at,
+            });
+        }
+    }
+
     async fn writes_notification(&mut self, address: usize) {
         let Some(account) = self.model.account_of(address) else {
             return;
@@ -425,7 +457,8 @@ impl Play {
         for copy in &mut self.copies {
             copy.jar = copy.jar.at(&house);
         }
-        for program in &mut self.programs {
+        let copied = self.copied_tokens.iter_mut().map(|copy| &mut copy.program);
+        for program in self.programs.iter_mut().chain(copied) {
             *program = program.moved_to(&house.url);
         }
         self.house = Some(house);
@@ -456,16 +489,14 @@ impl Play {
             wrong.extend(differs(&format!("copied jar {number}"), &copy.jar, expected).await);
         }
         for (number, program) in self.programs.iter().enumerate() {
-            let expected = self
-                .model
-                .seen_by_program(number)
-                .map(|address| ADDRESSES[address]);
-            let seen = program.signed_in_as().await;
-            if seen.as_deref() != expected {
-                wrong.push(format!(
-                    "program {number} is signed in as {seen:?}, not {expected:?}"
-                ));
-            }
+            let expected = self.model.seen_by_program(number);
+            wrong.extend(opens_another(&format!("program {number}"), program, expected).await);
+        }
+        for (number, copy) in self.copied_tokens.iter().enumerate() {
+            let (session, edition) = (copy.session, copy.edition);
+            let expected = self.model.seen_by_token(session, edition, copy.issued_at);
+            let who = format!("copied token {number}");
+            wrong.extend(opens_another(&who, &copy.program, expected).await);
         }
         wrong
     }
@@ -508,6 +539,13 @@ async fn differs(who: &str, browser: &Visitor, expected: Option<(usize, bool)>) 
     };
     let expected = expected.map(|(address, entered)| (ADDRESSES[address].to_owned(), entered));
     (seen != expected).then(|| format!("{who} is signed in as {seen:?}, not {expected:?}"))
+}
+
+async fn opens_another(who: &str, program: &Program, expected: Option<usize>) -> Option<String> {
+    let seen = program.signed_in_as().await;
+    let expected = expected.map(|address| ADDRESSES[address]);
+    let differs = seen.as_deref() != expected;
+    differs.then(|| format!("{who} is signed in as {seen:?}, not {expected:?}"))
 }
 
 /// Limits have tests of their own.

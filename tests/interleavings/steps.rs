@@ -63,6 +63,10 @@ pub enum ByProgram {
     SignIn(usize, Guess),
     Refresh,
     Revoke,
+    ChangePassword(usize),
+    AskForAddress(usize),
+    /// Somebody steals its access token.
+    CopyToken,
 }
 
 /// What happens around them.
@@ -91,7 +95,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         (0..BROWSERS, in_browser()).prop_map(|(browser, does)| Step::Browser(browser, does));
     let program =
         (0..PROGRAMS, by_program()).prop_map(|(program, does)| Step::Program(program, does));
-    prop_oneof![65 => browser, 11 => program, 10 => around().prop_map(Step::Around)]
+    prop_oneof![65 => browser, 17 => program, 10 => around().prop_map(Step::Around)]
 }
 
 fn in_browser() -> impl Strategy<Value = InBrowser> {
@@ -122,6 +126,9 @@ fn by_program() -> impl Strategy<Value = ByProgram> {
         3 => (address(), guess()).prop_map(|(address, guess)| ByProgram::SignIn(address, guess)),
         2 => Just(ByProgram::Refresh),
         1 => Just(ByProgram::Revoke),
+        2 => password().prop_map(ByProgram::ChangePassword),
+        2 => address().prop_map(ByProgram::AskForAddress),
+        2 => Just(ByProgram::CopyToken),
     ]
 }
 
