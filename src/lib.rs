@@ -3,30 +3,35 @@
 //! The map, in reading order. A room uses those below it and none above it.
 //!
 //! ```text
-//!    main · operator · server                                      the program
-//!                                     │
-//!                           flows · api · pages · health           stories; never each other
-//!                                     │
-//!                              web       mail                      HTTP · mail     
-//!                                     │
-//!                                 accounts                         nouns
-//!                                     │
-//!      db  schema  clock  random  keys  config  humanize  error    tools; know nothing of accounts
+//!        main · operator · server                     the program
+//!                   │
+//!       flows · api · pages · health                  faces: who may call, what is shown; never each other
+//!                   │
+//!                  web                                HTTP
+//!                   │
+//!                actions                              verbs: what happens, in one transaction
+//!                   │
+//!            mail · app                               mail; what a request may need
+//!                   │
+//!               accounts                              nouns: who, which links, which sessions
+//!                   │
+//!      db  schema  clock  random  keys  config …      tools; know nothing of accounts
 //! ```
 //!
-//! 1. [`flows`]: what a visitor does, one story a file. Start with [`flows::sign_in`].
+//! 1. [`flows`]: what a visitor sees, one story a file. Start with [`flows::reset_password`].
 //!    [`api`]: the same for programs.
-//! 2. [`accounts`]: who, which links, which sessions. The heart is [`accounts::links::consume`].
-//! 3. [`mail`]: what we say, what waits, how it leaves.
-//! 4. [`web`]: what is the same for every request.
-//! 5. [`pages`]: the home page, and the place where yours starts.
-//! 6. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
+//! 2. [`actions`]: what happens, whoever asks. Go on with [`actions::reset_password`].
+//! 3. [`accounts`]: who, which links, which sessions. The heart is [`accounts::links::Found::consume`], and
+//!    [`accounts::users::Held`] is what it stands on.
+//! 4. [`mail`]: what we say, what waits, how it leaves.
+//! 5. [`web`]: what is the same for every request.
+//! 6. [`pages`]: the home page, and the place where yours starts.
+//! 7. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
 //!    [`server::Server`].
-//! 7. [`operator`]: the command line.
-//! 8. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`].
+//! 8. [`operator`]: the command line.
+//! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`].
 //!
-//! A signature says who may call; a transaction function says what happens; a handler only says what is
-//! shown.
+//! A signature says who may call; an action says what happens; a handler only says what is shown.
 
 pub mod accounts;
 pub mod actions;
