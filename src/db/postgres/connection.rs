@@ -1,0 +1,160 @@
+//! diesel's plain connection to PostgreSQL, around diesel-async's.
+
+use std::any::Any;
+
+use diesel::connection::{
+    AnsiTransactionManager, CacheSize, Instrumentation, LoadConnection, SimpleConnection,
+};
+use diesel::expression::QueryMetadata;
+use diesel::internal::derives::multiconnection::{ConnectionSealed, MultiConnectionHelper};
+use diesel::migration::{CREATE_MIGRATIONS_TABLE, MigrationConnection};
+use diesel::pg::{
+    FailedToLookupTypeError, Pg, PgMetadataCacheKey, PgMetadataLookup, PgTypeMetadata,
+};
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::sql_types::TypeMetadata;
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use diesel_async::{
+    AsyncConnection as _, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection as _,
+};
+use futures_util::StreamExt as _;
+use tokio::runtime::Runtime;
+use tokio::task::{JoinHandle, yield_now};
+
+use super::connector::Connector;
+use crate::db::Connection;
+use crate::error::Error;
+
+/// A connection to PostgreSQL in diesel's plain, waiting form, around diesel-async's.
+///
+/// It has a small runtime of its own, which runs only while somebody waits here.
+pub struct Postgres {
+    client: AsyncPgConnection,
+    transactions: AnsiTransactionManager,
+    link: JoinHandle<()>,
+    runtime: Runtime,
+}
+
+impl Postgres {
+    /// Over a link that this runtime drives.
+    pub(super) fn over(client: AsyncPgConnection, link: JoinHandle<()>, runtime: Runtime) -> Self {
+        Self {
+            client,
+            transactions: AnsiTransactionManager::default(),
+            link,
+            runtime,
+        }
+    }
+
+    /// Whether the server has not hung up since somebody last waited here. Nothing is sent: the link gets
+    /// a turn to hear what has arrived (one yield for the socket, one for the link).
+    pub(super) fn is_alive(&self) -> bool {
+        self.runtime.block_on(async {
+            yield_now().await;
+            yield_now().await;
+        });
+        !self.link.is_finished()
+    }
+}
+
+impl ConnectionSealed for Postgres {}
+
+impl SimpleConnection for Postgres {
+    fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.runtime.block_on(self.client.batch_execute(query))
+    }
+}
+
+impl diesel::Connection for Postgres {
+    type Backend = Pg;
+    type TransactionManager = AnsiTransactionManager;
+
+    fn establish(url: &str) -> ConnectionResult<Self> {
+        let bad = |why: Error| ConnectionError::BadConnection(why.to_string());
+        match Connector::new(url)
+            .and_then(|connector| connector.connect())
+            .map_err(bad)?
+        {
+            Connection::Postgres(conn) => Ok(conn),
+            Connection::Sqlite(_) => Err(bad(Error::internal("not PostgreSQL"))),
+        }
+    }
+
+    fn execute_returning_count<T>(&mut self, source: &T) -> QueryResult<usize>
+    where
+        T: QueryFragment<Pg> + QueryId,
+    {
+        self.runtime
+            .block_on(self.client.execute_returning_count(source))
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        &mut self.transactions
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        self.client.instrumentation()
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.client.set_instrumentation(instrumentation);
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
+        self.client.set_prepared_statement_cache_size(size);
+    }
+}
+
+impl LoadConnection for Postgres {
+    type Cursor<'conn, 'query> = std::vec::IntoIter<QueryResult<Self::Row<'conn, 'query>>>;
+    type Row<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Row<'conn, 'query>;
+
+    /// Waits once for all rows, not once for each.
+    fn load<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> QueryResult<Self::Cursor<'conn, 'query>>
+    where
+        T: Query + QueryFragment<Pg> + QueryId + 'query,
+        Pg: QueryMetadata<T::SqlType>,
+    {
+        let Self {
+            client, runtime, ..
+        } = self;
+        let rows: Vec<_> = runtime
+            .block_on(async { QueryResult::Ok(client.load(source).await?.collect().await) })?;
+        Ok(rows.into_iter())
+    }
+}
+
+impl MigrationConnection for Postgres {
+    fn setup(&mut self) -> QueryResult<usize> {
+        self.batch_execute(CREATE_MIGRATIONS_TABLE).map(|()| 0)
+    }
+}
+
+/// What diesel's derive asks where it needs to know a type's number on the server. The built-in types
+/// have fixed numbers and are all that is used.
+struct BuiltInTypes;
+
+impl PgMetadataLookup for BuiltInTypes {
+    fn lookup_type(&mut self, name: &str, schema: Option<&str>) -> PgTypeMetadata {
+        let key = PgMetadataCacheKey::new(
+            schema.map(|schema| schema.to_owned().into()),
+            name.to_owned().into(),
+        );
+        PgTypeMetadata::from_result(Err(FailedToLookupTypeError::new(key)))
+    }
+}
+
+impl MultiConnectionHelper for Postgres {
+    fn to_any<'a>(_: &mut <Pg as TypeMetadata>::MetadataLookup) -> &mut (dyn Any + 'a) {
+        Box::leak(Box::new(BuiltInTypes)) // has no size, so nothing is allocated and nothing leaks
+    }
+
+    fn from_any(lookup: &mut dyn Any) -> Option<&mut <Pg as TypeMetadata>::MetadataLookup> {
+        lookup
+            .downcast_mut::<BuiltInTypes>()
+            .map(|lookup| lookup as &mut dyn PgMetadataLookup)
+    }
+}

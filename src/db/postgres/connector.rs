@@ -1,0 +1,162 @@
+//! How the server is reached: the URL, TLS, and what each session is told first.
+//!
+//! **TLS** is rustls, and a certificate is always verified against the system's roots (`SSL_CERT_FILE` names
+//! others). `sslmode=disable` is plain text; `require` refuses a server without TLS; `prefer` takes plain text
+//! from such a server, but never falls back from a certificate it does not trust. A URL that names no
+//! `sslmode` means plain text where the server is on this machine (a loopback address or a Unix socket:
+//! Debian's PostgreSQL has a certificate there that nobody can verify), and `prefer` elsewhere.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::Postgres;
+use crate::db::Connection;
+use crate::error::{Error, Result};
+
+/// How long a connection may take to come about: less, so that its caller hears why it did not.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A statement has no longer than its caller's patience, and waits for a row less long than that. A guarded
+/// `UPDATE` decides by its row count, for which it must see what others committed while it waited. A node
+/// that stops in mid-transaction lets go of its rows. Notices (that a table is there already) are noise.
+const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; \
+    SET statement_timeout = '2s'; SET lock_timeout = '1500ms'; \
+    SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
+
+/// Knows how to reach the server.
+pub(super) struct Connector {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    /// Reads the URL, and finds whom to trust.
+    pub fn new(url: &str) -> Result<Self> {
+        let config = parse(url)?;
+        let roots = match config.get_ssl_mode() {
+            SslMode::Disable => RootCertStore::empty(),
+            _ => system_roots()?,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls),
+        })
+    }
+
+    /// A connection, driven by the thread that waits on it. Only for plain threads.
+    pub fn connect(&self) -> Result<Connection> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::unavailable)?;
+        let dialled = runtime.block_on(async { timeout(CONNECT_PATIENCE, self.dial()).await });
+        match dialled.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
+            Ok((client, link)) => Ok(Connection::Postgres(Postgres::over(client, link, runtime))),
+            Err(why) => {
+                // A name server that does not answer either is not waited for.
+                runtime.shutdown_background();
+                Err(Error::unavailable(format!(
+                    "cannot connect to PostgreSQL: {why}"
+                )))
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<(AsyncPgConnection, JoinHandle<()>), String> {
+        let connected = self.config.connect(self.tls.clone()).await;
+        let (client, link) = connected.map_err(|why| in_words(&why))?;
+        let link = tokio::spawn(async move {
+            if let Err(why) = link.await {
+                tracing::warn!("a connection to the database was lost: {}", in_words(&why));
+            }
+        });
+        let mut client = AsyncPgConnection::try_from(client)
+            .await
+            .map_err(|why| why.to_string())?;
+        client
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(|why| why.to_string())?;
+        Ok((client, link))
+    }
+}
+
+/// Reads the URL. What is wrong with it is not said in detail: in a password whose special characters
+/// were not encoded, the wrong part may be a piece of the password.
+fn parse(url: &str) -> Result<Config> {
+    let mut config: Config = url.parse().map_err(|_| {
+        Error::unavailable(
+            "the database's URL cannot be read; it should be \
+             postgres://user:password@host:port/database, with special characters %-encoded",
+        )
+    })?;
+    let names_sslmode = url
+        .split(['?', '&'])
+        .skip(1)
+        .any(|option| option.starts_with("sslmode="));
+    if !names_sslmode && is_local(&config) {
+        config.ssl_mode(SslMode::Disable);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("doorpost");
+    }
+    // A second host, or a second address of the same, gets its turn.
+    config.connect_timeout(CONNECT_PATIENCE / 2);
+    // So that a server which vanished without a word is noticed before a visitor comes twice.
+    config.tcp_user_timeout(Duration::from_secs(3));
+    config.keepalives_idle(Duration::from_secs(3));
+    config.keepalives_interval(Duration::from_secs(1));
+    config.keepalives_retries(3);
+    Ok(config)
+}
+
+fn is_local(config: &Config) -> bool {
+    let local_host = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+    };
+    config.get_hosts().iter().all(local_host)
+        && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+fn system_roots() -> Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(Error::unavailable(
+            "no root certificates on this system to verify PostgreSQL's with (package ca-certificates)",
+        ));
+    }
+    Ok(roots)
+}
+
+/// An error with its causes, in one line. tokio-postgres names no URL and no password in any of them.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(words, ": {error}");
+        cause = error.source();
+    }
+    words.replace('\n', " ")
+}
