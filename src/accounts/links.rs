@@ -276,26 +276,9 @@ pub enum CodeTried {
 /// whether the mail was one with a short life or with a long one. For the same reason the address is held, be it
 /// that the code can make an account or not.
 pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) -> Result<CodeTried> {
-    let asked = links::table
-        .filter(links::ask_id.eq(ask_id))
-        .select((
-            links::token_hash,
-            links::purpose,
-            links::email,
-            links::user_id,
-        ))
-        .first::<(Vec<u8>, String, String, Option<String>)>(tx.conn)
-        .optional()?;
-    let Some((token_hash, purpose, email, user_id)) = asked else {
+    let Some(found) = find_by_ask(tx, ask_id)? else {
         return Ok(CodeTried::Ended);
     };
-    let (Some(token_hash), Some(purpose)) =
-        (TokenHash::stored(&token_hash), Purpose::named(&purpose))
-    else {
-        return Ok(CodeTried::Ended);
-    };
-    users::hold_address(tx, &email)?;
-    let found = found(tx, token_hash, purpose, email, user_id)?;
     let counted = diesel::update(
         links::table
             .find(found.token_hash.as_bytes())
@@ -321,6 +304,28 @@ pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) ->
             ended: tries >= CODE_TRIES,
         },
     })
+}
+
+fn find_by_ask(tx: &mut Tx, ask_id: &str) -> Result<Option<Found>> {
+    let asked = links::table
+        .filter(links::ask_id.eq(ask_id))
+        .select((
+            links::token_hash,
+            links::purpose,
+            links::email,
+            links::user_id,
+        ))
+        .first::<(Vec<u8>, String, String, Option<String>)>(tx.conn)
+        .optional()?;
+    let Some((token_hash, purpose, email, user_id)) = asked else {
+        return Ok(None);
+    };
+    let recognised = TokenHash::stored(&token_hash).zip(Purpose::named(&purpose));
+    let Some((token_hash, purpose)) = recognised else {
+        return Ok(None);
+    };
+    users::hold_address(tx, &email)?;
+    found(tx, token_hash, purpose, email, user_id).map(Some)
 }
 
 /// Once an undo link is used, the later ones of its account are over: of several, the oldest wins, for it

@@ -94,7 +94,7 @@ pub async fn submit<P: Template>(
     };
     visitor.app.outbox.check_room()?;
     let now = visitor.now();
-    let mut made = PendingRequest {
+    let made = PendingRequest {
         id: random::id(),
         email: email.as_str().to_owned(),
         route: route.to_owned(),
@@ -104,6 +104,15 @@ pub async fn submit<P: Template>(
         again_at: now,
         done: false,
     };
+    request(visitor, kind, email, made).await
+}
+
+async fn request(
+    visitor: &Visitor,
+    kind: LinkKind,
+    email: EmailAddress,
+    mut made: PendingRequest,
+) -> Result<HttpResponse, Rejection> {
     let request = LinkRequest {
         id: made.id.clone(),
         kind,
@@ -118,7 +127,7 @@ pub async fn submit<P: Template>(
         Outcome::SentAlready { again_at } => {
             made.again_at = again_at;
             // The mail that did go out may answer a request of this browser: its code is the one to take.
-            if let Some(earlier) = pending.newest_for(&made.email, route) {
+            if let Some(earlier) = pending.newest_for(&made.email, &made.route) {
                 made.id = earlier.id.clone();
                 made.at = earlier.at;
             }
