@@ -60,6 +60,23 @@ impl Token {
         Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes::<32>())))
     }
 
+    /// A new one that begins as this one does: all of a family can be told by that, and none of them be guessed.
+    pub fn draw_sibling(&self) -> Self {
+        let mut sibling = Self::draw();
+        sibling
+            .0
+            .replace_range(..Self::FAMILY, &self.0[..Self::FAMILY]);
+        sibling
+    }
+
+    /// What it has in common with its siblings, hashed.
+    pub fn family(&self) -> TokenHash {
+        TokenHash(Sha256::digest(&self.0.as_bytes()[..Self::FAMILY]).into())
+    }
+
+    /// The characters that siblings have in common: 15 bytes, which leaves 17 to each alone.
+    const FAMILY: usize = 20;
+
     /// Reads a token in its one spelling: 43 characters that decode to 32 bytes. Another spelling of
     /// the same bytes (padding, stray bits in the last character) is another string and no token.
     pub fn parse(text: &str) -> Option<Self> {

@@ -8,7 +8,6 @@ diesel::table! {
         known_since -> BigInt,
         password_hash -> Nullable<Text>,
         password_set_at -> Nullable<BigInt>,
-        wrong_passwords -> Integer,
         signed_links_epoch -> Integer,
         notification_links -> Bool,
         usual_networks_only -> Bool,
@@ -117,6 +116,15 @@ diesel::table! {
         issued_at -> BigInt,
         expires_at -> BigInt,
         used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    known_programs (family) {
+        family -> Binary,
+        user_id -> Text,
+        session_id -> Text,
+        since -> BigInt,
     }
 }
 

@@ -692,7 +692,6 @@ async fn make_accounts(house: &House, addresses: Vec<String>) {
                 users::email.eq(address),
                 users::created_at.eq(tx.now),
                 users::known_since.eq(tx.now),
-                users::wrong_passwords.eq(0),
             );
             diesel::insert_into(users::table)
                 .values(row)

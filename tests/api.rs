@@ -53,6 +53,14 @@ impl Program {
         self
     }
 
+    /// The password, with a token that shows that this is a program of the account's.
+    async fn password_showing(&self, token: &str, address: &str, password: &str) -> Page {
+        let body = json!({
+            "grant_type": "password", "email": address, "password": password, "refresh_token": token,
+        });
+        self.post(TOKENS, &body).await
+    }
+
     async fn password(&self, address: &str, password: &str) -> Page {
         let body = json!({"grant_type": "password", "email": address, "password": password});
         self.post(TOKENS, &body).await
@@ -668,6 +676,47 @@ on_both! {
             house.advance(Duration::from_secs(61));
         }
         is_problem(&ask(&house, "bob@example.org").await, 429, "too_many_requests");
+    }
+
+    /// Nobody's wrong passwords shut the owner's program out, be its session living or ended.
+    async fn a_program_that_shows_a_token_it_was_given_has_a_budget_of_its_own(db: Database) {
+        let house = House::with(db, &[("LIMIT_PASSWORD_PER_NETWORK", "5/1m")]).await;
+        house.member_with_password(ADA).await;
+        house.member_with_password("bob@example.org").await;
+        let (hers, his) = (Program::of_owner(&house, ADA).await, Program::of_owner(&house, "bob@example.org").await);
+        house.advance(Duration::from_secs(61));
+        let wrong = "a wrong password for her";
+        for _ in 0..5 {
+            is_problem(&Program::at(&house).password(ADA, wrong).await, 400, "invalid_grant");
+        }
+        let stranger = Program::at(&house).password_showing(&his.refresh, ADA, PASSWORD).await;
+        is_problem(&stranger, 429, "too_many_requests");
+        is_problem(&Program::at(&house).password(ADA, PASSWORD).await, 429, "too_many_requests");
+        let first = hers.refresh.clone();
+        let hers = hers.clone().with(&hers.refresh().await);
+        // It has a budget, and one token of its session is as good as another.
+        for _ in 0..5 {
+            is_problem(&hers.password_showing(&first, ADA, wrong).await, 400, "invalid_grant");
+        }
+        is_problem(&hers.password_showing(&hers.refresh, ADA, PASSWORD).await, 429, "too_many_requests");
+        house.advance(Duration::from_secs(15 * 60));
+        for _ in 0..5 {
+            is_problem(&Program::at(&house).password(ADA, wrong).await, 400, "invalid_grant");
+        }
+        // Ended, it is known all the same; the token that it shows is not used up, and opens nothing.
+        house.execute("DELETE FROM sessions").await;
+        let anew = hers.clone().with(&hers.password_showing(&hers.refresh, ADA, PASSWORD).await);
+        assert_eq!(anew.signed_in_as().await.as_deref(), Some(ADA));
+        is_problem(&hers.refresh().await, 400, "invalid_grant");
+        // A reset makes strangers of programs, as it does of browsers.
+        house.advance(Duration::from_secs(61));
+        let (elsewhere, mail) = house.asked("/forgot-password", ADA).await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        elsewhere.post("/reset-password", &fields).await.goes_on_to("/sign-in/password");
+        for _ in 0..5 {
+            is_problem(&Program::at(&house).password(ADA, wrong).await, 400, "invalid_grant");
+        }
+        is_problem(&anew.password_showing(&anew.refresh, ADA, PASSWORD).await, 429, "too_many_requests");
     }
 
     async fn a_body_is_json_and_read_strictly(db: Database) {

@@ -414,6 +414,13 @@ fn both_databases_have_the_same_migrations() {
         let sqlite = named("sqlite");
         assert!(!sqlite.is_empty(), "no migration was found");
         assert_eq!(sqlite, named("postgres"));
+        // What stands before the first _ is the version, which is all that the database keeps.
+        let versions: BTreeSet<_> = sqlite.iter().map(|name| name.split('_').next()).collect();
+        assert_eq!(
+            versions.len(),
+            sqlite.len(),
+            "two have one version: {sqlite:?}"
+        );
         for (database, migration) in sqlite
             .iter()
             .flat_map(|name| [("sqlite", name), ("postgres", name)])

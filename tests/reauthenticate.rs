@@ -295,6 +295,34 @@ on_both! {
         }
     }
 
+    /// NIST SP 800-63B: whoever holds a session has no more than a hundred guesses in a row.
+    async fn a_hundred_wrong_ones_in_a_row_close_the_gate_for_a_day_or_until_a_reset(db: Database) {
+        let house = House::with(db, &[("LIMIT_PASSWORD_PER_ACCOUNT", "off")]).await;
+        let ada = house.member_with_password("ada@example.org").await;
+        let guess_a_hundred_times = async |ada: &Visitor| {
+            for _ in 0..100 {
+                enter(ada, "a horse that eats nothing").await.says_mistake(WRONG);
+            }
+            let refused = enter(ada, PASSWORD).await;
+            assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(refused.header("retry-after"), Some("86400"));
+            assert!(!may_act(ada).await);
+        };
+        guess_a_hundred_times(&ada).await;
+        // A mailed link is no password: the thief of a session may wait for one.
+        let (by_link, mail) = house.asked("/sign-in", "ada@example.org").await;
+        by_link.click(&mail.link).await.goes_on_to("/account");
+        assert_eq!(enter(&by_link, PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+        house.advance(Duration::from_secs(24 * 60 * 60));
+        ada.reauthenticate().await;
+        guess_a_hundred_times(&house.member_with_password("bob@example.org").await).await;
+        let (bob, mail) = house.asked("/forgot-password", "bob@example.org").await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        bob.post("/reset-password", &fields).await.goes_on_to("/sign-in/password");
+        bob.enter("bob@example.org", PASSWORD).await.goes_on_to("/account");
+        bob.reauthenticate().await;
+    }
+
     /// Promise 16: fifty at once are five.
     async fn tries_are_counted_before_they_are_compared(db: Database) {
         let house = House::with(db, &[("ARGON2_PARALLEL", "64")]).await;

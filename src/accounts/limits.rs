@@ -36,6 +36,8 @@ pub enum Limit {
     MailPerWideNetwork,
     /// Passwords tried on one account.
     PasswordPerAccount,
+    /// Wrong ones in a row.
+    PasswordsInARow,
     /// Passwords tried from one network, right or wrong.
     PasswordPerNetwork,
     /// The same for the /48 around an IPv6 /64.
@@ -49,6 +51,13 @@ pub enum Limit {
 /// A /48 gets this many times what a /64 gets.
 const WIDE: u32 = 16;
 
+/// No more than so many wrong passwords in a row, whatever is configured (NIST SP 800-63B, 3.2.2), until a day has
+/// passed since the first of them, or the owner has come in another way.
+const IN_A_ROW: Rate = Rate {
+    count: 100,
+    per: Duration::from_secs(24 * 60 * 60),
+};
+
 impl Limit {
     fn name(self) -> &'static str {
         match self {
@@ -58,6 +67,7 @@ impl Limit {
             Self::MailPerNetwork => "mail_per_network",
             Self::MailPerWideNetwork => "mail_per_wide_network",
             Self::PasswordPerAccount => "password_per_account",
+            Self::PasswordsInARow => "passwords_in_a_row",
             Self::PasswordPerNetwork => "password_per_network",
             Self::PasswordPerWideNetwork => "password_per_wide_network",
             Self::TokenPerNetwork => "token_per_network",
@@ -73,6 +83,7 @@ impl Limit {
             Self::MailPerNetwork => config.limits.mail_per_network,
             Self::MailPerWideNetwork => config.limits.mail_per_network.map(widened),
             Self::PasswordPerAccount => config.limits.password_per_account,
+            Self::PasswordsInARow => Some(IN_A_ROW),
             Self::PasswordPerNetwork => config.limits.password_per_network,
             Self::PasswordPerWideNetwork => config.limits.password_per_network.map(widened),
             Self::TokenPerNetwork => config.limits.token_per_network,
@@ -200,8 +211,11 @@ pub fn decoy(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
 }
 
 /// Forgets what was counted.
-pub fn forget(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
-    diesel::delete(limits::table.find((limit.name(), subject))).execute(tx.conn)?;
+pub fn forget(tx: &mut Tx, limit: Limit, subjects: &[String]) -> Result<()> {
+    let counted = limits::table
+        .filter(limits::name.eq(limit.name()))
+        .filter(limits::subject.eq_any(subjects));
+    diesel::delete(counted).execute(tx.conn)?;
     Ok(())
 }
 
@@ -225,23 +239,53 @@ impl MailKind {
             Self::ResetPassword => "reset_password",
             Self::ChangeEmail => "change_email",
         };
-        format!("{kind} {} {email}", who(known_browser))
+        let who = match known_browser {
+            true => "known",
+            false => "anyone",
+        };
+        format!("{kind} {who} {email}")
     }
 }
 
-/// Who is counted when somebody signs in with a password: the address, known or not, or the browser that
-/// the account knows.
-pub fn password_subject(email: &str, known_browser: bool) -> String {
-    format!("{} {email}", who(known_browser))
+/// Who tries passwords on an account. Each has a budget of its own, so that nobody uses up another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guesser {
+    /// Anybody who types its address.
+    Anyone,
+    /// A browser that it knows.
+    KnownBrowser,
+    /// A program that holds a session of it, or held one.
+    KnownProgram,
+    /// A session of it, at the gate: all of them together, and nobody from outside.
+    Gate,
 }
 
-/// Who is counted at the gate: all sessions of the account together, and nobody from outside.
-pub fn gate_subject(user_id: &str) -> String {
-    format!("gate {user_id}")
-}
+impl Guesser {
+    /// Who is counted when this one tries a password to come in, for an address known or not.
+    pub fn at_sign_in(self, email: &str) -> String {
+        format!("{} {email}", self.name())
+    }
 
-fn who(known_browser: bool) -> &'static str {
-    if known_browser { "known" } else { "anyone" }
+    /// Who is counted when a session of this account tries one.
+    pub fn at_gate(user_id: &str) -> String {
+        format!("{} {user_id}", Self::Gate.name())
+    }
+
+    /// All who can come in by password to the account of this address.
+    pub fn all_at_sign_in(email: &str) -> Vec<String> {
+        [Self::Anyone, Self::KnownBrowser, Self::KnownProgram]
+            .map(|guesser| guesser.at_sign_in(email))
+            .into()
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::KnownBrowser => "known",
+            Self::KnownProgram => "program",
+            Self::Gate => "gate",
+        }
+    }
 }
 
 /// The network a visitor comes from: an IPv4 address, or an IPv6 /64 with the /48 around it.

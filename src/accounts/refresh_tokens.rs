@@ -3,27 +3,41 @@
 //! A use is one guarded `UPDATE` whose row count decides. Whoever brings a token that was used already, be it
 //! in the same moment, is a thief or was robbed by one, and nobody can tell which: the session ends, and with
 //! it everything that came of its tokens (RFC 9700, 4.14.2).
+//!
+//! All tokens of a session begin alike. That half opens nothing, and outlives the session: by it an account knows a
+//! program again that signs in anew, as it knows a browser by its cookie.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 
 use crate::accounts::sessions::{self, HeldSession, Session};
-use crate::accounts::users::{Held, User};
-use crate::clock::millis;
+use crate::accounts::users::{Held, KnownAccount, User};
+use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::{Token, TokenHash};
-use crate::schema::{refresh_tokens, sessions as sessions_table};
+use crate::schema::{known_programs, refresh_tokens, sessions as sessions_table};
 
 /// How long one waits for its use. A session whose token was not used for so long is over, too.
 pub const LIFETIME: Duration = sessions::PROGRAM_IDLE;
 
-/// Makes one for this session of this account.
-pub fn issue(tx: &mut Tx, user: &Held<User>, session: &Session) -> Result<Token> {
+/// So long a program is known by a token that it once had, as a browser is by its cookie.
+const KNOWN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// So many programs an account knows; the one that was longest away is forgotten.
+const MOST_KNOWN: i64 = 100;
+
+/// Makes one for this session of this account, in place of the one before it, if there was one.
+pub fn issue(
+    tx: &mut Tx,
+    user: &Held<User>,
+    session: &Session,
+    before: Option<&Token>,
+) -> Result<Token> {
     debug_assert_eq!(session.user_id, user.id);
-    let token = Token::draw();
+    let token = draw(tx, session, before)?;
     diesel::insert_into(refresh_tokens::table)
         .values((
             refresh_tokens::token_hash.eq(token.hash().as_bytes()),
@@ -33,6 +47,61 @@ pub fn issue(tx: &mut Tx, user: &Held<User>, session: &Session) -> Result<Token>
         ))
         .execute(tx.conn)?;
     Ok(token)
+}
+
+/// All tokens of a session are one family, by which its program is known.
+fn draw(tx: &mut Tx, session: &Session, before: Option<&Token>) -> Result<Token> {
+    if let Some(before) = before {
+        let family = before.family();
+        let its_own = known_programs::table
+            .find(family.as_bytes())
+            .filter(known_programs::session_id.eq(&session.id));
+        let seen = diesel::update(its_own)
+            .set(known_programs::since.eq(tx.now))
+            .execute(tx.conn)?;
+        if seen > 0 {
+            return Ok(before.draw_sibling());
+        }
+    }
+    let first = Token::draw();
+    let family = first.family();
+    diesel::insert_into(known_programs::table)
+        .values((
+            known_programs::family.eq(family.as_bytes()),
+            known_programs::user_id.eq(&session.user_id),
+            known_programs::session_id.eq(&session.id),
+            known_programs::since.eq(tx.now),
+        ))
+        .execute(tx.conn)?;
+    forget_all_but_newest(tx, &session.user_id)?;
+    Ok(first)
+}
+
+fn forget_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
+    let surplus: Vec<Vec<u8>> = known_programs::table
+        .filter(known_programs::user_id.eq(user_id))
+        .order((known_programs::since.desc(), known_programs::family))
+        .select(known_programs::family)
+        .limit(MOST_KNOWN)
+        .offset(MOST_KNOWN)
+        .load(tx.conn)?;
+    if !surplus.is_empty() {
+        let surplus = known_programs::table.filter(known_programs::family.eq_any(surplus));
+        diesel::delete(surplus).execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// The account that knows whoever brings this token, living or not: a program that holds a session of it, or held
+/// one.
+pub fn known_by(tx: &mut Tx, token: &Token) -> Result<Option<KnownAccount>> {
+    let family = token.family();
+    let known: Option<(String, Timestamp)> = known_programs::table
+        .find(family.as_bytes())
+        .select((known_programs::user_id, known_programs::since))
+        .first(tx.conn)
+        .optional()?;
+    Ok(known.map(|(user_id, since)| KnownAccount { user_id, since }))
 }
 
 /// What became of a token that was brought to be used.
@@ -102,5 +171,16 @@ pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
         .limit(at_most)
         .load(tx.conn)?;
     let gone = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
+    let gone = diesel::delete(gone).execute(tx.conn)?;
+    Ok(gone + purge_known(tx, at_most)?)
+}
+
+fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<Vec<u8>> = known_programs::table
+        .filter(known_programs::since.le(tx.now - millis(KNOWN)))
+        .select(known_programs::family)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let gone = known_programs::table.filter(known_programs::family.eq_any(over));
     Ok(diesel::delete(gone).execute(tx.conn)?)
 }

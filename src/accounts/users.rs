@@ -40,14 +40,9 @@ pub struct User {
     /// Whether it gets announcements.
     pub announcements: bool,
     password_hash: Option<String>,
-    wrong_passwords: i32,
     /// Raised by whatever ends all of its links.
     pub(super) signed_links_epoch: i32,
 }
-
-/// So many wrong passwords in a row, and none opens the account any more until its owner has come in
-/// another way (NIST SP 800-63B §3.2.2: no more than 100).
-const WRONG_PASSWORDS: i32 = 100;
 
 /// An account that knows a browser: it signed in there, fully, at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +81,6 @@ impl User {
             usual_networks_only: false,
             announcements: true,
             password_hash: None,
-            wrong_passwords: 0,
             signed_links_epoch: 0,
         }
     }
@@ -99,11 +93,6 @@ impl User {
     /// What its password is compared with.
     pub fn password_hash(&self) -> Option<PasswordHash> {
         self.password_hash.clone().map(PasswordHash::stored)
-    }
-
-    /// Whether so many wrong ones came in a row that even the right one does not open it.
-    pub fn has_been_guessed_at(&self) -> bool {
-        self.wrong_passwords >= WRONG_PASSWORDS
     }
 }
 
@@ -162,7 +151,6 @@ pub fn make(tx: &mut Tx, address: &ProvenAddress) -> Result<Owner> {
         users::email.eq(address.as_str()),
         users::created_at.eq(tx.now),
         users::known_since.eq(tx.now),
-        users::wrong_passwords.eq(0),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(users::table)
         .values(row)
@@ -178,7 +166,6 @@ pub fn set_password(tx: &mut Tx, owner: &Owner, hash: &PasswordHash) -> Result<(
         .set((
             users::password_hash.eq(hash.as_str()),
             users::password_set_at.eq(tx.now),
-            users::wrong_passwords.eq(0),
         ))
         .execute(tx.conn)?;
     Ok(())
@@ -190,7 +177,6 @@ pub fn remove_password(tx: &mut Tx, owner: &Owner) -> Result<()> {
         .set((
             users::password_hash.eq(None::<String>),
             users::password_set_at.eq(None::<Timestamp>),
-            users::wrong_passwords.eq(0),
         ))
         .execute(tx.conn)?;
     Ok(())
@@ -201,24 +187,6 @@ pub fn rehash_password(tx: &mut Tx, user: &Held<User>, hash: &PasswordHash) -> R
     diesel::update(users::table.find(&user.id))
         .set(users::password_hash.eq(hash.as_str()))
         .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Writes down that a password was wrong.
-pub fn count_wrong_password(tx: &mut Tx, user: &Held<User>) -> Result<()> {
-    diesel::update(users::table.find(&user.id))
-        .set(users::wrong_passwords.eq(users::wrong_passwords + 1))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// The owner is here: what was guessed before is forgotten.
-pub fn forget_wrong_passwords(tx: &mut Tx, user: &Held<User>) -> Result<()> {
-    if user.wrong_passwords > 0 {
-        diesel::update(users::table.find(&user.id))
-            .set(users::wrong_passwords.eq(0))
-            .execute(tx.conn)?;
-    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits;
+use crate::accounts::limits::Guesser;
 use crate::accounts::passwords::Verified;
 use crate::accounts::sessions;
 use crate::accounts::users::{self, User};
@@ -14,7 +14,6 @@ use crate::actions::password_try::{self, PasswordTry};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
-use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
 
 /// The session in which the password was typed.
@@ -31,7 +30,7 @@ pub fn count(tx: &mut Tx, app: &App, attempt: &Attempt) -> Result<Counted<Option
     let Some(user) = user else {
         return Ok(Ok(None));
     };
-    let subject = limits::gate_subject(&user.id);
+    let subject = Guesser::at_gate(&user.id);
     Ok(password_try::count(tx, app, Some(&user), subject)?.map(Some))
 }
 
@@ -59,9 +58,8 @@ pub fn conclude(
     };
     let Verified::Right { rehashed } = verified else {
         events::note(tx, &user.id, Event::ReauthenticationRefused, client)?;
-        if tried.is_last {
-            app.outbox
-                .tell(tx, &user.email, Notice::PasswordGuessed, client)?;
+        if let Some(notice) = tried.notice() {
+            app.outbox.tell(tx, &user.email, notice, client)?;
         }
         return Ok(Outcome::Wrong);
     };
@@ -75,7 +73,6 @@ pub fn conclude(
         users::rehash_password(tx, &user, &rehashed)?;
     }
     tried.forget(tx)?;
-    users::forget_wrong_passwords(tx, &user)?;
     events::note(tx, &user.id, Event::Reauthenticated, client)?;
     Ok(Outcome::Open(token))
 }

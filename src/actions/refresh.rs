@@ -51,7 +51,7 @@ pub fn refresh(
     match used {
         Used::Fresh(HeldSession { session, user }) => {
             sessions::touch(tx, &session.id, client)?;
-            let refresh_token = refresh_tokens::issue(tx, &user, &session)?;
+            let refresh_token = refresh_tokens::issue(tx, &user, &session, token)?;
             return grant(tx, signer, &session, refresh_token).map(|on| Ok(Some(on)));
         }
         Used::Again(held) => {
@@ -78,6 +78,6 @@ pub(super) fn renew(
         return Ok(None);
     };
     refresh_tokens::spend_all(tx, &held)?;
-    let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session)?;
+    let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session, None)?;
     grant(tx, signer, &held.session, refresh_token).map(Some)
 }

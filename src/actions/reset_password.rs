@@ -6,11 +6,12 @@
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit};
+use crate::accounts::limits::Guesser;
 use crate::accounts::links::{self, Consumed};
 use crate::accounts::passwords::PasswordHash;
 use crate::accounts::sessions;
 use crate::accounts::users;
+use crate::actions::password_try;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -31,13 +32,9 @@ pub fn reset(
     users::set_password(tx, &owner, hash)?;
     sessions::end_all(tx, user)?;
     links::end_all(tx, user)?;
-    for subject in [
-        limits::password_subject(&user.email, false),
-        limits::password_subject(&user.email, true),
-        limits::gate_subject(&user.id),
-    ] {
-        limits::forget(tx, Limit::PasswordPerAccount, &subject)?;
-    }
+    let mut guessers = Guesser::all_at_sign_in(&user.email);
+    guessers.push(Guesser::at_gate(&user.id));
+    password_try::forget(tx, &guessers)?;
     events::note(tx, &user.id, Event::PasswordSet, client)?;
     app.outbox
         .tell(tx, &user.email, Notice::PasswordSet, client)?;

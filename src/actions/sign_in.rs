@@ -5,6 +5,7 @@
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Guesser, Limit};
 use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, AuthMethod, Holder, Session};
@@ -206,11 +207,13 @@ fn begin(
     for purpose in [Purpose::SignIn, Purpose::ConfirmEmail] {
         links::end(tx, &user.email, purpose)?;
     }
-    users::forget_wrong_passwords(tx, user)?;
+    // Whoever guessed from outside, the owner is here. At the gate it is the password alone that counts.
+    let guessers = Guesser::all_at_sign_in(&user.email);
+    limits::forget(tx, Limit::PasswordsInARow, &guessers)?;
     let (holder, client) = (device.holder, &device.client);
     let started = sessions::start(tx, user, method, holder, client, device.replaced.as_ref())?;
     let refresh_token = match holder {
-        Holder::Program => Some(refresh_tokens::issue(tx, user, &started.session)?),
+        Holder::Program => Some(refresh_tokens::issue(tx, user, &started.session, None)?),
         Holder::Browser | Holder::SharedBrowser => None,
     };
     events::note(tx, &user.id, Event::SignedIn(method), client)?;

@@ -53,7 +53,9 @@ pub struct TokenRequest {
     /// From the message: in any case, with its hyphen or without.
     #[schema(nullable = false)]
     code: Option<String>,
-    /// The newest one, which was not used yet.
+    /// The newest one, which was not used yet. Beside a password, any that the program was ever given for this
+    /// account: it is not used up, and shows that no stranger tries, so that strangers' wrong passwords do not
+    /// count for it.
     #[schema(value_type = Option<String>, nullable = false)]
     refresh_token: Option<Zeroizing<String>>,
     /// One of the further services that `API_AUDIENCES` names: the token is for that alone, and only to look.
@@ -141,6 +143,7 @@ async fn by_password(
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
         device: Device::program(client::of(req, &app.config)),
+        shown: shown(app, req, body),
     };
     let entered = password_entry::enter(
         app,
@@ -154,6 +157,14 @@ async fn by_password(
         },
     );
     entered.await?.flatten().ok_or(ApiError::InvalidGrant)
+}
+
+/// The refresh token by which a program that signs in shows that it is no stranger.
+fn shown(app: &App, req: &HttpRequest, body: &TokenRequest) -> Option<Token> {
+    match &body.refresh_token {
+        Some(token) => Token::parse(token),
+        None => Token::parse(&delivery::in_cookie(req, app).ok()?),
+    }
 }
 
 async fn by_code(

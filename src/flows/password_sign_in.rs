@@ -72,6 +72,7 @@ async fn sign_in(visitor: Visitor, Form(form): Form<SignInForm>) -> Answer {
     let attempt = Attempt {
         email,
         device: visitor.device(form.shared == "yes"),
+        shown: None,
     };
     let (count, conclude) = (
         sign_in_with_password::count,

@@ -24,6 +24,8 @@ pub enum Notice {
     PasswordChanged,
     /// Wrong passwords were tried until no more are taken for a while.
     PasswordGuessed,
+    /// So many were tried in a row that no more are taken for up to a day.
+    PasswordPaused,
     /// Somebody signed in from a browser that the account does not know.
     NewBrowser,
     /// A change of the address was asked for; to the address that would be left.
@@ -79,6 +81,7 @@ impl Notice {
             Self::PasswordSet => "password_set",
             Self::PasswordChanged => "password_changed",
             Self::PasswordGuessed => "password_guessed",
+            Self::PasswordPaused => "password_paused",
             Self::NewBrowser => "new_browser",
             Self::EmailChangeAsked => "email_change_asked",
             Self::EmailChanged => "email_changed",
@@ -111,6 +114,7 @@ impl Notice {
             Self::PasswordSet => paragraphs!("mail/notices/password_set.txt"),
             Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
             Self::PasswordGuessed => paragraphs!("mail/notices/password_guessed.txt"),
+            Self::PasswordPaused => paragraphs!("mail/notices/password_paused.txt"),
             Self::NewBrowser => paragraphs!("mail/notices/new_browser.txt"),
             Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),
             Self::EmailChanged => paragraphs!("mail/notices/email_changed.txt"),
