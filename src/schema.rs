@@ -85,6 +85,7 @@ diesel::table! {
         /// As the release that made the column called it.
         #[sql_name = "urgency"]
         priority -> Integer,
+        claim -> Nullable<Text>,
     }
 }
 

@@ -520,8 +520,8 @@ on_both! {
         post_news(&house, 10).await;
         house.advance(SECOND);
         house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
-        let to = |claimed: Vec<outbox::Mail>| -> Vec<String> {
-            claimed.into_iter().map(|mail| mail.email).collect()
+        let to = |claimed: Vec<outbox::Claimed>| -> Vec<String> {
+            claimed.into_iter().map(|claimed| claimed.mail.email).collect()
         };
         assert_eq!(to(claim(&house).await), ["ada@example.org"]);
         assert_eq!(to(claim(&house).await).len(), 8, "then the news");
@@ -985,7 +985,7 @@ async fn row_for(house: &House, address: &str, state: &str) -> Row {
 }
 
 /// What a node's worker takes at once.
-async fn claim(house: &House) -> Vec<outbox::Mail> {
+async fn claim(house: &House) -> Vec<outbox::Claimed> {
     let claimed = house
         .app
         .transaction(|tx| outbox::claim(tx, 8, Priority::News));

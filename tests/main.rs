@@ -28,6 +28,7 @@ mod hosts;
 mod house_rules;
 mod interleavings;
 mod keyboard;
+mod leases;
 mod ledger;
 mod letters;
 mod lighthouse;

@@ -2,8 +2,8 @@
 //!
 //! A letter is posted in the transaction of what it speaks of: it leaves only if all of that commits, and
 //! nothing that commits loses its letter. Its content is sealed while it waits and erased once it left.
-//! A worker of any node claims mail by moving its `due_at` into the future: that is the lease, and when
-//! the worker dies, the mail falls due again by itself.
+//! A worker of any node claims mail for a while ([`claimed`]); when the worker dies, the mail falls due again
+//! by itself.
 //!
 //! What identifies a mail (its id, hence the Message-ID, its date and its content) is fixed here, so that a
 //! second copy, which a crash may cause, is the same mail.
@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::result::Error as DieselError;
 use tokio::sync::Notify;
 
 use crate::accounts::client::Client;
@@ -22,7 +21,7 @@ use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Connection, Tx, on_either};
+use crate::db::{Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::mail::letters::{self, AskedFrom, Content, Letter, Priority};
@@ -30,7 +29,10 @@ use crate::mail::notices::{self, Notice};
 use crate::random;
 use crate::schema::outbox;
 
+mod claimed;
 pub mod kept;
+
+pub use claimed::{Claimed, LEASE, claim, dropped, give_back, holds, later, refused, sent, shown};
 
 /// Where one Doorpost posts its mail.
 #[derive(Clone)]
@@ -64,10 +66,6 @@ impl Signal {
         }
     }
 }
-
-/// How long a worker may keep a mail it claimed: longer than one send can last, shorter than the minute
-/// within which another node must take up a dead one's mail.
-pub const LEASE: Duration = Duration::from_secs(50);
 
 /// Where a mail stands, as the table holds it.
 pub mod state {
@@ -228,141 +226,4 @@ impl Mail {
             leaves_no_trace: letter.leaves_no_trace,
         }
     }
-}
-
-/// Takes mail that is due, the highest priority and then the oldest first, and leases it to the caller: mail of
-/// one priority, and of none below `lowest`. One statement a mail: its text is the same every time, so that the
-/// database has it prepared.
-pub fn claim(tx: &mut Tx, at_most: i64, lowest: Priority) -> Result<Vec<Mail>> {
-    for priority in [Priority::Awaited, Priority::News, Priority::Bulk] {
-        if priority <= lowest {
-            let due = due(tx, at_most, priority)?;
-            if !due.is_empty() {
-                return lease(tx, due);
-            }
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
-fn due(tx: &mut Tx, at_most: i64, priority: Priority) -> Result<Vec<String>> {
-    let due = outbox::table
-        .filter(outbox::priority.eq(priority as i32))
-        .filter(outbox::due_at.le(tx.now))
-        .order(outbox::due_at)
-        .select(outbox::id)
-        .limit(at_most);
-    Ok(match tx.conn {
-        Connection::Postgres(conn) => due.for_update().skip_locked().load(conn)?,
-        Connection::Sqlite(conn) => due.load(conn)?,
-    })
-}
-
-/// A row that cannot be read is set aside: at the head of the queue it would hold up all that is behind it.
-fn lease(tx: &mut Tx, due: Vec<String>) -> Result<Vec<Mail>> {
-    let lease_ends = tx.now + millis(LEASE);
-    let mut leased = Vec::new();
-    for id in due {
-        let claimed = on_either!(tx.conn, |conn| diesel::update(outbox::table.find(&id))
-            .set(outbox::due_at.eq(lease_ends))
-            .returning(Mail::as_returning())
-            .get_result(conn));
-        match claimed {
-            Ok(mail) => leased.push(mail),
-            Err(DieselError::DeserializationError(why)) => {
-                tracing::error!(mail = id, %why, "mail set aside");
-                settle(
-                    tx,
-                    &id,
-                    state::REFUSED,
-                    Some("its row cannot be read"),
-                    None,
-                )?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(leased)
-}
-
-/// It left: the content is erased, or the whole of it.
-pub fn sent(tx: &mut Tx, mail: &Mail) -> Result<()> {
-    if mail.leaves_no_trace {
-        diesel::delete(unsettled(&mail.id)).execute(tx.conn)?;
-        return Ok(());
-    }
-    settle(tx, &mail.id, state::SENT, None, None)
-}
-
-/// It will never be taken, for this reason: kept for the operator. News keep their content, so that they can
-/// be tried again; a link does not outlive the refusal.
-pub fn refused(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
-    let kept = mail.body.as_deref().filter(|_| mail.link_hash.is_none());
-    settle(tx, &mail.id, state::REFUSED, Some(reason), kept)
-}
-
-/// It is of no use any more: too late, or its link is dead.
-pub fn dropped(tx: &mut Tx, mail: &Mail, reason: &str) -> Result<()> {
-    settle(tx, &mail.id, state::DROPPED, Some(reason), None)
-}
-
-/// In development it is shown instead of sent: the content stays, to be read at `/dev/inbox`.
-pub fn shown(tx: &mut Tx, mail: &Mail) -> Result<()> {
-    diesel::update(unsettled(&mail.id))
-        .set((
-            outbox::state.eq(state::SENT),
-            outbox::due_at.eq(None::<Timestamp>),
-            outbox::settled_at.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// What is said of a mail counts until it is settled. A node so slow that its lease ended, and another
-/// took the mail up and sent it, says nothing any more: else a mail that left would fall due again.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn unsettled(id: &str) -> _ {
-    outbox::table.find(id).filter(outbox::due_at.is_not_null())
-}
-
-fn settle(
-    tx: &mut Tx,
-    id: &str,
-    state: &str,
-    reason: Option<&str>,
-    content: Option<&[u8]>,
-) -> Result<()> {
-    let settled = (
-        outbox::state.eq(state),
-        outbox::due_at.eq(None::<Timestamp>),
-        outbox::settled_at.eq(tx.now),
-        outbox::reason.eq(reason),
-        outbox::body.eq(content),
-        outbox::link_hash.eq(None::<Vec<u8>>),
-    );
-    on_either!(tx.conn, |conn| diesel::update(unsettled(id))
-        .set(settled)
-        .execute(conn))?;
-    Ok(())
-}
-
-/// It did not leave now: again after a while.
-pub fn later(tx: &mut Tx, mail: &Mail, after: Duration, reason: &str) -> Result<()> {
-    diesel::update(unsettled(&mail.id))
-        .set((
-            outbox::due_at.eq(tx.now + millis(after)),
-            outbox::tries.eq(mail.tries.saturating_add(1)),
-            outbox::reason.eq(Some(reason)),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// It was claimed and not tried: whoever looks next may have it.
-pub fn give_back(tx: &mut Tx, mail: &Mail) -> Result<()> {
-    diesel::update(unsettled(&mail.id))
-        .set(outbox::due_at.eq(tx.now))
-        .execute(tx.conn)?;
-    Ok(())
 }

@@ -6,7 +6,7 @@ use crate::accounts::links;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::backoff::jittered;
-use crate::mail::outbox::{self, Mail};
+use crate::mail::outbox::{self, Claimed, Mail};
 use crate::mail::smtp::Failure;
 
 /// What became of one mail.
@@ -24,6 +24,8 @@ pub(super) enum Outcome {
     SenderRefused(String),
     /// There is no way to the server: no mail's fault.
     Unreachable(String),
+    /// Not tried: our lease has ended, or would before the send.
+    LeaseOver,
 }
 
 impl Outcome {
@@ -50,29 +52,32 @@ impl Outcome {
                 tracing::info!(mail, letter, reason, "mail put off");
             }
             Self::Unreachable(_) => {}
+            Self::LeaseOver => tracing::warn!(mail, letter, "mail not tried: its lease is over"),
         }
     }
 
-    /// Writes it down. The life of a link begins when its mail is handed over.
-    pub(super) fn settle(&self, tx: &mut Tx, mail: &Mail, is_shown: bool) -> Result<()> {
+    /// Writes it down. The life of a link begins when its mail is handed over. False: the lease was lost
+    /// meanwhile, another node has the mail, and nothing is written.
+    pub(super) fn settle(&self, tx: &mut Tx, claimed: &Claimed, is_shown: bool) -> Result<bool> {
+        let mail = &claimed.mail;
         match self {
             Self::Sent => {
-                if let Some(link) = &mail.link_hash {
+                let is_written = match is_shown {
+                    true => outbox::shown(tx, claimed)?,
+                    false => outbox::sent(tx, claimed)?,
+                };
+                if let Some(link) = mail.link_hash.as_ref().filter(|_| is_written) {
                     links::handed_over(tx, link, mail.useful_until.saturating_sub(mail.queued_at))?;
                 }
-                if is_shown {
-                    outbox::shown(tx, mail)
-                } else {
-                    outbox::sent(tx, mail)
-                }
+                Ok(is_written)
             }
-            Self::Dropped(reason) => outbox::dropped(tx, mail, reason),
-            Self::Damaged(reason) | Self::Refused(reason) => outbox::refused(tx, mail, reason),
+            Self::Dropped(reason) => outbox::dropped(tx, claimed, reason),
+            Self::Damaged(reason) | Self::Refused(reason) => outbox::refused(tx, claimed, reason),
             Self::Deferred(reason) | Self::SenderRefused(reason) => {
                 let age = Duration::from_millis(tx.now.abs_diff(mail.queued_at));
-                outbox::later(tx, mail, next_try(mail.tries, age), reason)
+                outbox::later(tx, claimed, next_try(mail.tries, age), reason)
             }
-            Self::Unreachable(_) => outbox::give_back(tx, mail),
+            Self::Unreachable(_) | Self::LeaseOver => outbox::give_back(tx, claimed),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::mail::backoff::Backoff;
 use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::Priority;
 use crate::mail::message::compose;
-use crate::mail::outbox::{self, LEASE, Mail};
+use crate::mail::outbox::{self, Claimed, LEASE, Mail};
 use crate::mail::smtp::{LONGEST_SEND, Slot, Smtp};
 
 /// Mails that a slot claims at once: few, so that a dead node holds few.
@@ -133,7 +133,7 @@ impl Sender {
     }
 
     /// Sends the claimed mail one by one; gives back what it did not get to.
-    async fn deliver(&mut self, claimed: Vec<Mail>) -> Round {
+    async fn deliver(&mut self, claimed: Vec<Claimed>) -> Round {
         let lease_ends = Instant::now() + LEASE - LONGEST_SEND;
         let app = self.app.clone();
         let mut waiting = claimed.into_iter();
@@ -156,13 +156,13 @@ impl Sender {
         round
     }
 
-    async fn deliver_one(&mut self, mail: Mail) -> Round {
-        let outcome = match why_useless(&self.app, &mail).await {
-            Ok(None) => self.send(&mail).await,
-            Ok(Some(reason)) => Outcome::Dropped(reason),
+    async fn deliver_one(&mut self, claimed: Claimed) -> Round {
+        let outcome = match why_not(&self.app, &claimed).await {
+            Ok(None) => self.send(&claimed.mail).await,
+            Ok(Some(why_not)) => why_not,
             Err(error) => return database_failed(&error),
         };
-        self.settle(mail, outcome).await
+        self.settle(claimed, outcome).await
     }
 
     /// Sends over the slot's connection, in a task of its own: a panic in there is a failed try.
@@ -194,29 +194,31 @@ impl Sender {
     }
 
     /// Writes down what became of a mail, tells it, and learns from it.
-    async fn settle(&self, mail: Mail, outcome: Outcome) -> Round {
-        let settled = Arc::new((mail, outcome));
-        if let Err(error) = self.write_down(&settled).await {
-            return database_failed(&error);
+    async fn settle(&self, claimed: Claimed, outcome: Outcome) -> Round {
+        let settled = Arc::new((claimed, outcome));
+        let is_written = self.write_down(&settled).await;
+        let (Claimed { mail, .. }, outcome) = &*settled;
+        match is_written {
+            Ok(true) => outcome.tell(mail),
+            Ok(false) => tracing::warn!(mail = mail.id, "another node has taken this mail up"),
+            Err(error) => return database_failed(&error),
         }
-        let (mail, outcome) = &*settled;
-        outcome.tell(mail);
         self.learn(outcome)
     }
 
     /// What left must be written down, or it leaves again: a database that is away is waited for.
-    async fn write_down(&self, settled: &Arc<(Mail, Outcome)>) -> Result<()> {
+    async fn write_down(&self, settled: &Arc<(Claimed, Outcome)>) -> Result<bool> {
         let is_shown = self.slot.is_none();
         let mut backoff = Backoff::default();
         loop {
             let written = Arc::clone(settled);
             let done = self.app.transaction(move |tx| {
-                let (mail, outcome) = &*written;
-                outcome.settle(tx, mail, is_shown)
+                let (claimed, outcome) = &*written;
+                outcome.settle(tx, claimed, is_shown)
             });
-            match (done.await, &settled.1) {
-                (Err(Error::Unavailable(what)), Outcome::Sent) => {
-                    let mail = &*settled.0.id;
+            match (done.await, &**settled) {
+                (Err(Error::Unavailable(what)), (Claimed { mail, .. }, Outcome::Sent)) => {
+                    let mail = &*mail.id;
                     tracing::warn!(what, mail, "a mail that left is not written down yet");
                     tokio::time::sleep(backoff.longer()).await;
                 }
@@ -237,7 +239,10 @@ impl Sender {
                 self.breaker().open(what);
                 return Round::BreakerOpen;
             }
-            Outcome::Dropped(_) | Outcome::Damaged(_) | Outcome::Deferred(_) => {}
+            Outcome::Dropped(_)
+            | Outcome::Damaged(_)
+            | Outcome::Deferred(_)
+            | Outcome::LeaseOver => {}
         }
         Round::Progressed
     }
@@ -260,26 +265,32 @@ fn connection_refused(what: &str) -> Round {
     Round::Failed
 }
 
-async fn give_back(app: &App, mails: impl Iterator<Item = Mail>) {
-    for mail in mails {
-        let id = mail.id.clone();
-        let given = app.transaction(move |tx| outbox::give_back(tx, &mail));
+async fn give_back(app: &App, claimed: impl Iterator<Item = Claimed>) {
+    for claimed in claimed {
+        let id = claimed.mail.id.clone();
+        let given = app.transaction(move |tx| outbox::give_back(tx, &claimed));
         if let Err(error) = given.await {
             tracing::warn!(%error, mail = id, "not given back; its lease will end");
         }
     }
 }
 
-/// A letter whose link is dead, or which would arrive too late, is worse than none.
-async fn why_useless(app: &App, mail: &Mail) -> Result<Option<String>> {
-    let useful_until = mail.useful_until;
-    let link = mail.link_hash.clone();
+/// Why a mail is not to be sent, just before it would be. The node may have been paused since it claimed it; and a
+/// letter whose link is dead, or which would arrive too late, is worse than none.
+async fn why_not(app: &App, claimed: &Claimed) -> Result<Option<Outcome>> {
+    let claimed = claimed.clone();
     app.read(move |tx| {
-        if tx.now >= useful_until {
-            return Ok(Some("too late to be of use".into()));
+        let mail = &claimed.mail;
+        if !outbox::holds(tx, &claimed, LONGEST_SEND)? {
+            return Ok(Some(Outcome::LeaseOver));
         }
-        match link {
-            Some(link) if !links::is_live(tx, &link)? => Ok(Some("its link is dead".into())),
+        if tx.now >= mail.useful_until {
+            return Ok(Some(Outcome::Dropped("too late to be of use".into())));
+        }
+        match &mail.link_hash {
+            Some(link) if !links::is_live(tx, link)? => {
+                Ok(Some(Outcome::Dropped("its link is dead".into())))
+            }
             _ => Ok(None),
         }
     })

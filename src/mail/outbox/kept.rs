@@ -76,31 +76,20 @@ pub enum Retried {
     Unknown,
 }
 
-/// Tries a mail now that waits for its time, or once more that was refused.
+/// Tries a mail now that waits for its time, or once more that was refused. Written first and looked at
+/// afterwards: a mail that a worker claims meanwhile is under its lease, and to move it would send it twice.
 pub fn retry(tx: &mut Tx, id: &str) -> Result<Retried> {
-    let known = outbox::table
-        .find(id)
-        .select((
-            outbox::state,
-            outbox::body.is_not_null(),
-            outbox::useful_until,
-            outbox::due_at,
-        ))
-        .first::<(String, bool, Timestamp, Option<Timestamp>)>(tx.conn)
-        .optional()?;
-    let Some((state, has_words, useful_until, due_at)) = known else {
-        return Ok(Retried::Unknown);
-    };
-    // What falls due so soon may be under a worker's lease: to move it would send it twice.
-    let may_be_leased = due_at.is_some_and(|due| due <= tx.now + millis(LEASE));
-    match state.as_str() {
-        state::QUEUED if may_be_leased => return Ok(Retried::Soon),
-        state::QUEUED => {}
-        state::REFUSED if !has_words => return Ok(Retried::Erased),
-        state::REFUSED if tx.now < useful_until => {}
-        _ => return Ok(Retried::Over),
-    }
-    diesel::update(outbox::table.find(id))
+    // What falls due so soon may be under a lease already.
+    let waits = outbox::state
+        .eq(state::QUEUED)
+        .nullable()
+        .and(outbox::due_at.gt(tx.now + millis(LEASE)));
+    let was_refused = outbox::state
+        .eq(state::REFUSED)
+        .and(outbox::body.is_not_null())
+        .and(outbox::useful_until.gt(tx.now));
+    let moved = diesel::update(outbox::table.find(id))
+        .filter(waits.or(was_refused.nullable()))
         .set((
             outbox::state.eq(state::QUEUED),
             outbox::due_at.eq(tx.now),
@@ -108,7 +97,24 @@ pub fn retry(tx: &mut Tx, id: &str) -> Result<Retried> {
             outbox::settled_at.eq(None::<Timestamp>),
         ))
         .execute(tx.conn)?;
-    Ok(Retried::Now)
+    match moved {
+        0 => why_not_now(tx, id),
+        _ => Ok(Retried::Now),
+    }
+}
+
+fn why_not_now(tx: &mut Tx, id: &str) -> Result<Retried> {
+    let known = outbox::table
+        .find(id)
+        .select((outbox::state, outbox::body.is_not_null()))
+        .first::<(String, bool)>(tx.conn)
+        .optional()?;
+    Ok(match known {
+        None => Retried::Unknown,
+        Some((state, _)) if state == state::QUEUED => Retried::Soon,
+        Some((state, false)) if state == state::REFUSED => Retried::Erased,
+        Some(_) => Retried::Over,
+    })
 }
 
 /// A mail as its owner is shown it.
