@@ -1,0 +1,2 @@
+DROP INDEX outbox_by_link;
+DROP INDEX outbox_by_email;
