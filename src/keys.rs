@@ -5,6 +5,10 @@
 //! AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D: fine for 2³² seals under one key).
 //!
 //! Old keys still open and verify, and never seal: that is how a key rotates without a flag day.
+//!
+//! A key has an id, which tells nothing of it. Who keeps what was sealed keeps the id beside it: so that what another
+//! node sealed, under a key that is still to come here, is not taken for damaged. (Not in the sealed bytes: the release
+//! before this one has to open what this one seals while nodes are replaced.)
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -81,8 +85,12 @@ pub struct Keys {
     old: Vec<Derived>,
 }
 
-/// The keys derived from one secret key, in the order of [`KeyPurpose::ALL`].
-struct Derived(Vec<DerivedKey>);
+/// What is derived from one secret key.
+struct Derived {
+    id: String,
+    /// In the order of [`KeyPurpose::ALL`].
+    keys: Vec<DerivedKey>,
+}
 
 struct DerivedKey {
     cookie: CookieKey,
@@ -91,6 +99,18 @@ struct DerivedKey {
 }
 
 const NONCE: usize = 12;
+
+/// The label of what is no key, but the name of one. It never changes either.
+const ID: &[u8] = b"doorpost key id";
+
+/// Why something sealed does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// Whatever sealed it is no key of ours: not yet, or not any more.
+    UnknownKey,
+    /// A key of ours sealed it, and it does not open.
+    Damaged,
+}
 
 impl Keys {
     /// Derives everything from the current key and the old ones.
@@ -113,6 +133,11 @@ impl Keys {
             .map(|keys| &keys.of(KeyPurpose::SessionCookie).cookie)
     }
 
+    /// Names the key that seals now.
+    pub fn id(&self) -> &str {
+        &self.current.id
+    }
+
     /// Encrypts and authenticates; the nonce goes first.
     pub fn seal(&self, for_what: KeyPurpose, plain: &[u8]) -> Result<Vec<u8>> {
         let nonce = random::bytes::<NONCE>();
@@ -132,15 +157,27 @@ impl Keys {
     /// Opens what [`Keys::seal`] made for the same use, under the current key or an old one. Anything
     /// else is `None`.
     pub fn open(&self, for_what: KeyPurpose, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, body) = sealed.split_at_checked(NONCE)?;
-        self.each().find_map(|keys| {
-            let payload = Payload {
-                msg: body,
-                aad: for_what.label(),
-            };
-            let cipher = &keys.of(for_what).cipher;
-            cipher.decrypt(Nonce::from_slice(nonce), payload).ok()
-        })
+        self.each().find_map(|keys| keys.open(for_what, sealed))
+    }
+
+    /// The same for what the key of this id sealed. The release before this one named none: then any of ours may
+    /// have, and what none of them opens may be another's.
+    pub fn open_by(
+        &self,
+        id: Option<&str>,
+        for_what: KeyPurpose,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Unopened> {
+        let Some(id) = id else {
+            return self.open(for_what, sealed).ok_or(Unopened::UnknownKey);
+        };
+        let mut named = self.each().filter(|keys| keys.id == id).peekable();
+        if named.peek().is_none() {
+            return Err(Unopened::UnknownKey);
+        }
+        named
+            .find_map(|keys| keys.open(for_what, sealed))
+            .ok_or(Unopened::Damaged)
     }
 
     /// HMAC-SHA-256 over the parts, each with its length, so that no two lists of parts read alike.
@@ -175,16 +212,29 @@ impl Derived {
                 mac: Hmac::new_from_slice(&key[32..]).map_err(Error::internal)?,
             })
         };
-        Ok(Self(
-            KeyPurpose::ALL
+        let mut id = [0; 4];
+        extracted.expand(ID, &mut id).map_err(Error::internal)?;
+        Ok(Self {
+            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            keys: KeyPurpose::ALL
                 .into_iter()
                 .map(derive)
                 .collect::<Result<_>>()?,
-        ))
+        })
+    }
+
+    fn open(&self, for_what: KeyPurpose, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, body) = sealed.split_at_checked(NONCE)?;
+        let payload = Payload {
+            msg: body,
+            aad: for_what.label(),
+        };
+        let cipher = &self.of(for_what).cipher;
+        cipher.decrypt(Nonce::from_slice(nonce), payload).ok()
     }
 
     fn of(&self, for_what: KeyPurpose) -> &DerivedKey {
-        &self.0[for_what as usize]
+        &self.keys[for_what as usize]
     }
 }
 
@@ -289,6 +339,41 @@ mod tests {
         assert!(!dropped.verify(KeyPurpose::Code, &[b"ask", b"code"], &tag));
         let anew = after.seal(KeyPurpose::Outbox, b"letter").unwrap();
         assert_eq!(dropped.open(KeyPurpose::Outbox, &anew).unwrap(), b"letter");
+    }
+
+    /// Promise 29
+    #[test]
+    fn what_another_key_sealed_is_told_from_what_is_damaged() {
+        let before = Keys::new(&key(1), &[]).unwrap();
+        let after = Keys::new(&key(2), &[key(1)]).unwrap();
+        let only_new = Keys::new(&key(2), &[]).unwrap();
+        let sealed = before.seal(KeyPurpose::Outbox, b"letter").unwrap();
+        let open = |keys: &Keys, id, sealed: &[u8]| keys.open_by(id, KeyPurpose::Outbox, sealed);
+        let id = Some(before.id());
+        assert_ne!(id, Some(after.id()));
+        assert_eq!(open(&after, id, &sealed).unwrap(), b"letter");
+        assert_eq!(open(&only_new, id, &sealed), Err(Unopened::UnknownKey));
+        for damaged in [&sealed[1..], &sealed[..sealed.len() - 1], b""] {
+            assert_eq!(open(&after, id, damaged), Err(Unopened::Damaged));
+            assert_eq!(open(&only_new, id, damaged), Err(Unopened::UnknownKey));
+        }
+        let other = Some(after.id());
+        assert_eq!(open(&after, other, &sealed), Err(Unopened::Damaged));
+
+        // As the release before left it, without an id.
+        assert_eq!(open(&after, None, &sealed).unwrap(), b"letter");
+        assert_eq!(open(&only_new, None, &sealed), Err(Unopened::UnknownKey));
+    }
+
+    /// A row outlives the program that wrote it.
+    #[test]
+    fn the_id_of_a_key_and_what_it_sealed_stay_as_they_are() {
+        let keys = Keys::new(&key(1), &[]).unwrap();
+        assert_eq!(keys.id(), "238b4c4d");
+        let sealed = STANDARD
+            .decode("AAECAwQFBgcICQoLQ4ON3u3JauRw4Zvppp0Bt8yP7JoATA==")
+            .unwrap();
+        assert_eq!(keys.open(KeyPurpose::Outbox, &sealed).unwrap(), b"letter");
     }
 
     #[test]

@@ -86,6 +86,7 @@ diesel::table! {
         #[sql_name = "urgency"]
         priority -> Integer,
         claim -> Nullable<Text>,
+        sealed_by -> Nullable<Text>,
     }
 }
 

@@ -797,6 +797,42 @@ on_both! {
             assert_eq!(server.times_named("eve@elsewhere.test"), 0, "{sign_up}");
         }
     }
+
+    /// Promise 25: news that another transaction posts while the account is deleted; the deletion cannot see it.
+    async fn news_posted_beside_the_deletion_of_its_account_is_not_sent(db: Database) {
+        let mut house = House::new(db).await;
+        let ada = house.owner("ada@example.org").await;
+        house.all_mail_to("ada@example.org").await; // until nothing waits
+        house.hold_mail();
+        let (go, going) = std::sync::mpsc::channel::<()>();
+        let (posts, posted) = tokio::sync::oneshot::channel();
+        let app = house.app.clone();
+        let news = tokio::spawn(async move {
+            let outbox = app.outbox.clone();
+            app.transaction(move |tx| {
+                outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
+                posts.send(()).unwrap();
+                going.recv().unwrap();
+                Ok(())
+            })
+            .await
+        });
+        posted.await.unwrap();
+        let deletion = tokio::spawn(async move { ada.post("/account/delete", &[("email", "ada@example.org")]).await });
+        if db == Database::Postgres {
+            house.seen("SELECT 1 - count(*) AS n FROM users").await;
+        } // On SQLite there is one writer: the deletion waits for its turn.
+        go.send(()).unwrap();
+        news.await.unwrap().unwrap();
+        deletion.await.unwrap().goes_on_to("/");
+
+        house.release_mail();
+        house.all_mail_to("ada@example.org").await;
+        let told: Vec<String> = house.everything_to("ada@example.org").await.into_iter().map(|mail| mail.subject).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("deleted"), "{told:?}");
+        assert_eq!(house.count("SELECT count(*) AS n FROM outbox WHERE letter = 'new_browser'").await, 0, "nor kept");
+    }
 }
 
 /// What a page's headers say, but for what no two pages share.
@@ -888,14 +924,18 @@ impl Away {
     }
 }
 
-/// So much news to readers who wait for none.
-async fn post_news(house: &House, how_many: usize) {
-    let outbox = house.app.outbox.clone();
-    let client = Client {
+fn somebody() -> Client {
+    Client {
         network: Network::of("192.0.2.1".parse().unwrap()),
         browser: "Firefox on Linux".into(),
         request_id: "none".into(),
-    };
+    }
+}
+
+/// So much news to readers who wait for none.
+async fn post_news(house: &House, how_many: usize) {
+    let outbox = house.app.outbox.clone();
+    let client = somebody();
     let posted = house.app.transaction(move |tx| {
         (0..how_many).try_for_each(|n| {
             let to = format!("reader{n}@example.org");
@@ -919,6 +959,7 @@ async fn post_bulk(house: &House, how_many: usize) {
                     html: "<p>News.</p>".into(),
                     unsubscribe: Some("https://door.example.org/unsubscribe?token=x".into()),
                 },
+                account: None,
                 link_hash: None,
                 priority: Priority::Bulk,
                 useful_for: MINUTE,

@@ -27,6 +27,7 @@ mod headers;
 mod hosts;
 mod house_rules;
 mod interleavings;
+mod key_rotation;
 mod keyboard;
 mod leases;
 mod ledger;

@@ -609,10 +609,12 @@ on_both! {
         let page = halfway.click(mail.path()).await;
         let page = halfway.follow(page).await;
         assert!(page.body.contains("did not ask for the link"), "the link wants its address now");
-        assert!(house.all_mail_to("waits@example.org").await.is_empty(), "the mail that waited is set aside");
+        house.seen("SELECT count(*) AS n FROM outbox WHERE state = 'queued' AND reason LIKE 'sealed by key %'").await;
+        assert!(house.everything_to("waits@example.org").await.is_empty(), "the mail that waited waits for its key");
 
         // And everybody can begin anew.
-        house.advance(MINUTE);
+        house.advance(24 * 60 * MINUTE);
+        house.seen("SELECT count(*) AS n FROM outbox WHERE state = 'dropped'").await;
         sign_in(&house, &ada, ADA).await;
         assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
     }

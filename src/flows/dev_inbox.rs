@@ -119,8 +119,9 @@ async fn find(visitor: &Visitor, id: String) -> Result<Shown, Rejection> {
         .read(move |tx| kept::inbox_mail(tx, &id))
         .await?
         .ok_or(Rejection::NotFound)?;
-    opened(visitor, mail)
-        .ok_or_else(|| Rejection::Trouble(Error::internal("the words of a mail cannot be opened")))
+    opened(visitor, mail).ok_or_else(|| {
+        Rejection::Trouble(Error::internal("the content of a mail cannot be opened"))
+    })
 }
 
 fn only_for_developers(visitor: &Visitor) -> Result<(), Rejection> {
@@ -143,7 +144,7 @@ fn names_loopback(req: &HttpRequest) -> bool {
 
 fn opened(visitor: &Visitor, mail: Mail) -> Option<Shown> {
     Some(Shown {
-        content: visitor.app.outbox.open(mail.body.as_deref())?,
+        content: visitor.app.outbox.open(&mail).ok()?.content,
         ago: humanize::ago(mail.queued_at, visitor.now()),
         mail,
     })

@@ -84,6 +84,7 @@ impl Announcement {
             name: "announcement",
             to: reader.email.clone(),
             content: self.content(config, copy)?,
+            account: Some(reader.id.clone()),
             link_hash: None,
             priority: Priority::Bulk,
             useful_for: NEWS,

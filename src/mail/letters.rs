@@ -21,6 +21,8 @@ pub struct Letter {
     pub name: &'static str,
     pub to: String,
     pub content: Content,
+    /// The id of the account that it is about, if it is about one: when that is gone, the letter is not sent.
+    pub account: Option<String>,
     /// The link in it: when that is dead, the letter is of no use.
     pub link_hash: Option<TokenHash>,
     pub priority: Priority,
@@ -145,6 +147,7 @@ pub fn test(config: &Config, to: &str, at: Timestamp) -> Result<Letter> {
         name: "test",
         to: to.to_owned(),
         content: content!(letter, "mail/test.txt", "mail/test.html"),
+        account: None,
         link_hash: None,
         priority: Priority::Awaited,
         useful_for: Duration::ZERO,
@@ -157,6 +160,7 @@ fn with_link(name: &'static str, to: &str, issued: &Issued, content: Content) ->
         name,
         to: to.to_owned(),
         content,
+        account: None, // Its link is gone with it.
         link_hash: Some(issued.token.hash()),
         priority: Priority::Awaited,
         useful_for: issued.lifetime,

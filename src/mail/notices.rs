@@ -68,6 +68,7 @@ pub fn letter(
             html: render(&Html { letter })?,
             unsubscribe: None,
         },
+        account: None,
         link_hash: None,
         priority: Priority::News,
         useful_for: NEWS,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::accounts::client::Client;
@@ -23,7 +24,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Tx, on_either};
 use crate::error::{Error, Result};
-use crate::keys::{KeyPurpose, Keys};
+use crate::keys::{KeyPurpose, Keys, Unopened};
 use crate::mail::letters::{self, AskedFrom, Content, Letter, Priority};
 use crate::mail::notices::{self, Notice};
 use crate::random;
@@ -32,7 +33,9 @@ use crate::schema::outbox;
 mod claimed;
 pub mod kept;
 
-pub use claimed::{Claimed, LEASE, claim, dropped, give_back, holds, later, refused, sent, shown};
+pub use claimed::{
+    Claimed, LEASE, claim, dropped, forgotten, give_back, holds, later, refused, sent, shown,
+};
 
 /// Where one Doorpost posts its mail.
 #[derive(Clone)]
@@ -92,14 +95,19 @@ impl Outbox {
 
     /// Posts a letter. It leaves when the transaction has committed.
     pub fn post(&self, tx: &mut Tx, letter: &Letter) -> Result<()> {
-        let content = serde_json::to_vec(&letter.content).map_err(Error::internal)?;
+        let body = Body {
+            content: &letter.content,
+            account: letter.account.clone(),
+        };
+        let body = serde_json::to_vec(&body).map_err(Error::internal)?;
         let link_hash = letter.link_hash.as_ref().map(|hash| hash.as_bytes());
         let row = (
             outbox::id.eq(random::id()),
             outbox::letter.eq(letter.name),
             outbox::email.eq(&letter.to),
             outbox::state.eq(state::QUEUED),
-            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &content)?),
+            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &body)?),
+            outbox::sealed_by.eq(self.keys.id()),
             outbox::link_hash.eq(link_hash),
             outbox::queued_at.eq(tx.now),
             outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
@@ -126,13 +134,12 @@ impl Outbox {
     /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
     /// has the address, as this transaction has left the account: one that was changed just now, too.
     pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, client: &Client) -> Result<()> {
-        let reader = match notice.page() {
-            Some(page) => users::of_address(tx, to)?.zip(Some(page)),
-            None => None,
-        };
-        let link = reader.map(|(reader, page)| self.signed_links.to_page(tx, &reader, page));
+        let reader = users::of_address(tx, to)?;
+        let to_page = reader.as_ref().zip(notice.page());
+        let link = to_page.map(|(reader, page)| self.signed_links.to_page(tx, reader, page));
         let letter = notices::letter(&self.config, to, notice, link, tx.now, client)?;
-        self.post(tx, &letter)
+        let account = reader.map(|reader| reader.id);
+        self.post(tx, &Letter { account, ..letter })
     }
 
     /// Posts the letter of a link that was issued, with the browser that asked for it, if one did.
@@ -189,11 +196,23 @@ impl Outbox {
         Ok(())
     }
 
-    /// Opens the content of a mail; `None` when it was damaged or sealed under a key that is gone.
-    pub fn open(&self, body: Option<&[u8]>) -> Option<Content> {
-        let content = self.keys.open(KeyPurpose::Outbox, body?)?;
-        serde_json::from_slice(&content).ok()
+    /// Opens the content of a mail.
+    pub fn open(&self, mail: &Mail) -> Result<Body<Content>, Unopened> {
+        let sealed = mail.body.as_deref().ok_or(Unopened::Damaged)?;
+        let sealed_by = mail.sealed_by.as_deref();
+        let body = self.keys.open_by(sealed_by, KeyPurpose::Outbox, sealed)?;
+        serde_json::from_slice(&body).map_err(|_| Unopened::Damaged)
     }
+}
+
+/// What is sealed of a letter while it waits. The release before this one wrote its content alone.
+#[derive(Serialize, Deserialize)]
+pub struct Body<C> {
+    #[serde(flatten)]
+    pub content: C,
+    /// See [`Letter::account`].
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 /// A mail as it waits, or is shown.
@@ -204,6 +223,8 @@ pub struct Mail {
     pub letter: String,
     pub email: String,
     pub body: Option<Vec<u8>>,
+    /// The id of the key that sealed the body, if that is known.
+    pub sealed_by: Option<String>,
     pub link_hash: Option<Vec<u8>>,
     pub queued_at: Timestamp,
     pub useful_until: Timestamp,
@@ -219,6 +240,7 @@ impl Mail {
             letter: letter.name.to_owned(),
             email: letter.to.clone(),
             body: None,
+            sealed_by: None,
             link_hash: None,
             queued_at: now,
             useful_until: now + millis(letter.useful_for),

@@ -40,6 +40,7 @@ impl OwnLetter<'_> {
                 html: render(&Html { letter })?,
                 unsubscribe: None,
             },
+            account: Some(reader.id.clone()),
             link_hash: None,
             priority: Priority::News,
             useful_for: NEWS,

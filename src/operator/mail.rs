@@ -195,6 +195,7 @@ struct Facts {
     useful_until: String,
     tries: i32,
     next_try_at: Option<String>,
+    sealed_by: Option<String>,
     settled_at: Option<String>,
     reason: Option<String>,
 }
@@ -211,6 +212,7 @@ impl From<KeptMail> for Facts {
             useful_until: humanize::rfc3339(mail.useful_until),
             tries: mail.tries,
             next_try_at: moment(mail.due_at),
+            sealed_by: mail.sealed_by,
             settled_at: moment(mail.settled_at),
             reason: mail.reason,
         }
@@ -239,6 +241,7 @@ impl Facts {
             ("useful until", self.useful_until.clone()),
             ("tries", self.tries.to_string()),
             ("next try at", known(&self.next_try_at)),
+            ("sealed by", known(&self.sealed_by)),
             ("settled at", known(&self.settled_at)),
             ("reason", known(&self.reason)),
         ];

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use doorpost::accounts::users;
+use doorpost::keys::KeyPurpose;
+use doorpost::mail::letters::Content;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -255,12 +257,15 @@ impl World {
     }
 
     fn letter(&self, row: &Row) -> Letter {
-        let words = self.stage.house.app.outbox.open(Some(row.get(3)));
+        let keys = &self.stage.house.app.keys;
+        let body = keys.open(KeyPurpose::Outbox, row.get(3));
+        let body = body.expect("it is sealed with our key");
+        let content: Content = serde_json::from_slice(&body).unwrap();
         Letter {
             id: row.get(0),
             to: row.get(1),
             name: row.get(2),
-            mail: words.expect("it is sealed with our key").into(),
+            mail: content.into(),
         }
     }
 

@@ -241,8 +241,8 @@ impl House {
                 .into_iter()
                 .filter(|mail| mail.email == address)
                 // What was sealed under a key that is gone cannot be read, here or anywhere.
-                .filter_map(|mail| app.outbox.open(mail.body.as_deref()))
-                .map(Mail::from)
+                .filter_map(|mail| app.outbox.open(&mail).ok())
+                .map(|body| Mail::from(body.content))
                 .collect())
         });
         read.await.unwrap()

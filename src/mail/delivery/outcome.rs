@@ -14,8 +14,12 @@ pub(super) enum Outcome {
     Sent,
     /// Of no use any more.
     Dropped(String),
+    /// Posted beside the deletion of the account that it is about.
+    Forgotten,
     /// Damaged: nothing that could be sent.
     Damaged(String),
+    /// Sealed by a key that this node does not have: another may, or this one after a restart.
+    KeyMissing(String),
     /// The server refuses it for good.
     Refused(String),
     /// The server refuses it for now, or the send broke off.
@@ -46,7 +50,9 @@ impl Outcome {
         match self {
             Self::Sent => tracing::info!(mail, letter, "mail sent"),
             Self::Dropped(reason) => tracing::info!(mail, letter, reason, "mail dropped"),
+            Self::Forgotten => tracing::info!(mail, letter, "mail forgotten: its account is gone"),
             Self::Damaged(reason) => tracing::error!(mail, letter, reason, "mail set aside"),
+            Self::KeyMissing(reason) => tracing::error!(mail, letter, reason, "mail put off"),
             Self::Refused(reason) => tracing::warn!(mail, letter, reason, "mail refused"),
             Self::Deferred(reason) | Self::SenderRefused(reason) => {
                 tracing::info!(mail, letter, reason, "mail put off");
@@ -72,8 +78,9 @@ impl Outcome {
                 Ok(is_written)
             }
             Self::Dropped(reason) => outbox::dropped(tx, claimed, reason),
+            Self::Forgotten => outbox::forgotten(tx, claimed),
             Self::Damaged(reason) | Self::Refused(reason) => outbox::refused(tx, claimed, reason),
-            Self::Deferred(reason) | Self::SenderRefused(reason) => {
+            Self::Deferred(reason) | Self::SenderRefused(reason) | Self::KeyMissing(reason) => {
                 let age = Duration::from_millis(tx.now.abs_diff(mail.queued_at));
                 outbox::later(tx, claimed, next_try(mail.tries, age), reason)
             }

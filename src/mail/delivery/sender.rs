@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
 use super::{LOOK, Stopping};
-use crate::accounts::links;
+use crate::accounts::{links, users};
 use crate::app::App;
+use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::keys::Unopened;
 use crate::mail::backoff::Backoff;
 use crate::mail::circuit_breaker::CircuitBreaker;
-use crate::mail::letters::Priority;
+use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, Claimed, LEASE, Mail};
 use crate::mail::smtp::{LONGEST_SEND, Slot, Smtp};
@@ -157,19 +159,16 @@ impl Sender {
     }
 
     async fn deliver_one(&mut self, claimed: Claimed) -> Round {
-        let outcome = match why_not(&self.app, &claimed).await {
-            Ok(None) => self.send(&claimed.mail).await,
-            Ok(Some(why_not)) => why_not,
+        let outcome = match look_again(&self.app, &claimed).await {
+            Ok(Ok(content)) => self.send(&claimed.mail, content).await,
+            Ok(Err(why_not)) => why_not,
             Err(error) => return database_failed(&error),
         };
         self.settle(claimed, outcome).await
     }
 
     /// Sends over the slot's connection, in a task of its own: a panic in there is a failed try.
-    async fn send(&mut self, mail: &Mail) -> Outcome {
-        let Some(content) = self.app.outbox.open(mail.body.as_deref()) else {
-            return Outcome::Damaged("its words cannot be opened".into());
-        };
+    async fn send(&mut self, mail: &Mail, content: Content) -> Outcome {
         let Some(mut slot) = self.slot.take() else {
             return Outcome::Sent;
         };
@@ -232,6 +231,7 @@ impl Sender {
         match outcome {
             Outcome::Sent | Outcome::Refused(_) => self.breaker().succeed(),
             Outcome::SenderRefused(what) => self.breaker().note(&without_addresses(what)),
+            Outcome::KeyMissing(what) => self.app.mail_health.note_missing_key(what),
             Outcome::Unreachable(what) => {
                 if self.slot.as_ref().is_some_and(Slot::is_not_alone) {
                     return connection_refused(what);
@@ -240,11 +240,20 @@ impl Sender {
                 return Round::BreakerOpen;
             }
             Outcome::Dropped(_)
+            | Outcome::Forgotten
             | Outcome::Damaged(_)
             | Outcome::Deferred(_)
             | Outcome::LeaseOver => {}
         }
         Round::Progressed
+    }
+}
+
+/// For the operator, who is the one that can give this node the key.
+fn key_missing(mail: &Mail) -> String {
+    match &mail.sealed_by {
+        Some(id) => format!("sealed by key {id}, which is not among this node's"),
+        None => "sealed by a key that is not among this node's".to_owned(),
     }
 }
 
@@ -275,24 +284,47 @@ async fn give_back(app: &App, claimed: impl Iterator<Item = Claimed>) {
     }
 }
 
-/// Why a mail is not to be sent, just before it would be. The node may have been paused since it claimed it; and a
-/// letter whose link is dead, or which would arrive too late, is worse than none.
-async fn why_not(app: &App, claimed: &Claimed) -> Result<Option<Outcome>> {
-    let claimed = claimed.clone();
+/// What a mail says, just before it is sent, or why it is not to be.
+async fn look_again(app: &App, claimed: &Claimed) -> Result<Result<Content, Outcome>> {
+    let (claimed, outbox) = (claimed.clone(), app.outbox.clone());
     app.read(move |tx| {
-        let mail = &claimed.mail;
+        // The node may have been paused since it claimed it.
         if !outbox::holds(tx, &claimed, LONGEST_SEND)? {
-            return Ok(Some(Outcome::LeaseOver));
+            return Ok(Err(Outcome::LeaseOver));
         }
-        if tx.now >= mail.useful_until {
-            return Ok(Some(Outcome::Dropped("too late to be of use".into())));
+        let mail = &claimed.mail;
+        let body = outbox.open(mail);
+        if let Some(why) = why_useless(tx, mail, body.as_ref().err())? {
+            return Ok(Err(Outcome::Dropped(why)));
         }
-        match &mail.link_hash {
-            Some(link) if !links::is_live(tx, link)? => {
-                Ok(Some(Outcome::Dropped("its link is dead".into())))
+        let body = match body {
+            Ok(body) => body,
+            Err(Unopened::UnknownKey) => return Ok(Err(Outcome::KeyMissing(key_missing(mail)))),
+            Err(Unopened::Damaged) => {
+                return Ok(Err(Outcome::Damaged("its content is damaged".into())));
             }
-            _ => Ok(None),
+        };
+        // It may have been posted by a transaction that did not see its account go.
+        match body.account {
+            Some(account) if users::find(tx, &account)?.is_none() => Ok(Err(Outcome::Forgotten)),
+            _ => Ok(Ok(body.content)),
         }
     })
     .await
+}
+
+/// A letter whose link is dead, or which would arrive too late, is worse than none. If it was a key that kept it from
+/// leaving in time, that is told, for it keeps the next one, too.
+fn why_useless(tx: &mut Tx, mail: &Mail, unopened: Option<&Unopened>) -> Result<Option<String>> {
+    if tx.now >= mail.useful_until {
+        let why = match unopened {
+            Some(Unopened::UnknownKey) => &format!(": {}", key_missing(mail)),
+            _ => "",
+        };
+        return Ok(Some(format!("too late to be of use{why}")));
+    }
+    match &mail.link_hash {
+        Some(link) if !links::is_live(tx, link)? => Ok(Some("its link is dead".into())),
+        _ => Ok(None),
+    }
 }

@@ -124,7 +124,7 @@ pub fn holds(tx: &mut Tx, claimed: &Claimed, for_so_long: Duration) -> Result<bo
 pub fn sent(tx: &mut Tx, claimed: &Claimed) -> Result<bool> {
     let Claimed { mail, lease } = claimed;
     if mail.leaves_no_trace {
-        return Ok(diesel::delete(under(&mail.id, lease)).execute(tx.conn)? == 1);
+        return forgotten(tx, claimed);
     }
     settle(tx, &mail.id, lease, state::SENT, None, None)
 }
@@ -141,6 +141,12 @@ pub fn refused(tx: &mut Tx, claimed: &Claimed, reason: &str) -> Result<bool> {
 pub fn dropped(tx: &mut Tx, claimed: &Claimed, reason: &str) -> Result<bool> {
     let Claimed { mail, lease } = claimed;
     settle(tx, &mail.id, lease, state::DROPPED, Some(reason), None)
+}
+
+/// Its account is gone: so is all of it.
+pub fn forgotten(tx: &mut Tx, claimed: &Claimed) -> Result<bool> {
+    let Claimed { mail, lease } = claimed;
+    Ok(diesel::delete(under(&mail.id, lease)).execute(tx.conn)? == 1)
 }
 
 /// In development it is shown instead of sent: the content stays, to be read at `/dev/inbox`.

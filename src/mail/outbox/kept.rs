@@ -25,6 +25,8 @@ pub struct KeptMail {
     /// Nobody touches it before this: the next try, or the end of a worker's lease.
     pub due_at: Option<Timestamp>,
     pub tries: i32,
+    /// The id of the key that its content was sealed by.
+    pub sealed_by: Option<String>,
     pub settled_at: Option<Timestamp>,
     /// Why it waits, was refused or was dropped.
     pub reason: Option<String>,
@@ -138,6 +140,7 @@ pub fn of_address(tx: &mut Tx, email: &str) -> Result<Vec<OwnMail>> {
 
 /// Takes back all mail to this address, waiting or sent, and all whose link leads to this account: what is
 /// deleted is not written to any more. One statement each, for PostgreSQL would read every row for an `OR` of the two.
+/// What is about the account and goes elsewhere, or is posted just now, is forgotten by the worker.
 pub fn forget_account(tx: &mut Tx, user_id: &str, email: &str) -> Result<()> {
     let its_links = links::table
         .filter(links::user_id.eq(user_id))
