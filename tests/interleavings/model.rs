@@ -95,8 +95,6 @@ pub struct Link {
     expires_at: Time,
     wrong_addresses: u32,
     used: bool,
-    /// It was used in vain, for its address is somebody else's: whether it is spent is not promised.
-    in_vain: bool,
 }
 
 /// Somebody typed an address. Where that mailed nobody there is no link, and a code fails all the same.
@@ -196,15 +194,7 @@ impl Model {
 
     pub fn is_live(&self, link: usize) -> bool {
         let link = &self.links[link];
-        !link.used
-            && !link.in_vain
-            && self.now < link.expires_at
-            && link.wrong_addresses < WRONG_ADDRESSES
-    }
-
-    /// Nothing is promised of it.
-    pub fn is_in_vain(&self, link: usize) -> bool {
-        self.links[link].in_vain
+        !link.used && self.now < link.expires_at && link.wrong_addresses < WRONG_ADDRESSES
     }
 
     /// Whom the undo links of this address keep it for.
@@ -235,6 +225,14 @@ impl Model {
         } else {
             self.end_links(|link| link.purpose == Purpose::ConfirmEmail && link.address == address);
             self.mail(Purpose::ConfirmEmail, address, None, Some(ask), None);
+        }
+    }
+
+    /// The operator invites whoever has this address: nobody who has it already, nor while it is kept.
+    pub fn is_invited(&mut self, address: usize) {
+        if self.account_of(address).is_none() && self.keeper(address).is_none() {
+            self.end_links(|link| link.purpose == Purpose::ConfirmEmail && link.address == address);
+            self.mail(Purpose::ConfirmEmail, address, None, None, None);
         }
     }
 
@@ -291,7 +289,6 @@ impl Model {
             expires_at: self.now + purpose.lifetime(),
             wrong_addresses: 0,
             used: false,
-            in_vain: false,
         });
     }
 
@@ -467,8 +464,7 @@ impl Model {
         } = self.links[link];
         let account = account.filter(|account| self.accounts[*account].exists);
         let Some(account) = account.filter(|account| self.may_have(*account, address)) else {
-            self.links[link].in_vain = true;
-            return;
+            return; // and it is not spent
         };
         self.links[link].used = true;
         let before = std::mem::replace(&mut self.accounts[account].address, address);

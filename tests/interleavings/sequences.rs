@@ -10,7 +10,9 @@ use std::fmt::{self, Display, Write as _};
 use std::ops::Add;
 use std::time::Duration;
 
+use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::users;
+use doorpost::actions::invite::{self, Told};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -345,6 +347,7 @@ impl Play {
                 self.model.names_wrong_address(link);
             }
             Around::WriteNotification(address) => self.writes_notification(address).await,
+            Around::Invite(address) => self.invites(address).await,
             Around::Wait(time) => self.advance(time),
             Around::Restart => self.hand_over().await,
             Around::ReplaceKey => {
@@ -391,7 +394,7 @@ impl Play {
     /// The newest but so many, and the model's link of it.
     fn mail(&self, back: usize) -> Option<(usize, Mail)> {
         let link = self.mails.len().checked_sub(1 + back)?;
-        (!self.model.is_in_vain(link)).then(|| (link, self.mails[link].clone()))
+        Some((link, self.mails[link].clone()))
     }
 
     /// The one that somebody types: where the account has none, there is no right one.
@@ -442,6 +445,17 @@ impl Play {
             address,
             made_at: self.model.now,
         });
+    }
+
+    async fn invites(&mut self, address: usize) {
+        let email = EmailAddress::parse(ADDRESSES[address]).unwrap();
+        let app = self.house().app.clone();
+        let invited = self
+            .house()
+            .app
+            .transaction(move |tx| invite::invite(tx, &app, &email, Told::ByMail));
+        invited.await.unwrap();
+        self.model.is_invited(address);
     }
 
     /// Another node takes over, with the newest key to seal with and all older ones to open with.

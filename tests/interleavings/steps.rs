@@ -75,6 +75,8 @@ pub enum Around {
     /// A scanner, say, that has only the link.
     NameWrongAddress(usize),
     WriteNotification(usize),
+    /// By the operator.
+    Invite(usize),
     Wait(Time),
     /// Another node takes over.
     Restart,
@@ -95,7 +97,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         (0..BROWSERS, in_browser()).prop_map(|(browser, does)| Step::Browser(browser, does));
     let program =
         (0..PROGRAMS, by_program()).prop_map(|(program, does)| Step::Program(program, does));
-    prop_oneof![65 => browser, 17 => program, 10 => around().prop_map(Step::Around)]
+    prop_oneof![65 => browser, 17 => program, 12 => around().prop_map(Step::Around)]
 }
 
 fn in_browser() -> impl Strategy<Value = InBrowser> {
@@ -136,6 +138,7 @@ fn around() -> impl Strategy<Value = Around> {
     prop_oneof![
         1 => mail().prop_map(Around::NameWrongAddress),
         2 => address().prop_map(Around::WriteNotification),
+        2 => address().prop_map(Around::Invite),
         4 => wait().prop_map(Around::Wait),
         1 => Just(Around::Restart),
         1 => Just(Around::ReplaceKey),
