@@ -6,7 +6,7 @@ use doorpost::accounts::{announced, users};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::support::{Database, House, PASSWORD, Visitor};
+use crate::support::{Database, House, PASSWORD, Page, Visitor};
 
 const ADA: &str = "ada@example.org";
 const NEW: &str = "quite another horse altogether";
@@ -171,6 +171,22 @@ on_both! {
         }
         for secret in ["bob@", "argon2", "token_hash", "password_hash"] {
             assert!(!file.body.contains(secret), "{secret}");
+        }
+    }
+
+    /// Whoever asked for mail to somebody's address sees of its code what they would see of a stranger's.
+    async fn a_deletion_changes_nothing_that_a_stranger_sees_of_their_own_requests(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.owner(ADA).await;
+        let (eve, _) = house.asked("/sign-in", ADA).await;
+        let other = house.visitor();
+        other.ask("/sign-in", "bob@example.org").await.sees_inbox_page();
+        let seen = |page: Page| (page.status, page.looks().replace("bob@example.org", ADA));
+        assert_eq!(seen(eve.type_code("BCDF-GHJK").await), seen(other.type_code("BCDF-GHJK").await));
+        ada.post("/account/delete", &[("email", ADA)]).await.goes_on_to("/");
+        for _ in 0..5 {
+            let (hers, others) = (eve.type_code("BCDF-GHJK").await, other.type_code("BCDF-GHJK").await);
+            assert_eq!(seen(hers), seen(others));
         }
     }
 

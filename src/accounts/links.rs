@@ -373,9 +373,30 @@ pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     users::end_signed_links(tx, user)
 }
 
-/// Forgets every link that was sent to the address of this account: a new account there one day has nothing of this one.
-pub fn delete_sent_to(tx: &mut Tx, user: &Held<User>) -> Result<()> {
-    diesel::delete(links::table.filter(links::email.eq(&user.email))).execute(tx.conn)?;
+/// Forgets the links of an account that is about to be deleted, and those that were sent to its address: a new
+/// account there one day has nothing of this one.
+///
+/// Whoever asked in a browser may be a stranger, who must not learn of the deletion by what becomes of the code they
+/// asked for: those rows lose all that is the account's, and go on counting tries like anybody's.
+pub fn forget_account(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    let of_account = links::email
+        .eq(&user.email)
+        .nullable()
+        .or(links::user_id.eq(&user.id));
+    diesel::delete(
+        links::table
+            .filter(of_account)
+            .filter(links::ask_id.is_null()),
+    )
+    .execute(tx.conn)?;
+    diesel::update(links::table.filter(of_account))
+        .set((
+            links::user_id.eq(None::<String>),
+            links::email.eq(""),
+            links::code_mac.eq(None::<Vec<u8>>),
+            links::expires_at.eq(tx.now),
+        ))
+        .execute(tx.conn)?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::mail::outbox;
 pub fn delete(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<()> {
     let user = owner.user();
     outbox::kept::forget_account(tx, &user.id, &user.email)?;
-    links::delete_sent_to(tx, user)?;
+    links::forget_account(tx, user)?;
     users::delete(tx, owner)?;
     app.outbox
         .tell(tx, &user.email, Notice::AccountDeleted, client)

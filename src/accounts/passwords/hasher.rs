@@ -190,6 +190,9 @@ fn verify(
         typed.as_bytes(),
         &stored.salt,
     )?;
+    if let Some(rest) = rest_of(cost, &stored.params) {
+        fill(memory, rest, typed.as_bytes(), &stored.salt)?;
+    }
     if !bool::from(output.as_slice().ct_eq(&stored.output)) {
         return Ok(Verified::Wrong);
     }
@@ -198,6 +201,20 @@ fn verify(
         false => Some(hash(memory, cost, typed.as_bytes())?),
     };
     Ok(Verified::Right { rehashed })
+}
+
+/// What is still to be done after a hash that was made when hashes cost less, so that to compare with it takes as
+/// long as to compare with nothing: else, from the day on which the cost is raised, a quick answer would tell
+/// whose address is known. The work is blocks times passes.
+fn rest_of(cost: Cost, done: &Params) -> Option<Params> {
+    let work = |memory_kib: u32, passes: u32| u64::from(memory_kib) * u64::from(passes);
+    let whole = work(cost.memory_kib, cost.passes);
+    let rest = whole.checked_sub(work(done.m_cost(), done.t_cost()))?;
+    let passes = rest.div_ceil(u64::from(cost.memory_kib)).max(1);
+    let memory_kib = u32::try_from(rest / passes).ok()?;
+    let passes = u32::try_from(passes).ok()?;
+    // Argon2 takes no less than eight blocks; so little is no difference.
+    Params::new(memory_kib, passes, 1, Some(stored::OUTPUT)).ok()
 }
 
 fn fill(
@@ -221,6 +238,25 @@ fn fill(
 mod tests {
     use super::*;
     use crate::accounts::passwords::About;
+
+    /// Whatever a stored hash has cost when it was made, to compare with it costs what a hash costs now.
+    #[test]
+    fn a_cheaper_hash_is_made_up_for() {
+        let now = Cost {
+            memory_kib: 32_768,
+            passes: 3,
+        };
+        for (memory_kib, passes) in [(19_456, 2), (32_768, 1), (64, 1), (32_768, 3), (65_536, 1)] {
+            let done = Params::new(memory_kib, passes, 1, None).unwrap();
+            let rest = rest_of(now, &done);
+            let rest = rest.map_or(0, |rest| rest.m_cost() * rest.t_cost());
+            let whole = memory_kib * passes + rest;
+            assert!(
+                (98_300..=98_304).contains(&whole),
+                "{memory_kib} {passes}: {whole}"
+            );
+        }
+    }
 
     const CHEAP: Cost = Cost {
         memory_kib: 64,
