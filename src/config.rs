@@ -151,10 +151,11 @@ variables! {
         /// Mails to one address in short order; asking again sooner is no error and sends nothing.
         mail_gap: Option<Rate> = "LIMIT_MAIL_GAP", "1/60s", rate;
 
-        /// Mails to one address; beyond it the page says when to ask again.
+        /// Mails to one address; beyond it the page says when to ask again. Addresses that share a mailbox (by `+tag`
+        /// or dots) have three times as many together.
         mail_per_address: Option<Rate> = "LIMIT_MAIL_PER_ADDRESS", "5/15m", rate;
 
-        /// Mails to one address in the long run.
+        /// Mails to one address in the long run; to one mailbox three times as many.
         mail_per_address_daily: Option<Rate> = "LIMIT_MAIL_PER_ADDRESS_DAILY", "10/1d", rate;
 
         /// Mails asked for from one network (an IPv4 address or an IPv6 /64; a /48 has 16 times as many).

@@ -82,6 +82,60 @@ on_both! {
         );
     }
 
+    /// One mailbox, as most providers have it, is no more flooded under many names than under one.
+    async fn addresses_that_share_a_mailbox_share_a_wider_budget(db: Database) {
+        let house = House::with(db, &[(DAILY, "off")]).await;
+        for mailbox in ["ada", "nobody"] {
+            let known = format!("{mailbox}+me@example.org");
+            let own = house.visitor();
+            if mailbox == "ada" {
+                let ada = house.member(&known).await;
+                own.set_cookie("doorpost_known", &ada.cookie("doorpost_known").unwrap());
+                house.advance(15 * MINUTE);
+            }
+            let mut mailed = 0;
+            for number in 0..60 {
+                let address = match number % 3 {
+                    0 => known.clone(),
+                    1 => format!("{mailbox}+{number}@example.org"),
+                    _ => format!("{}.{}+{number}@example.org", &mailbox[..1], &mailbox[1..]),
+                };
+                let route = ["/sign-in", "/register", "/forgot-password"][number % 3];
+                let page = house.visitor().ask(route, &address).await;
+                match page.status {
+                    StatusCode::SEE_OTHER => mailed += 1,
+                    other => {
+                        assert_eq!(other, StatusCode::TOO_MANY_REQUESTS, "{address}");
+                        assert!((1..=900).contains(&retry_after(&page)), "{address}");
+                    }
+                }
+                house.advance(5 * SECOND);
+            }
+            // Those that came within the gap of their address sent nothing.
+            let within_the_gap = 15;
+            assert!(mailed <= 15 + within_the_gap, "{mailbox}: {mailed}");
+            let shut = house.visitor().ask("/sign-in", &format!("{mailbox}+new@example.org")).await;
+            assert_eq!(shut.status, StatusCode::TOO_MANY_REQUESTS, "{mailbox}");
+            house.visitor().ask("/sign-in", &format!("{mailbox}+new@example.net")).await.sees_inbox_page();
+            if mailbox == "ada" {
+                own.ask("/sign-in", &known).await.sees_inbox_page();
+            }
+        }
+        let flood = "SELECT count(*) AS n FROM outbox WHERE email LIKE 'nobody%@example.org'";
+        assert!(house.count(flood).await <= 15);
+    }
+
+    async fn a_change_of_address_floods_no_mailbox_under_many_names(db: Database) {
+        let house = House::with(db, &[(ADDRESS, "1/15m")]).await;
+        let mut asked = Vec::new();
+        for number in 0..5 {
+            let owner = house.owner(&format!("owner{number}@example.net")).await;
+            let wanted = format!("ada+{number}@example.org");
+            asked.push(owner.post("/account/email", &[("email", &wanted)]).await.status.as_u16());
+        }
+        assert_eq!(asked, [303, 303, 303, 429, 429]);
+    }
+
     async fn asking_again_at_once_is_no_error_and_sends_nothing(db: Database) {
         let house = House::with(db, &[("SIGN_UP", "example.org")]).await;
         house.member(ADA).await;

@@ -77,6 +77,17 @@ impl EmailAddress {
         self.parts().1
     }
 
+    /// The mailbox that it leads to with most providers, whatever they are asked: without what follows a `+`, and
+    /// without dots. It is counted against and nothing else: two such addresses are two accounts.
+    pub fn mailbox(&self) -> String {
+        let (local_part, domain) = self.parts();
+        let name = match local_part.split_once('+') {
+            Some((name, _)) if !name.is_empty() => name,
+            _ => local_part,
+        };
+        format!("{}@{domain}", name.replace('.', ""))
+    }
+
     /// A hint for logs and pages, as `a…@e…`: enough to recognise one's own address, never its length.
     pub fn masked(&self) -> String {
         let (local_part, domain) = self.parts();
@@ -357,6 +368,21 @@ mod tests {
         assert_eq!(address.masked(), "a…@e…");
         assert_eq!(format!("{address:?}"), "EmailAddress(a…@e…)");
         assert_eq!(address.to_string(), "ann.lee@example.org");
+    }
+
+    #[test]
+    fn addresses_that_share_a_mailbox_are_counted_as_one() {
+        let mailbox = |typed: &str| EmailAddress::parse(typed).expect("an address").mailbox();
+        for typed in [
+            "Ann.Lee@example.org",
+            "annlee+a@example.org",
+            "a.nnlee+b+c@Example.org",
+            "annlee@example.org",
+        ] {
+            assert_eq!(mailbox(typed), "annlee@example.org", "{typed}");
+        }
+        assert_eq!(mailbox("+tag@example.org"), "+tag@example.org");
+        assert_ne!(mailbox("annlee@example.net"), mailbox("annlee@example.org"));
     }
 
     #[test]

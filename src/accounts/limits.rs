@@ -30,6 +30,10 @@ pub enum Limit {
     MailPerAddress,
     /// Mails to one address in a day.
     MailPerAddressDaily,
+    /// Mails of all kinds to one mailbox, under whatever addresses.
+    MailPerMailbox,
+    /// The same in a day.
+    MailPerMailboxDaily,
     /// Mails asked for from one network.
     MailPerNetwork,
     /// The same for the /48 around an IPv6 /64: whoever is given a /48 has 65,536 networks in it.
@@ -51,6 +55,10 @@ pub enum Limit {
 /// A /48 gets this many times what a /64 gets.
 const WIDE: u32 = 16;
 
+/// A mailbox gets this many times what an address gets of a kind: as many as there are kinds, so that nobody with
+/// one address meets it.
+const MAILBOX: u32 = 3;
+
 /// No more than so many wrong passwords in a row, whatever is configured (NIST SP 800-63B, 3.2.2), until a day has
 /// passed since the first of them, or the owner has come in another way.
 const IN_A_ROW: Rate = Rate {
@@ -64,6 +72,8 @@ impl Limit {
             Self::MailGap => "mail_gap",
             Self::MailPerAddress => "mail_per_address",
             Self::MailPerAddressDaily => "mail_per_address_daily",
+            Self::MailPerMailbox => "mail_per_mailbox",
+            Self::MailPerMailboxDaily => "mail_per_mailbox_daily",
             Self::MailPerNetwork => "mail_per_network",
             Self::MailPerWideNetwork => "mail_per_wide_network",
             Self::PasswordPerAccount => "password_per_account",
@@ -80,21 +90,23 @@ impl Limit {
             Self::MailGap => config.limits.mail_gap,
             Self::MailPerAddress => config.limits.mail_per_address,
             Self::MailPerAddressDaily => config.limits.mail_per_address_daily,
+            Self::MailPerMailbox => config.limits.mail_per_address.map(times(MAILBOX)),
+            Self::MailPerMailboxDaily => config.limits.mail_per_address_daily.map(times(MAILBOX)),
             Self::MailPerNetwork => config.limits.mail_per_network,
-            Self::MailPerWideNetwork => config.limits.mail_per_network.map(widened),
+            Self::MailPerWideNetwork => config.limits.mail_per_network.map(times(WIDE)),
             Self::PasswordPerAccount => config.limits.password_per_account,
             Self::PasswordsInARow => Some(IN_A_ROW),
             Self::PasswordPerNetwork => config.limits.password_per_network,
-            Self::PasswordPerWideNetwork => config.limits.password_per_network.map(widened),
+            Self::PasswordPerWideNetwork => config.limits.password_per_network.map(times(WIDE)),
             Self::TokenPerNetwork => config.limits.token_per_network,
-            Self::TokenPerWideNetwork => config.limits.token_per_network.map(widened),
+            Self::TokenPerWideNetwork => config.limits.token_per_network.map(times(WIDE)),
         }
     }
 }
 
-fn widened(rate: Rate) -> Rate {
-    Rate {
-        count: rate.count.saturating_mul(WIDE),
+fn times(factor: u32) -> impl Fn(Rate) -> Rate {
+    move |rate| Rate {
+        count: rate.count.saturating_mul(factor),
         ..rate
     }
 }
@@ -219,7 +231,7 @@ pub fn forget(tx: &mut Tx, limit: Limit, subjects: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What mail is asked for: each kind has a budget of its own.
+/// What mail is asked for: each kind has a budget of its own at an address, and all share that of the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailKind {
     /// To sign in, to register, to confirm: one kind, or the budgets would tell whether an address is known.
@@ -233,7 +245,7 @@ pub enum MailKind {
 impl MailKind {
     /// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a
     /// stranger's asking shuts nobody out.
-    pub fn subject(self, email: &EmailAddress, known_browser: bool) -> String {
+    pub fn addressee(self, email: &EmailAddress, known_browser: bool) -> Addressee {
         let kind = match self {
             Self::SignIn => "sign_in",
             Self::ResetPassword => "reset_password",
@@ -243,7 +255,33 @@ impl MailKind {
             true => "known",
             false => "anyone",
         };
-        format!("{kind} {who} {email}")
+        Addressee {
+            address: format!("{kind} {who} {email}"),
+            mailbox: format!("{who} {}", email.mailbox()),
+        }
+    }
+}
+
+/// Whom mail would go to, as it is counted.
+pub struct Addressee {
+    address: String,
+    mailbox: String,
+}
+
+impl Addressee {
+    /// What is counted first: whoever asks again within the gap is sent nothing, and counts no further.
+    pub fn gap(&self) -> (Limit, &str) {
+        (Limit::MailGap, &self.address)
+    }
+
+    /// What to count against when a mail is to be sent.
+    pub fn budget(&self) -> Vec<(Limit, &str)> {
+        vec![
+            (Limit::MailPerAddress, &self.address),
+            (Limit::MailPerAddressDaily, &self.address),
+            (Limit::MailPerMailbox, &self.mailbox),
+            (Limit::MailPerMailboxDaily, &self.mailbox),
+        ]
     }
 }
 

@@ -51,8 +51,9 @@ pub fn request(
     if let Verdict::Refused(too_many) = limits::count_all(tx, config, &networks)? {
         return Ok(Err(too_many));
     }
-    let target = MailKind::ChangeEmail.subject(&request.new, false);
-    if let Verdict::Refused(too_soon) = limits::count(tx, config, Limit::MailGap, &target)? {
+    let target = MailKind::ChangeEmail.addressee(&request.new, false);
+    let (gap, subject) = target.gap();
+    if let Verdict::Refused(too_soon) = limits::count(tx, config, gap, subject)? {
         let pending = links::pending_change(tx, config, &user.id)?;
         let is_pending = pending.is_some_and(|pending| pending.email == request.new.as_str());
         return Ok(Ok(match is_pending {
@@ -61,13 +62,10 @@ pub fn request(
         }));
     }
     let account = format!("change_email from {}", user.id);
-    let budget = [
-        (Limit::MailPerAddress, target.as_str()),
-        (Limit::MailPerAddressDaily, target.as_str()),
-        (Limit::MailPerAddress, account.as_str()),
-    ];
+    let mut budget = target.budget();
+    budget.push((Limit::MailPerAddress, account.as_str()));
     if let Verdict::Refused(too_many) = limits::count_all(tx, config, &budget)? {
-        limits::give_back(tx, Limit::MailGap, &target)?;
+        limits::give_back(tx, gap, subject)?;
         return Ok(Err(too_many));
     }
     links::end_of(tx, user, Purpose::ChangeEmail)?;

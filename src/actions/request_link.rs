@@ -10,7 +10,7 @@ use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit, MailKind, Verdict};
+use crate::accounts::limits::{self, MailKind, Verdict};
 use crate::accounts::links::{self, Issued, Purpose, Undo, Wanted};
 use crate::accounts::users::{self, Held, KnownAccount, User};
 use crate::actions::Counted;
@@ -77,20 +77,17 @@ pub fn request(tx: &mut Tx, app: &App, request: &LinkRequest) -> Result<Counted<
         .as_ref()
         .is_some_and(|user| user.knows(&request.known));
     let kind = request.kind.counted_as();
-    let subject = kind.subject(&request.email, known_browser);
-    let again_at = match limits::count(tx, &app.config, Limit::MailGap, &subject)? {
+    let addressee = kind.addressee(&request.email, known_browser);
+    let (gap, subject) = addressee.gap();
+    let again_at = match limits::count(tx, &app.config, gap, subject)? {
         Verdict::Allowed { again_at } => again_at,
         Verdict::Refused(too_soon) => {
             let again_at = too_soon.until;
             return Ok(Ok(Outcome::SentAlready { again_at }));
         }
     };
-    let budget = [
-        (Limit::MailPerAddress, subject.as_str()),
-        (Limit::MailPerAddressDaily, subject.as_str()),
-    ];
-    if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &budget)? {
-        limits::give_back(tx, Limit::MailGap, &subject)?;
+    if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &addressee.budget())? {
+        limits::give_back(tx, gap, subject)?;
         return Ok(Err(too_many));
     }
     answer(tx, app, request, &behind)?;
