@@ -36,6 +36,10 @@ use crate::schema::links;
 /// Wrong addresses that end a link: a scanner that types guesses gets two, and so does a typo.
 const WRONG_ADDRESSES: i32 = 3;
 
+/// When a link has expired that was ended before its time: always, by whatever clock. Were it the moment of its end,
+/// a node whose clock is behind would still take it.
+const ENDED: Timestamp = 0;
+
 /// Codes that may be tried on one ask; the link lives on.
 const CODE_TRIES: i32 = 5;
 
@@ -334,7 +338,7 @@ pub fn end_undos_since(tx: &mut Tx, user: &Held<User>, asked_at: Timestamp) -> R
     let later =
         live_of(&user.id, Purpose::UndoChangeEmail, tx.now).filter(links::asked_at.ge(asked_at));
     diesel::update(later)
-        .set(links::expires_at.eq(tx.now))
+        .set(links::expires_at.eq(ENDED))
         .execute(tx.conn)?;
     Ok(())
 }
@@ -351,7 +355,7 @@ pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
         .filter(links::used_at.is_null())
         .filter(links::expires_at.gt(tx.now));
     on_either!(tx.conn, |conn| diesel::update(unused)
-        .set(links::expires_at.eq(tx.now))
+        .set(links::expires_at.eq(ENDED))
         .execute(conn))?;
     Ok(())
 }
@@ -368,7 +372,7 @@ pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
             .filter(links::used_at.is_null())
             .filter(links::expires_at.gt(tx.now)),
     )
-    .set(links::expires_at.eq(tx.now))
+    .set(links::expires_at.eq(ENDED))
     .execute(tx.conn)?;
     users::end_signed_links(tx, user)
 }
@@ -394,7 +398,7 @@ pub fn forget_account(tx: &mut Tx, user: &Held<User>) -> Result<()> {
             links::user_id.eq(None::<String>),
             links::email.eq(""),
             links::code_mac.eq(None::<Vec<u8>>),
-            links::expires_at.eq(tx.now),
+            links::expires_at.eq(ENDED),
         ))
         .execute(tx.conn)?;
     Ok(())
@@ -403,7 +407,7 @@ pub fn forget_account(tx: &mut Tx, user: &Held<User>) -> Result<()> {
 /// Ends this account's links of one purpose, wherever they were sent.
 pub fn end_of(tx: &mut Tx, user: &Held<User>, purpose: Purpose) -> Result<()> {
     diesel::update(live_of(&user.id, purpose, tx.now))
-        .set(links::expires_at.eq(tx.now))
+        .set(links::expires_at.eq(ENDED))
         .execute(tx.conn)?;
     Ok(())
 }
