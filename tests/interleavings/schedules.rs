@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::actions::{Action, Got, Need};
 use super::outcome::Outcome;
 use super::stage::{Point, Seen, Stage};
+use super::table;
 use super::world::World;
 
 /// Two actions, the first of which can be stopped.
@@ -19,8 +20,10 @@ impl Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "first \"{}\", second \"{}\"",
-            self.first.name, self.second.name
+            "[{}] first \"{}\", second \"{}\"",
+            table::cell(self),
+            self.first.name,
+            self.second.name
         )
     }
 }
