@@ -464,6 +464,25 @@ on_both! {
         is_problem(&thief.refresh().await, 400, "invalid_grant");
     }
 
+    /// Promise 22: the second try must not be the one that ends the session, or finds its code used.
+    async fn what_is_answered_as_not_done_can_be_tried_again(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let (id, code) = code_for(&house, ADA).await;
+        house.advance(Duration::from_secs(61)); // past what a node remembers of the keys
+        house.execute("ALTER TABLE signing_keys RENAME TO signing_keys_away").await;
+        assert_eq!(program.refresh().await.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(program.code(&id, &code).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        let sessions = "SELECT count(*) AS n FROM sessions WHERE for_program";
+        assert_eq!(house.count(sessions).await, 1);
+        house.execute("ALTER TABLE signing_keys_away RENAME TO signing_keys").await;
+        let program = program.clone().with(&program.refresh().await);
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        let other = program.code(&id, &code).await;
+        assert_eq!(other.status, StatusCode::OK, "{}", other.body);
+    }
+
     /// The link is opened in a browser, so that no program is there to be handed anything.
     async fn a_changed_address_ends_the_program_that_asked_for_it(db: Database) {
         let house = House::new(db).await;
