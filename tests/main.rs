@@ -22,6 +22,7 @@ mod change_email;
 mod codes;
 mod confirm_email;
 mod delivery;
+mod faults;
 mod forms;
 mod headers;
 mod hosts;

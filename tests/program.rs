@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -720,8 +720,21 @@ pub struct Doorpost {
 
 impl Doorpost {
     /// Starts it in this folder with these variables, `PATH` aside, and no others.
-    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = command(folder, variables)
+    pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::spawned(command(folder, variables))
+    }
+
+    /// The same with less than usual of what the kernel gives: `-n 128`, in the words of `ulimit`.
+    pub fn limited(limit: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut shell = dressed(Command::new("/bin/sh"), folder, variables);
+        let script = format!("ulimit {limit} && exec \"$0\"");
+        shell.args(["-c", &script, DOORPOST]);
+        Self::spawned(shell)
+    }
+
+    /// Runs what this command starts as the program.
+    pub fn spawned(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -743,7 +756,8 @@ impl Doorpost {
         Self::start(folder, variables).when_up()
     }
 
-    fn when_up(mut self) -> Self {
+    /// Waits until it listens.
+    pub fn when_up(mut self) -> Self {
         self.says("listening");
         let log = self.log();
         let (_, rest) = log.split_once("listening").unwrap();
@@ -802,6 +816,19 @@ impl Doorpost {
         kib * 1024
     }
 
+    /// The files that it has open, and its sockets and pipes in the kernel's words for them.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // Some are closed while we look.
+        open.filter_map(|file| fs::read_link(file.unwrap().path()).ok())
+            .collect()
+    }
+
+    /// Whether it still runs.
+    pub fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Sends it a signal, by its name without `SIG`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -855,7 +882,11 @@ fn listen(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinH
 }
 
 pub fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(DOORPOST);
+    dressed(Command::new(DOORPOST), folder, variables)
+}
+
+/// The same of any program.
+pub fn dressed(mut command: Command, folder: &Path, variables: &[(&str, &str)]) -> Command {
     command
         .current_dir(folder)
         .env_clear()
