@@ -52,4 +52,5 @@ mod routes;
 mod same_origin;
 mod sessions;
 mod sign_in;
+mod supply;
 mod wire;
