@@ -17,6 +17,7 @@ mod addresses;
 mod announce;
 mod api;
 mod api_clients;
+mod audit_trail;
 mod browser;
 mod change_email;
 mod codes;

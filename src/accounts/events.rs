@@ -65,6 +65,8 @@ pub enum Event {
     EmailChangeUndone,
     /// Everything that is kept was taken away as a file.
     Exported,
+    /// The account was deleted, and this trail with it: only the log still says so.
+    Deleted,
 }
 
 impl Event {
@@ -93,6 +95,7 @@ impl Event {
             Self::EmailChanged => "email_changed",
             Self::EmailChangeUndone => "email_change_undone",
             Self::Exported => "exported",
+            Self::Deleted => "deleted",
         }
     }
 

@@ -4,6 +4,7 @@
 //! window has passed, a day at the most: else deleting would be a way around the limits.
 
 use crate::accounts::client::Client;
+use crate::accounts::events::{self, Event};
 use crate::accounts::links;
 use crate::accounts::users::{self, Owner};
 use crate::app::App;
@@ -15,6 +16,7 @@ use crate::mail::outbox;
 /// Deletes the account.
 pub fn delete(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<()> {
     let user = owner.user();
+    events::note(tx, &user.id, Event::Deleted, client)?;
     outbox::kept::forget_account(tx, &user.id, &user.email)?;
     links::forget_account(tx, user)?;
     users::delete(tx, owner)?;

@@ -20,7 +20,7 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
 use crate::web::page::Frame;
-use crate::web::{headers, rejection, unread_body};
+use crate::web::{client, headers, rejection, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -68,9 +68,20 @@ pub async fn attend(
         route = res.request().match_pattern().as_deref().unwrap_or("none"),
         status = res.status().as_u16(),
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        ip = turned_away(&res),
         "request"
     );
     Ok(unread_body::until_answered(res, body))
+}
+
+/// Who was refused for what they do: the operator may want to know. No other line has an address.
+fn turned_away(res: &ServiceResponse<BoxBody>) -> Option<String> {
+    let refused = [StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+    let req = res.request();
+    let app = req
+        .app_data::<Data<App>>()
+        .filter(|_| refused.contains(&res.status()))?;
+    Some(client::address(req, &app.config.proxies.trusted).to_string())
 }
 
 /// Whatever answers GET answers HEAD (RFC 9110 §9.1).

@@ -16,10 +16,11 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, ResponseError};
+use actix_web::{HttpMessage, HttpRequest, ResponseError};
 
 use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
+use crate::web::middleware::RequestId;
 use crate::web::rejection::Rejection;
 
 /// Refuses, before any handler, whatever may change something and is not from our own origin.
@@ -29,7 +30,9 @@ pub async fn guard(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let post = (req.method() == Method::POST).then(|| req.request());
     if post.is_some_and(|post| !is_ours(post) && !is_one_click(post)) {
-        tracing::warn!("a POST from another origin was refused");
+        let id = req.extensions().get::<RequestId>().cloned();
+        let request_id = id.map(|RequestId(id)| id);
+        tracing::warn!(request_id, "a POST from another origin was refused");
         let refusal = Rejection::CrossOrigin.error_response();
         return Ok(req.into_response(refusal).map_into_right_body());
     }

@@ -1,0 +1,459 @@
+//! A day, as the operator reads it in the log: everything that happened to an account is there once, with when,
+//! to whom, from where and in which request; so is what was refused, and what became of the mail. And nobody's
+//! address is in it, however talkative the log is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use doorpost::clock::Clock;
+use doorpost::humanize;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::program::{ANY_PORT, Doorpost};
+use crate::support::{
+    Answer, Database, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually,
+};
+
+const ADA: &str = "ada.lovelace@example.org";
+const NEW: &str = "countess.lovelace@example.net";
+const BOB: &str = "bob.refused@example.org";
+const CAROL: &str = "carol.later@example.org";
+const WRONG: &str = "a horse that eats grass alone";
+const CHANGED: &str = "quite another horse altogether";
+
+/// Where Ada is, and where somebody is who guesses.
+const HERS: &str = "192.0.2.7";
+const STRANGERS: &str = "203.0.113.9";
+
+/// An event of an account and what goes with it, as the log has them, and the request that it was.
+type Happened = (&'static str, &'static str, &'static str);
+
+/// The program in the middle of its day.
+struct Day {
+    doorpost: Doorpost,
+    server: ScriptedServer,
+    happened: Vec<Happened>,
+}
+
+impl Day {
+    fn begin(store: &Store, folder: &Path) -> Self {
+        let server = ScriptedServer::start();
+        let mut put_off = false;
+        server.follow(move |step| match (step.verb, step.to) {
+            ("RCPT", BOB) => Answer::Say("550 5.1.1 <bob.refused@example.org>: no such user"),
+            ("RCPT", CAROL) if !std::mem::replace(&mut put_off, true) => {
+                Answer::Say("450 4.2.1 <carol.later@example.org>: come again")
+            }
+            _ => Answer::Agree,
+        });
+        let smtp = server.url();
+        let variables = [
+            ANY_PORT,
+            ("DATABASE_URL", store.url.as_str()),
+            ("SECRET_KEY", store.secret_key.as_str()),
+            ("SMTP_URL", smtp.as_str()),
+            ("TRUSTED_PROXIES", "127.0.0.1/32"),
+            ("LOG_FORMAT", "json"),
+            ("RUST_LOG", "trace"),
+            ("ARGON2_MEMORY_KIB", "64"),
+            ("ARGON2_PASSES", "1"),
+            ("LIMIT_MAIL_GAP", "off"),
+            ("LIMIT_MAIL_PER_ADDRESS", "off"),
+            ("LIMIT_MAIL_PER_ADDRESS_DAILY", "off"),
+            ("LIMIT_TOKEN_PER_NETWORK", "4/1h"),
+        ];
+        Self {
+            doorpost: Doorpost::serving(folder, &variables),
+            server,
+            happened: Vec::new(),
+        }
+    }
+
+    fn visitor(&self) -> Visitor {
+        self.doorpost.visitor().calling_from(HERS)
+    }
+
+    /// Notes what has to be in the log of this.
+    fn then(&mut self, happened: &[Happened]) {
+        self.happened.extend(happened);
+    }
+
+    /// Asks for mail with a browser of its own; and the mail.
+    async fn asked(&self, route: &str, address: &str, leads_to: &str) -> (Visitor, Mail) {
+        let before = self.links(address, leads_to).len();
+        let visitor = self.visitor();
+        visitor.ask(route, address).await.sees_inbox_page();
+        (visitor, self.link(address, leads_to, before).await)
+    }
+
+    /// The first link of this kind that comes after so many.
+    async fn link(&self, address: &str, leads_to: &str, after: usize) -> Mail {
+        let came = async || self.links(address, leads_to).len() > after;
+        eventually(&format!("{leads_to} for {address}"), came).await;
+        self.links(address, leads_to).remove(after)
+    }
+
+    fn links(&self, address: &str, leads_to: &str) -> Vec<Mail> {
+        let taken = self.server.taken_for(address);
+        let mails = taken.iter().map(|letter| letter.mail());
+        mails
+            .filter(|mail| !mail.is_news() && mail.route() == leads_to)
+            .collect()
+    }
+
+    /// Every line of the log.
+    fn lines(&self) -> Vec<Value> {
+        let read = |line: &str| serde_json::from_str(line).unwrap();
+        self.doorpost.log().lines().map(read).collect()
+    }
+}
+
+/// She registers, goes, comes back by her password, and by a link that somebody else tried.
+async fn she_comes_and_goes(day: &mut Day) -> Visitor {
+    let (ada, mail) = day.asked("/register", ADA, "/confirm-email").await;
+    let fields = [("token", mail.token()), ("password", PASSWORD)];
+    ada.post("/confirm-email", &fields)
+        .await
+        .goes_on_to("/account");
+    ada.post("/sign-out", &[]).await.goes_on_to("/");
+    day.then(&[
+        ("registered", "", "POST /confirm-email"),
+        ("signed_in", "email_link", "POST /confirm-email"),
+        ("password_set", "", "POST /confirm-email"),
+        ("signed_out", "", "POST /sign-out"),
+    ]);
+
+    let stranger = day.visitor().calling_from(STRANGERS);
+    stranger
+        .enter(ADA, WRONG)
+        .await
+        .says_mistake("The address or the password is not right.");
+    ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
+    day.then(&[
+        ("password_refused", "", "POST /sign-in/password"),
+        ("signed_in", "password", "POST /sign-in/password"),
+    ]);
+
+    let (ada, mail) = day.asked("/sign-in", ADA, "/sign-in/link").await;
+    let elsewhere = day.visitor();
+    elsewhere
+        .use_link(&mail, BOB)
+        .await
+        .says_mistake("was not sent to this address");
+    ada.click(mail.path()).await.goes_on_to("/account");
+    day.then(&[
+        ("link_requested", "sign_in", "POST /sign-in"),
+        ("link_refused", "sign_in", "POST /sign-in/link"),
+        ("signed_in", "email_link", "GET /sign-in/link"),
+    ]);
+    ada
+}
+
+/// What is sensitive, behind the password.
+async fn she_changes_what_is_sensitive(day: &mut Day, ada: &Visitor) {
+    ada.get("/account/password")
+        .await
+        .is_sent_to_the_gate("/account/password");
+    let wrong = [("password", WRONG)];
+    ada.post("/reauthenticate", &wrong).await.says_mistake("");
+    ada.reauthenticate().await;
+    ada.post("/account/password", &[("password", CHANGED)])
+        .await
+        .goes_on_to("/account");
+    ada.reauthenticate_with(CHANGED).await;
+    let file = ada.post("/account/export", &[]).await;
+    assert_eq!(file.status, StatusCode::OK);
+    day.then(&[
+        ("reauthentication_required", "", "GET /account/password"),
+        ("reauthentication_refused", "", "POST /reauthenticate"),
+        ("reauthenticated", "", "POST /reauthenticate"),
+        ("password_changed", "", "POST /account/password"),
+        ("reauthenticated", "", "POST /reauthenticate"),
+        ("exported", "", "POST /account/export"),
+    ]);
+}
+
+/// Another address, called off once, confirmed, and taken back.
+async fn she_changes_her_address(day: &mut Day, ada: &Visitor) {
+    let mut mails = Vec::new();
+    for number in 0..2 {
+        ada.post("/account/email", &[("email", NEW)])
+            .await
+            .goes_on_to("/account/email");
+        mails.push(day.link(NEW, "/account/email/confirm", number).await);
+        if number == 0 {
+            ada.post("/account/email/cancel", &[])
+                .await
+                .goes_on_to("/account");
+        }
+    }
+    ada.use_link(&mails[1], NEW).await.goes_on_to("/account");
+    let undo = day.link(ADA, "/account/email/undo", 0).await;
+    let undone = day.visitor().use_link(&undo, ADA).await;
+    assert_eq!(undone.status, StatusCode::SEE_OTHER, "{}", undone.body);
+    day.link(ADA, "/reset-password", 0).await; // without having been asked for
+    day.then(&[
+        ("email_change_requested", "", "POST /account/email"),
+        ("email_change_cancelled", "", "POST /account/email/cancel"),
+        ("email_change_requested", "", "POST /account/email"),
+        ("email_changed", "", "POST /account/email/confirm"),
+        ("email_change_undone", "", "POST /account/email/undo"),
+    ]);
+}
+
+/// Another password, by mail; and three browsers that know it.
+async fn she_forgets_her_password(day: &mut Day) -> [Visitor; 3] {
+    let (forgetful, mail) = day.asked("/forgot-password", ADA, "/reset-password").await;
+    let fields = [("token", mail.token()), ("password", PASSWORD)];
+    forgetful
+        .post("/reset-password", &fields)
+        .await
+        .goes_on_to("/sign-in/password");
+    let browsers = [(); 3].map(|()| day.visitor());
+    for browser in &browsers {
+        browser.enter(ADA, PASSWORD).await.goes_on_to("/account");
+    }
+    day.then(&[
+        ("link_requested", "reset_password", "POST /forgot-password"),
+        ("password_set", "", "POST /reset-password"),
+        ("signed_in", "password", "POST /sign-in/password"),
+        ("signed_in", "password", "POST /sign-in/password"),
+        ("signed_in", "password", "POST /sign-in/password"),
+    ]);
+    browsers
+}
+
+/// All that the account's pages can end or switch.
+async fn she_tidies_up(day: &mut Day, [ada, _third, other]: [Visitor; 3]) -> Visitor {
+    let sessions = other.get("/account/sessions").await.body;
+    let ids = sessions.split("action=\"/account/sessions/").skip(1);
+    let mut ids = ids.filter_map(|rest| Some(rest.split_once("/end\"")?.0));
+    let own = ids.next().unwrap(); // the newest
+    for (path, then) in [
+        (&*format!("/account/sessions/{own}/end"), "/"),
+        ("/account/sessions/end-others", "/account/sessions"),
+        ("/account/links/end", "/account"),
+        ("/account/notification-links", "/account"),
+        ("/account/announcements", "/account"),
+    ] {
+        let browser = if then == "/" { &other } else { &ada };
+        browser.post(path, &[]).await.goes_on_to(then);
+    }
+    day.then(&[
+        ("session_ended", "", "POST /account/sessions/{id}/end"),
+        (
+            "other_sessions_ended",
+            "",
+            "POST /account/sessions/end-others",
+        ),
+        ("links_ended", "", "POST /account/links/end"),
+        (
+            "notification_links_switched",
+            "",
+            "POST /account/notification-links",
+        ),
+        ("announcements_switched", "", "POST /account/announcements"),
+    ]);
+    ada
+}
+
+/// Her program, which is robbed; and the end of it all.
+async fn she_leaves(day: &mut Day, ada: &Visitor) {
+    let program = day.visitor().refusing_cookies();
+    let grant = json!({"grant_type": "password", "email": ADA, "password": PASSWORD});
+    let tokens: Value = serde_json::from_str(&granted(&program, &grant).await.body).unwrap();
+    let refresh = json!({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]});
+    for expected in [StatusCode::OK, StatusCode::BAD_REQUEST] {
+        assert_eq!(granted(&program, &refresh).await.status, expected);
+    }
+    ada.reauthenticate().await;
+    ada.post("/account/delete", &[("email", ADA)])
+        .await
+        .goes_on_to("/");
+    day.then(&[
+        ("signed_in", "password", "POST /api/v1/tokens"),
+        ("refresh_token_reused", "", "POST /api/v1/tokens"),
+        ("reauthenticated", "", "POST /reauthenticate"),
+        ("deleted", "", "POST /account/delete"),
+    ]);
+}
+
+async fn granted(program: &Visitor, grant: &Value) -> Page {
+    let request = program
+        .request(reqwest::Method::POST, "/api/v1/tokens")
+        .header("content-type", "application/json")
+        .body(grant.to_string());
+    program.send(request).await
+}
+
+/// Others are turned away: who guesses tokens, and who comes from another site.
+async fn others_are_turned_away(day: &Day) {
+    let guessing = day.visitor().calling_from(STRANGERS);
+    for expected in [410, 410, 410, 410, 429] {
+        let guessed = guessing.get("/sign-in/link?token=junk").await;
+        assert_eq!(guessed.status, expected);
+    }
+    let forged = guessing
+        .request(reqwest::Method::POST, "/sign-in")
+        .header("sec-fetch-site", "cross-site")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("email=ada.lovelace%40example.org");
+    assert_eq!(guessing.send(forged).await.status, StatusCode::FORBIDDEN);
+}
+
+on_both! {
+    /// LOG-03, LOG-04
+    async fn all_of_a_day_is_in_the_log_once_and_nobodys_address_is(db: Database) {
+        let (store, folder) = (Store::make(db).await, tempfile::tempdir().unwrap());
+        let mut day = Day::begin(&store, folder.path());
+        let began = Clock::System.now();
+        let ada = she_comes_and_goes(&mut day).await;
+        she_changes_what_is_sensitive(&mut day, &ada).await;
+        she_changes_her_address(&mut day, &ada).await;
+        let browsers = she_forgets_her_password(&mut day).await;
+        let ada = she_tidies_up(&mut day, browsers).await;
+        she_leaves(&mut day, &ada).await;
+        others_are_turned_away(&day).await;
+        for address in [BOB, CAROL] {
+            day.visitor().ask("/register", address).await.sees_inbox_page();
+        }
+        day.doorpost.says("mail refused");
+        day.doorpost.says("mail put off");
+        day.link(CAROL, "/confirm-email", 0).await;
+        let last = day.visitor().get("/").await;
+        day.doorpost.says(last.header("x-request-id").unwrap());
+        day.doorpost.signal("TERM");
+        assert_eq!(day.doorpost.ends(), Some(0));
+
+        let lines = day.lines();
+        every_line_has_its_moment(&lines, began);
+        what_happened_is_there_once(&lines, &day.happened);
+        who_was_turned_away_is_there(&lines);
+        what_became_of_the_mail_is_there(&lines, &day.server);
+        nobodys_address_is_there(&day.doorpost.log());
+    }
+}
+
+/// In UTC, as RFC 3339 has it, and none before it began.
+fn every_line_has_its_moment(lines: &[Value], began: i64) {
+    let began = humanize::rfc3339(began);
+    for line in lines {
+        let at = line["timestamp"].as_str().unwrap();
+        assert!(at.ends_with('Z') && at.as_bytes()[10] == b'T', "{line}");
+        // As text they stand in the order of time.
+        assert!(line.get("fields").is_some() && at.len() == 27, "{line}");
+        let is_of_the_day = line["fields"].get("event").is_none() || at[..19] >= began[..19];
+        assert!(is_of_the_day, "{line}");
+    }
+}
+
+fn what_happened_is_there_once(lines: &[Value], happened: &[Happened]) {
+    let requests: BTreeMap<&str, String> = lines
+        .iter()
+        .map(|line| &line["fields"])
+        .filter(|fields| fields["message"] == "request")
+        .map(|fields| {
+            let [id, method, route] = ["request_id", "method", "route"]
+                .map(|name| fields[name].as_str().unwrap_or_else(|| panic!("{fields}")));
+            (id, format!("{method} {route}"))
+        })
+        .collect();
+    let mut users = BTreeSet::new();
+    let mut told = Vec::new();
+    for event in lines.iter().map(|line| &line["fields"]) {
+        let Some(name) = event["event"].as_str() else {
+            continue;
+        };
+        let ip = event["ip"].as_str().unwrap();
+        let expected = if name == "password_refused" {
+            STRANGERS
+        } else {
+            HERS
+        };
+        assert_eq!(ip, expected, "{event}");
+        users.insert(event["user"].as_str().unwrap());
+        let request = &requests[event["request_id"].as_str().unwrap()];
+        told.push((
+            name,
+            event["detail"].as_str().unwrap_or_default(),
+            &**request,
+        ));
+    }
+    assert_eq!(told, happened, "what the log tells, and what happened");
+    assert_eq!(users.len(), 1, "all of it to one account");
+    let known: BTreeSet<&str> = happened.iter().map(|(name, ..)| *name).collect();
+    for name in names_of_events() {
+        assert!(known.contains(&*name), "nothing in this day is {name}");
+    }
+}
+
+/// Every name that an event can have.
+fn names_of_events() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/accounts/events.rs");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("pub fn name(self)").unwrap();
+    let (names, _) = rest.split_once("\n    }\n").unwrap();
+    let names: Vec<String> = names
+        .split("=> \"")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+        .collect();
+    assert!(
+        names.len() > 20,
+        "the events were not understood: {names:?}"
+    );
+    names
+}
+
+fn who_was_turned_away_is_there(lines: &[Value]) {
+    let fields: Vec<&Value> = lines.iter().map(|line| &line["fields"]).collect();
+    for (status, method, route) in [(429, "GET", "/sign-in/link"), (403, "POST", "/sign-in")] {
+        let lines: Vec<&&Value> = fields.iter().filter(|it| it["status"] == status).collect();
+        assert_eq!(lines.len(), 1, "{status}: {lines:?}");
+        assert_eq!(lines[0]["ip"], STRANGERS);
+        assert_eq!(lines[0]["method"], method);
+        // What is refused before its route is found has none.
+        assert!(
+            [route, "none", ""].contains(&lines[0]["route"].as_str().unwrap()),
+            "{lines:?}"
+        );
+    }
+    let refused = |it: &&&Value| it["message"] == "a POST from another origin was refused";
+    let why: Vec<&&Value> = fields.iter().filter(refused).collect();
+    let request = fields.iter().find(|it| it["status"] == 403).unwrap();
+    assert_eq!(why.len(), 1);
+    assert_eq!(why[0]["request_id"], request["request_id"]);
+}
+
+fn what_became_of_the_mail_is_there(lines: &[Value], server: &ScriptedServer) {
+    let count = |message: &str| {
+        let of = lines
+            .iter()
+            .filter(|line| line["fields"]["message"] == message);
+        let mut mails = BTreeSet::new();
+        for line in of {
+            assert!(line["fields"]["letter"].is_string(), "{line}");
+            let mail = line["fields"]["mail"].as_str().unwrap();
+            assert!(mails.insert(mail), "{message} is there twice: {line}");
+        }
+        mails.len()
+    };
+    assert_eq!(count("mail sent"), server.count_taken());
+    assert_eq!(count("mail refused"), 1);
+    assert_eq!(count("mail put off"), 1);
+}
+
+/// Neither whole nor in part, as it is or as a URL has it.
+fn nobodys_address_is_there(log: &str) {
+    for address in [ADA, NEW, BOB, CAROL] {
+        let (local, _) = address.split_once('@').unwrap();
+        for written in [local.to_owned(), address.replace('@', "%40")] {
+            let line = log.lines().find(|line| line.contains(&written));
+            assert_eq!(line, None, "{written}");
+        }
+    }
+    // What a mail server said of somebody keeps the domain, by which the operator finds what is wrong.
+    assert!(log.contains("*@example.org"), "{log}");
+}
