@@ -54,4 +54,5 @@ mod same_origin;
 mod sessions;
 mod sign_in;
 mod supply;
+mod upgrade;
 mod wire;
