@@ -52,6 +52,7 @@ mod reset_password;
 mod routes;
 mod same_origin;
 mod sessions;
+mod shown;
 mod sign_in;
 mod supply;
 mod upgrade;

@@ -6,6 +6,7 @@ mod every_letter;
 mod house;
 mod letter;
 pub mod maildir;
+pub mod markup;
 mod race;
 mod scripted;
 mod visitor;
