@@ -38,6 +38,7 @@ mod letters;
 mod lighthouse;
 mod limits;
 mod links;
+mod locked;
 mod mail_command;
 mod methods;
 mod notification_links;
