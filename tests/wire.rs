@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
 
+use crate::program::{ANY_PORT, Doorpost};
 use crate::support::{Database, House, wire};
 
 /// A form's head up to its framing.
@@ -493,4 +494,46 @@ async fn who_sends_too_slowly_is_let_go_and_holds_nobody_up() {
         "after {:?}",
         began.elapsed()
     );
+}
+
+/// How many callers send and never read, and how much each of them sends.
+const DEAF: usize = 64;
+const SENT: usize = 256 * 1024;
+
+/// What the program may take for all of them: 2 MB each, for what the kernel lets them send ahead.
+const BOUND: u64 = DEAF as u64 * 2 * 1024 * 1024;
+
+/// They have 30 s to take something, and the kernel looks again only in a while.
+const LET_GO: Duration = Duration::from_secs(90);
+
+/// HTTP-04, promise 14: whoever sends and never reads fills no memory, holds nobody up, and is let go.
+#[tokio::test]
+async fn who_never_reads_is_let_go_and_fills_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT]);
+    let visitor = doorpost.visitor();
+    assert_eq!(visitor.get("/sign-in").await.status, StatusCode::OK);
+    let (held, open) = (doorpost.memory(), doorpost.open_files().len());
+
+    // Answers that are many times longer than what asks for them.
+    let asking = "GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let asking = asking.repeat(SENT / asking.len());
+    let mut deaf = Vec::new();
+    for _ in 0..DEAF {
+        let stream = wire::connect(&doorpost.url).await;
+        // It takes what is sent until it is sent answers that nobody takes.
+        let sent = stream.try_write(asking.as_bytes());
+        assert!(sent.is_ok(), "{sent:?}");
+        deaf.push(stream);
+    }
+    let began = Instant::now();
+    while doorpost.open_files().len() > open + 4 {
+        let waited = began.elapsed();
+        assert!(waited < LET_GO, "they are still there after {waited:?}");
+        assert_eq!(visitor.get("/sign-in").await.status, StatusCode::OK);
+        let grown = doorpost.memory().saturating_sub(held);
+        assert!(grown < BOUND, "it grew by {grown} bytes");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(deaf);
 }
