@@ -56,6 +56,7 @@ mod same_origin;
 mod sessions;
 mod shown;
 mod sign_in;
+mod soak;
 mod supply;
 mod upgrade;
 mod wire;

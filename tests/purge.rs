@@ -142,7 +142,7 @@ on_both! {
 }
 
 /// What the worker does once a minute, here and now.
-async fn purge_all(house: &House) -> usize {
+pub async fn purge_all(house: &House) -> usize {
     let mut all = 0;
     loop {
         let config = house.app.config.clone();
