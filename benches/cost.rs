@@ -12,10 +12,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod program;
+
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 use doorpost::config::SmtpUrl;
 use doorpost::mail::smtp::Smtp;
 use socket2::SockRef;
+
+use program::{Connection, House, Server, between, cpu, free_port, get, post, post_json, wait_for};
 
 const CONNECTIONS: usize = 32;
 const ACCOUNTS: usize = 10_000;
@@ -62,7 +65,7 @@ fn main() {
 /// The floor and the page in turn, so that a machine that drifts drifts for both.
 fn signed_in_page() {
     let house = House::open(&[]);
-    house.fill();
+    fill(&house);
     let cookies: Vec<String> = (0..CONNECTIONS).map(|n| house.sign_in(n)).collect();
     let floor_port = free_port();
     let this_program = std::env::current_exe().unwrap();
@@ -98,7 +101,7 @@ fn asking_for_a_link() {
     let sink = Sink::open();
     let smtp = format!("smtp://127.0.0.1:{}", sink.port);
     let house = House::open(&[("SMTP_URL", &smtp)]);
-    house.fill();
+    fill(&house);
     let ask = |n: usize| {
         post(
             "/sign-in",
@@ -130,7 +133,7 @@ fn signing_in_with_the_password() {
         ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
         ("LIMIT_PASSWORD_PER_NETWORK", "off"),
     ]);
-    house.fill();
+    fill(&house);
     house.register("member@example.org", "&password=a+horse+that+eats+staples");
     let fields = "email=member%40example.org&password=a+horse+that+eats+staples";
     let sign_in = post("/sign-in/password", fields);
@@ -166,7 +169,7 @@ fn calling_with_a_token() {
         ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
         ("LIMIT_PASSWORD_PER_NETWORK", "off"),
     ]);
-    house.fill();
+    fill(&house);
     let cookies: Vec<String> = (0..CONNECTIONS).map(|n| house.sign_in(n)).collect();
     house.register("owner@example.org", "&password=a+horse+that+eats+staples");
     let mut program = Connection::open(house.port);
@@ -320,131 +323,16 @@ fn load(port: u16, requests: &[String], total: usize) {
     });
 }
 
-fn get(path: &str, cookie: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n")
-}
-
-fn post(path: &str, body: &str) -> String {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn post_json(path: &str, body: &str) -> String {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-struct Connection {
-    stream: BufReader<TcpStream>,
-}
-
-impl Connection {
-    fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self {
-            stream: BufReader::new(stream),
-        }
-    }
-
-    /// One request; the head of its answer, and the body with it.
-    fn send(&mut self, request: &str) -> String {
-        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        let mut length = 0;
-        loop {
-            let start = answer.len();
-            assert!(self.stream.read_line(&mut answer).unwrap() > 0, "hung up");
-            let line = answer[start..].to_ascii_lowercase();
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).unwrap();
-        answer.push_str(&String::from_utf8(body).unwrap());
-        answer
-    }
-}
-
-/// The program, with limits out of the way.
-struct House {
-    server: Server,
-    port: u16,
-    folder: tempfile::TempDir,
-}
-
-impl House {
-    fn open(variables: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorpost"));
-        command
-            .current_dir(folder.path())
-            .env_clear()
-            .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
-            .env("PUBLIC_URL", format!("http://localhost:{port}"))
-            .env("LIMIT_MAIL_GAP", "off")
-            .env("LIMIT_MAIL_PER_ADDRESS", "off")
-            .env("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")
-            .env("LIMIT_MAIL_PER_NETWORK", "off")
-            .envs(variables.iter().copied());
-        Self {
-            server: Server::start(&mut command, port),
-            port,
-            folder,
-        }
-    }
-
-    /// 10,000 accounts, each with a session.
-    fn fill(&self) {
-        use diesel::connection::SimpleConnection;
-        use diesel::prelude::*;
-        let database = self.folder.path().join("data/doorpost.db");
-        let mut rows = format!("PRAGMA busy_timeout = 5000; BEGIN; {NUMBERS}");
-        rows.push_str("; COMMIT");
-        #[expect(clippy::disallowed_methods, reason = "fills the tables from outside")]
-        let mut conn = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
-        conn.batch_execute(&rows).unwrap();
-    }
-
-    /// Signs a fresh account in through the development inbox, and gives back its cookie.
-    fn sign_in(&self, n: usize) -> String {
-        self.register(&format!("member{n}@example.org"), "")
-    }
-
-    /// The same with more fields, such as a password, when the address is confirmed.
-    fn register(&self, address: &str, more: &str) -> String {
-        let mut browser = Connection::open(self.port);
-        let field = format!("email={}", address.replace('@', "%40"));
-        browser.send(&post("/register", &field));
-        let mail = wait_for(|| {
-            let inbox = browser.send(&get("/dev/inbox", ""));
-            let entry = inbox
-                .split("<li>")
-                .find(|entry| entry.contains(address))?
-                .to_owned();
-            Some(between(&entry, "/dev/inbox/", "\"").to_owned())
-        });
-        let mail = browser.send(&get(&format!("/dev/inbox/{mail}"), ""));
-        let token = between(&mail, "token=", "\"");
-        let form = format!("token={token}&email={address}{more}");
-        let answer = browser.send(&post("/confirm-email", &form));
-        let cookie = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("set-cookie: doorpost="))
-            .unwrap();
-        format!("doorpost={}", cookie.split(';').next().unwrap())
-    }
+/// 10,000 accounts, each with a session.
+fn fill(house: &House) {
+    use diesel::connection::SimpleConnection;
+    use diesel::prelude::*;
+    let database = house.folder.path().join("data/doorpost.db");
+    let mut rows = format!("PRAGMA busy_timeout = 5000; BEGIN; {NUMBERS}");
+    rows.push_str("; COMMIT");
+    #[expect(clippy::disallowed_methods, reason = "fills the tables from outside")]
+    let mut conn = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
+    conn.batch_execute(&rows).unwrap();
 }
 
 /// As many rows as there are accounts, made by SQLite itself.
@@ -455,63 +343,6 @@ const NUMBERS: &str = "\
     INSERT INTO sessions (token_hash, id, user_id, auth_method, shared, created_at, last_seen_at, ip, browser) \
         SELECT randomblob(32), 'session' || i, 'id' || i, 'email_link', 0, \
         unixepoch() * 1000, unixepoch() * 1000, '127.0.0.1', 'a browser' FROM numbers";
-
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    let (_, rest) = text.split_once(before).unwrap();
-    rest.split_once(after).unwrap().0
-}
-
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "it never came");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A server in a process of its own, ended with its owner.
-struct Server(Child);
-
-impl Server {
-    fn start(command: &mut Command, port: u16) -> Self {
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
-        wait_for(|| TcpStream::connect(("127.0.0.1", port)).ok());
-        Self(child)
-    }
-
-    /// Processor time that the server spends meanwhile, in microseconds.
-    fn cpu_of(&self, work: impl FnOnce()) -> f64 {
-        let before = cpu(self.0.id());
-        work();
-        cpu(self.0.id()) - before
-    }
-}
-
-/// User and system time of all threads of a process, in microseconds (proc(5)); in ticks of 10 ms, which the
-/// rounds are long for.
-fn cpu(process: u32) -> f64 {
-    let stat = Path::new("/proc").join(process.to_string()).join("stat");
-    let stat = std::fs::read_to_string(stat).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) * 10_000.0
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// What everything is measured against: actix-web and a line of text.
 fn serve_plain_text() {
