@@ -1,15 +1,15 @@
-//! The nouns: who has an account, which links are out, who is signed in, what counts against a limit.
+//! The nouns: who has an account, which links are live, who is signed in, what counts against a limit.
 //!
 //! Plain Rust over the tables, synchronous, in the transaction they are handed. Nothing here knows of
 //! HTTP, HTML or SMTP. In reading order:
 //!
 //! * [`client`]: who calls, from where.
-//! * [`email_address`]: one canonical form, fixed at the door.
-//! * [`users`]: a row exists only once a link has proven its address. [`users::Held`] is an account that nobody else
-//!   is just changing, [`users::Owner`] the proof that what is sensitive asks for.
+//! * [`email_address`]: one canonical form, fixed where an address is parsed.
+//! * [`users`]: a row exists only once a link has proven its address. [`users::Held`] is an account whose row
+//!   is locked, [`users::Owner`] the proof that what is sensitive asks for.
 //! * [`admission`]: who may have which address.
 //! * [`passwords`]: which are taken, and how they are kept and compared.
-//! * [`links`]: mailed tokens and codes; the heart, [`links::Found::consume`].
+//! * [`links`]: mailed tokens and codes; [`links::Found::consume`] uses one up, exactly once.
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
@@ -17,7 +17,7 @@
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
 //! * [`announced`]: who was sent which announcement; nobody is sent one twice.
-//! * [`purge`]: what is over is forgotten.
+//! * [`purge`]: deletes what has expired.
 
 pub mod access_tokens;
 pub mod admission;

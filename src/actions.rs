@@ -1,6 +1,6 @@
 //! The verbs: what happens when somebody asks, signs in, changes, ends or deletes something.
 //!
-//! One story a file. An action is a function that takes the transaction first and does all of it there: it decides,
+//! One action a file. An action is a function that takes the transaction first and does all of it there: it decides,
 //! writes, notes the event and posts the letter, or does nothing. It knows neither HTTP nor HTML: pages
 //! ([`flows`](crate::flows)), programs ([`api`](crate::api)) and the command line ([`operator`](crate::operator))
 //! call the same ones, and only say how the answer looks. What an action hands back is all that its caller needs

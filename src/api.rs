@@ -1,4 +1,4 @@
-//! The same verbs for programs: tokens, and what may be done with one. JSON in, JSON out.
+//! The same actions for programs: tokens, and what may be done with one. JSON in, JSON out.
 //!
 //! The rules are those of the [`flows`](crate::flows), called from the same places below; here stands how a
 //! program asks and is answered, in OAuth's words where they fit (RFC 6749, 6750, 7009, 9068, 9457, 9470).
@@ -13,8 +13,8 @@
 //! * [`answers`]: which of these each guard gives, for the description.
 //! * [`cors`]: pages of other sites, where the operator names them.
 //!
-//! The browser's session cookie opens nothing here, and what a browser must be protected from, a page of
-//! another site that acts in its name, cannot happen to a program that holds its token itself.
+//! The browser's session cookie is not accepted here. So a page of another site cannot act in a visitor's name
+//! (CSRF): a program sends its token itself.
 
 use actix_web::HttpResponse;
 use actix_web::web::ServiceConfig;

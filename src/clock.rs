@@ -1,7 +1,7 @@
-//! The only asker of the time.
+//! The only place that asks for the time.
 //!
-//! Everything else is told: a transaction has one moment (`Tx::now`), a request asks once. So a test
-//! stops the clock and moves it by hand, and nothing in the tree can disagree about what time it is.
+//! Everything else is handed it: a transaction has one moment (`Tx::now`), a request asks once. So a test
+//! stops the clock and moves it by hand, and no two parts of the program disagree about what time it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,7 +45,7 @@ impl Clock {
     }
 }
 
-/// A duration in the unit of [`Timestamp`], saturating: a lifetime of ages is a lifetime of ages.
+/// A duration in the unit of [`Timestamp`]; one that is too long for it becomes the longest there is.
 pub fn millis(duration: Duration) -> Timestamp {
     Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX / 4)
 }

@@ -1,17 +1,17 @@
 //! What can go wrong, in words.
 //!
-//! Not found is `None`, and a mistake in a form is a page with the mistake. An [`Error`] is neither: it
-//! is trouble of ours. It is logged once, where it is answered, and what the visitor reads tells
-//! nothing of it.
+//! Not found is `None`, and a mistake in a form is a page with the mistake. An [`Error`] is neither:
+//! something failed on our side. It is logged once, where it is answered, and what the visitor reads says
+//! nothing about it.
 
 use std::fmt;
 
-/// Trouble of ours: the visitor can only try again.
+/// A failure on our side: the visitor can only try again.
 #[derive(Debug)]
 pub enum Error {
     /// The storage is away, full or busy. Nothing was done; trying again is safe. Answered 503.
     Unavailable(String),
-    /// A bug, or data that breaks a promise of ours. Nothing was done. Answered 500.
+    /// A bug, or data that cannot be. Nothing was done. Answered 500.
     Internal(String),
 }
 
@@ -19,7 +19,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A broken promise of our own, told to the operator.
+    /// A bug, in words for the operator.
     pub fn internal(what: impl fmt::Display) -> Self {
         Self::Internal(what.to_string())
     }
@@ -41,9 +41,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A database that answers with anything but data is away until shown otherwise; only what it says of
-/// our own statements (types, constraints) is a bug. A row that has gone while another that hangs on it was
-/// written, and a deadlock that was resolved against us, are neither: it was not done, and trying again helps.
+/// What the database refuses in our own statements (types, constraints) is a bug. Any other error counts as a
+/// database that is away, and trying again helps: so do a foreign key whose row was deleted meanwhile, and a
+/// deadlock that was resolved against us, for in both cases nothing was done.
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};

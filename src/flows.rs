@@ -1,5 +1,6 @@
-//! The verbs. One story, one file: what it promises, its URLs, its handlers in the order a visitor meets
-//! them, its rules, its pages. A story uses everything below it and no other story.
+//! What visitors see. One flow, one file: what it promises, its URLs, its handlers in the order a visitor meets
+//! them, its forms and its pages. A flow uses everything below it and no other flow. What happens is in
+//! [`actions`](crate::actions).
 
 use actix_web::HttpResponse;
 use actix_web::web::ServiceConfig;
@@ -27,7 +28,7 @@ pub mod unsubscribe;
 /// What a handler gives: an answer, or why there is none.
 pub type Answer = Result<HttpResponse, Rejection>;
 
-/// Every story's URLs.
+/// Every flow's URLs.
 pub fn configure(cfg: &mut ServiceConfig) {
     register::configure(cfg);
     sign_in::configure(cfg);

@@ -39,11 +39,11 @@ pub enum KeyPurpose {
     KnownCookie,
     /// The link that is being looked at.
     LinkCookie,
-    /// A form that was interrupted by the gate.
+    /// A form that was interrupted, because the password has to be entered first.
     FormCookie,
     /// Mail that waits.
     Outbox,
-    /// The code in a letter, authenticated together with the ask it belongs to.
+    /// The code in a letter, authenticated together with the request it belongs to.
     Code,
     /// A link in ordinary mail, authenticated together with its reader.
     SignedLink,

@@ -1,11 +1,11 @@
 //! Doorpost: sign in by email link.
 //!
-//! The map, in reading order. A room uses those below it and none above it.
+//! The map, in reading order. A module uses those below it and none above it.
 //!
 //! ```text
 //!        main · operator · server                     the program
 //!                   │
-//!       flows · api · pages · health                  faces: who may call, what is shown; never each other
+//!       flows · api · pages · health                  interfaces: who may call, what is shown; never each other
 //!                   │
 //!                  web                                HTTP
 //!                   │
@@ -18,11 +18,11 @@
 //!      db  schema  clock  random  keys  config …      tools; know nothing of accounts
 //! ```
 //!
-//! 1. [`flows`]: what a visitor sees, one story a file. Start with [`flows::reset_password`].
+//! 1. [`flows`]: what a visitor sees, one flow a file. Start with [`flows::reset_password`].
 //!    [`api`]: the same for programs.
 //! 2. [`actions`]: what happens, whoever asks. Go on with [`actions::reset_password`].
-//! 3. [`accounts`]: who, which links, which sessions. The heart is [`accounts::links::Found::consume`], and
-//!    [`accounts::users::Held`] is what it stands on.
+//! 3. [`accounts`]: who, which links, which sessions. Begin with [`accounts::links::Found::consume`],
+//!    which uses a link up exactly once, and [`accounts::users::Held`], an account whose row is locked.
 //! 4. [`mail`]: what we say, what waits, how it leaves.
 //! 5. [`web`]: what is the same for every request.
 //! 6. [`pages`]: the home page, and the place where yours starts.

@@ -1,4 +1,4 @@
-//! The only drawer of randomness: link and session tokens, codes, ids and seal nonces.
+//! The only source of randomness: link and session tokens, codes, ids, and nonces for sealing.
 //!
 //! All of it comes from the operating system's generator. A token is never stored: what the tables
 //! hold is its [`TokenHash`]. The two are two types, and neither shows itself in a log.
@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 /// Fills an array from the operating system's generator.
 ///
-/// A machine that has no randomness can promise nothing, so its failure ends the request's thread of
-/// work rather than going on with less.
+/// Without randomness no token is secret. So a generator that fails is a panic, which ends the request, and
+/// nothing weaker takes its place.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut drawn = [0; N];
     UnwrapErr(SysRng).fill_bytes(&mut drawn);
@@ -30,8 +30,8 @@ pub fn for_signatures() -> ring::rand::SystemRandom {
     ring::rand::SystemRandom::new()
 }
 
-/// A fresh public id: 16 bytes, base64url, random but for the first bit. It names a row and opens
-/// nothing.
+/// A fresh public id: 16 bytes, base64url, random but for the first bit. It names a row; whoever knows it
+/// may do nothing with it.
 ///
 /// That bit is zero so that no id begins with a hyphen: an operator types it as an argument, where
 /// it would pass for an option.
@@ -41,7 +41,8 @@ pub fn id() -> String {
     URL_SAFE_NO_PAD.encode(drawn)
 }
 
-/// Whether this may be such an id. What is not is nobody's: PostgreSQL takes no NUL in a text, for one.
+/// Whether this may be such an id. Anything else names no row, and no database is asked about it: PostgreSQL, for
+/// one, refuses a NUL in a text.
 pub fn is_id(text: &str) -> bool {
     URL_SAFE_NO_PAD
         .decode(text)
@@ -50,7 +51,7 @@ pub fn is_id(text: &str) -> bool {
 
 /// What opens something for whoever holds it: 32 random bytes, base64url without padding.
 ///
-/// It exists in the letter or cookie that carries it and in the request that brings it back.
+/// It exists in the letter or cookie that carries it, in the request that brings it back, and nowhere else.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Zeroizing<String>);
 
@@ -127,7 +128,7 @@ impl fmt::Debug for TokenHash {
 /// Eight letters that a person carries from the mail to the browser that asked.
 ///
 /// Consonants only: nothing to confuse with a digit, and no words appear. 20⁸ ≈ 2.6 · 10¹⁰
-/// codes; five tries and one browser make that enough.
+/// codes are enough, for each is good for five tries, in one browser.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code(Zeroizing<String>);
 

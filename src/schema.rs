@@ -28,7 +28,9 @@ diesel::table! {
         purpose -> Text,
         email -> Text,
         user_id -> Nullable<Text>,
-        ask_id -> Nullable<Text>,
+        /// As the release that made the column called it.
+        #[sql_name = "ask_id"]
+        link_request_id -> Nullable<Text>,
         code_mac -> Nullable<Binary>,
         code_tries -> Integer,
         wrong_addresses -> Integer,

@@ -75,7 +75,7 @@ impl Server {
         self
     }
 
-    /// With these pages, too. Whoever calls them is known (`Visit`, `SignedIn`), their forms are behind the
+    /// With these pages, too. Whoever calls them is known (`Visitor`, `SignedIn`), their forms are behind the
     /// same-origin check, and none can take the place of a page of Doorpost's.
     pub fn pages(mut self, configure: fn(&mut ServiceConfig)) -> Self {
         self.pages.push(configure);

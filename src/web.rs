@@ -1,4 +1,4 @@
-//! HTTP: everything about requests and answers that is the same for every story.
+//! HTTP: everything about requests and answers that is the same for every flow.
 //!
 //! * [`middleware`]: around every request: its id, the security headers, error pages, the log line.
 //! * [`unread_body`]: a body that nobody reads ends its connection.
@@ -6,12 +6,10 @@
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
-//! * [`new_password`]: checked and hashed.
-//! * [`password_try`]: a password that was typed to come in, counted and compared.
+//! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
 //! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`client`]: what visitors send, parsed once.
-//! * [`page`], [`rejection`], [`assets`]: what they get.
-//! * [`ask_form`], [`link_page`], [`entrance`]: asking for mail, following a link and getting in, whatever
-//!   story they belong to.
+//! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
+//! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
 pub mod assets;
 pub mod client;

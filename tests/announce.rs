@@ -187,28 +187,28 @@ on_both! {
         house.stop_worker();
         accounts(&house, 4).await;
         calls_off(&house, "reader3@example.org").await;
-        let desk = Desk::of(&house);
+        let operator = Operator::of(&house);
 
         // An address; a file of addresses; all.
-        let said = desk.told(NEWS, &["--to", " Reader0@Example.org"]);
+        let said = operator.told(NEWS, &["--to", " Reader0@Example.org"]);
         assert_eq!(said, "1 letter waits to be sent.\n");
         let list = "# The early ones\n\nreader0@example.org\nREADER1@example.org\nreader1@example.org\n\
                     reader3@example.org\nnobody@example.org\n";
-        std::fs::write(desk.path("list"), list).unwrap();
-        let said = desk.told(NEWS, &["--to", "list"]);
+        std::fs::write(operator.path("list"), list).unwrap();
+        let said = operator.told(NEWS, &["--to", "list"]);
         assert_eq!(
             said,
             "1 letter waits to be sent; 1 reader had it already, 1 wants no announcements, 1 address has no account.\n"
         );
-        let dry = desk.told(NEWS, &["--to", "all", "--dry-run", "--json"]);
-        let said = desk.told(NEWS, &["--to", "all", "--json"]);
+        let dry = operator.told(NEWS, &["--to", "all", "--dry-run", "--json"]);
+        let said = operator.told(NEWS, &["--to", "all", "--json"]);
         assert_eq!(said, dry, "which foretold it");
         let figures: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(figures.to_string(), r#"{"had_it":2,"told":1,"want_none":1,"without_account":0}"#);
         assert_eq!(recipients(&house).await, ["reader0@example.org", "reader1@example.org", "reader2@example.org"]);
 
         // Another text is another announcement.
-        let said = desk.told("# More\n\nNews.", &["--to", "all"]);
+        let said = operator.told("# More\n\nNews.", &["--to", "all"]);
         assert_eq!(said, "3 letters wait to be sent; 1 wants no announcements.\n");
     }
 
@@ -216,16 +216,16 @@ on_both! {
         let mut house = House::new(db).await;
         house.stop_worker();
         accounts(&house, 2).await;
-        let desk = Desk::of(&house);
-        std::fs::write(desk.path("list"), "reader0@example.org\n\nreader1.example.org\n").unwrap();
-        std::fs::write(desk.path("text"), NEWS).unwrap();
+        let operator = Operator::of(&house);
+        std::fs::write(operator.path("list"), "reader0@example.org\n\nreader1.example.org\n").unwrap();
+        std::fs::write(operator.path("text"), NEWS).unwrap();
         for (text, to, words) in [
             ("# News\n\n<b>A</b>", "all", "news.md: line 3: no HTML"),
             (NEWS, "list", "list: line 3: "),
             (NEWS, "nobody", "nobody: "),
             (NEWS, "a@b@example.org", "a@b@example.org: "),
         ] {
-            let ended = desk.announce(text, &["--to", to]);
+            let ended = operator.announce(text, &["--to", to]);
             assert_eq!(ended.status.code(), Some(1), "{to}");
             let said = String::from_utf8(ended.stderr).unwrap();
             assert!(said.starts_with(words) && said.lines().count() == 1, "{to}: {said}");
@@ -238,8 +238,8 @@ on_both! {
         let mut house = House::new(db).await;
         house.stop_worker();
         accounts(&house, 3).await;
-        let desk = Desk::of(&house);
-        let said = desk.told(NEWS, &["--to", "all", "--dry-run"]);
+        let operator = Operator::of(&house);
+        let said = operator.told(NEWS, &["--to", "all", "--dry-run"]);
         assert!(said.starts_with("Subject: News\n\nNews\n\nSee your sessions (http://localhost"), "{said}");
         assert!(said.contains("/account/sessions?login_token=TOKEN), or elsewhere (https://elsewhere.example/)."), "{said}");
         assert!(said.contains("/unsubscribe?token=TOKEN\n"), "{said}");
@@ -273,18 +273,18 @@ on_both! {
         let mut house = House::new(db).await;
         house.stop_worker();
         accounts(&house, 400).await;
-        let desk = Desk::of(&house);
+        let operator = Operator::of(&house);
         let go_on = gets_stuck_after_250(&house, db).await;
-        let mut killed = desk.start(NEWS, &["--to", "all"]);
+        let mut killed = operator.start(NEWS, &["--to", "all"]);
         eventually("two batches", async || house.count(LETTERS).await == 200).await;
         signal(&killed, "KILL");
         killed.wait().unwrap();
         go_on.await;
 
-        let figures: Value = serde_json::from_str(&desk.told(NEWS, &["--to", "all", "--json"])).unwrap();
+        let figures: Value = serde_json::from_str(&operator.told(NEWS, &["--to", "all", "--json"])).unwrap();
         assert_eq!((figures["told"].as_i64(), figures["had_it"].as_i64()), (Some(200), Some(200)), "{figures}");
         everybody_has_exactly_one(&house, 400).await;
-        let said = desk.told(NEWS, &["--to", "all"]);
+        let said = operator.told(NEWS, &["--to", "all"]);
         assert_eq!(said, "0 letters wait to be sent; 400 readers had it already.\n");
     }
 
@@ -293,8 +293,8 @@ on_both! {
         let mut house = House::new(db).await;
         house.stop_worker();
         accounts(&house, READERS).await;
-        let desk = Desk::of(&house);
-        let runs = [(); 2].map(|()| desk.start(NEWS, &["--to", "all", "--json"]));
+        let operator = Operator::of(&house);
+        let runs = [(); 2].map(|()| operator.start(NEWS, &["--to", "all", "--json"]));
         let told = runs.map(|run| {
             let figures: Value = serde_json::from_str(&told(&run.wait_with_output().unwrap())).unwrap();
             figures["told"].as_i64().unwrap()
@@ -604,15 +604,15 @@ async fn sent_to(house: &House, reader: &'static str) -> String {
     unsubscribe_link(&house.everything_to(reader).await.remove(0).text)
 }
 
-// --- what the stories are told with ---
+// --- what the tests use ---
 
-/// The operator's desk: a folder, and the settings of this house.
-struct Desk {
+/// The operator: a folder, and the settings of this house.
+struct Operator {
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
 }
 
-impl Desk {
+impl Operator {
     fn of(house: &House) -> Self {
         let database = match &house.app.config.database.url {
             DatabaseUrl::Sqlite(path) => format!("sqlite:{}", path.display()),

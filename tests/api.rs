@@ -168,7 +168,7 @@ async fn code_for(house: &House, address: &str) -> (String, String) {
     assert_eq!(page.status, StatusCode::ACCEPTED, "{}", page.body);
     let mail = house.mails_to(address, before + 1).await.remove(0);
     let id = read(&page)["sign_in_id"].as_str().unwrap().to_owned();
-    house.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+    house.advance(Duration::from_secs(61)); // past the gap, so that the test can ask again
     (id, mail.code.unwrap())
 }
 

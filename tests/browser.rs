@@ -11,23 +11,23 @@ use crate::support::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Tells each story with JavaScript and without it; on one database each, for the other stories are told
+/// Runs each test with JavaScript and without it; on one database each, for the other tests are run
 /// on both.
 macro_rules! with_and_without_scripts {
     ($($(#[doc = $doc:literal])* async fn $name:ident($house:ident: House, $scripts:ident: Scripts) $body:block)+) => {$(
         $(#[doc = $doc])*
         mod $name {
             use super::*;
-            async fn story($house: House, $scripts: Scripts) $body
+            async fn test($house: House, $scripts: Scripts) $body
 
             #[tokio::test]
             async fn with_scripts() {
-                story(House::new(Database::Sqlite).await, Scripts::On).await;
+                test(House::new(Database::Sqlite).await, Scripts::On).await;
             }
 
             #[tokio::test]
             async fn without_scripts() {
-                story(House::new(Database::Postgres).await, Scripts::Off).await;
+                test(House::new(Database::Postgres).await, Scripts::Off).await;
             }
         }
     )+};

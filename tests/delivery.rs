@@ -1,4 +1,4 @@
-//! How mail leaves: handed to a real Postfix, and to a server that misbehaves as the story says.
+//! How mail leaves: handed to a real Postfix, and to a server that misbehaves as the test says.
 //!
 //! Promised: what was asked for is handed over at least once while its link is of use; copies of one mail
 //! are the same mail; a mail is refused, dropped or set aside by itself, and stops no other.
@@ -1075,7 +1075,7 @@ fn names_of_our_headers(mail: &Value) -> Vec<&str> {
     ours
 }
 
-/// A link without its origin: the story's house listens elsewhere than its PUBLIC_URL says.
+/// A link without its origin: the test's house listens elsewhere than its PUBLIC_URL says.
 fn path_of(link: &str) -> &str {
     link.strip_prefix("https://door.example.org").unwrap()
 }

@@ -242,7 +242,7 @@ on_both! {
     }
 }
 
-/// Asks for mail with this `X-Forwarded-For`, and with a different story in each header like it.
+/// Asks for mail with this `X-Forwarded-For`, and with another address in each header like it.
 async fn ask_from(visitor: &Visitor, house: &House, forwarded: &str) -> crate::support::Page {
     let unheard = format!(
         "203.0.113.{}",

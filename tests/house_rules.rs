@@ -1,15 +1,15 @@
-//! The rules of the house that no compiler checks: which way things lean, one door each, what a file opens
-//! with. Read from the text of `src/`, `templates/`, `migrations/` and the app in `tests/own_app/`; what a call can
-//! break is looked after by `.clippy.toml` as well.
+//! The rules of the architecture that no compiler checks: which module may use which, what only one module may do,
+//! what a file opens with. Read from the text of `src/`, `templates/`, `migrations/` and the app in
+//! `tests/own_app/`; what a call can break is looked after by `.clippy.toml` as well.
 //!
-//! A rule is a table. To move a wall, change its row and say why.
+//! A rule is a table. To change a rule, change its row and say why.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors of the house, the lowest first. A room uses those on its own floor and below it.
-const FLOORS: &[&[&str]] = &[
+/// The layers, the lowest first. A module uses those in its own layer and below it.
+const LAYERS: &[&[&str]] = &[
     &[
         "clock",
         "config",
@@ -32,71 +32,74 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 #[test]
-fn a_room_uses_what_is_below_it_and_nothing_above() {
+fn a_module_uses_what_is_below_it_and_nothing_above() {
     for source in program() {
-        let floor = floor_of(&source.room);
+        let layer = layer_of(&source.module);
         for (line, path) in source.paths() {
-            let Some(named) = path.first().filter(|named| is_a_room(named)) else {
+            let Some(named) = path.first().filter(|named| is_a_module(named)) else {
                 continue;
             };
             assert!(
-                floor_of(named) <= floor,
+                layer_of(named) <= layer,
                 "{}: {} names {named}, which stands above it: {line}",
                 source.name,
-                source.room,
+                source.module,
             );
         }
     }
 }
 
 #[test]
-fn lib_rs_names_the_rooms_and_no_others() {
+fn lib_rs_names_the_modules_and_no_others() {
     let map = program().find(|source| source.name == "lib.rs").unwrap();
     let declared: BTreeSet<&str> = map
         .code
         .lines()
         .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
         .collect();
-    let known: BTreeSet<&str> = FLOORS
+    let known: BTreeSet<&str> = LAYERS
         .iter()
-        .flat_map(|rooms| rooms.iter().copied())
-        .filter(|room| *room != "main")
+        .flat_map(|modules| modules.iter().copied())
+        .filter(|module| *module != "main")
         .collect();
-    assert_eq!(declared, known, "a room has no floor, or a floor no room");
+    assert_eq!(
+        declared, known,
+        "a module has no layer, or a layer no module"
+    );
 }
 
 #[test]
-fn no_story_names_another_story() {
-    let stories = ["api", "flows", "health", "pages"];
-    for source in program().filter(|source| stories.contains(&source.room.as_str())) {
+fn no_flow_names_another_flow() {
+    let flows = ["api", "flows", "health", "pages"];
+    for source in program().filter(|source| flows.contains(&source.module.as_str())) {
         let own = source.name.trim_end_matches(".rs").replace('/', "::");
         for (line, path) in source.paths() {
-            let [room, rest @ ..] = path.as_slice() else {
+            let [module, rest @ ..] = path.as_slice() else {
                 continue;
             };
-            let is_a_story = stories.contains(&room.as_str())
-                // The parts of the API are one story.
-                && !(source.room == "api" && room == "api")
-                // What handlers give is said once, at the head of all stories.
+            let is_a_flow = flows.contains(&module.as_str())
+                // The parts of the API may name each other.
+                && !(source.module == "api" && module == "api")
+                // What handlers give is said once, at the head of all flows.
                 && rest.first().is_none_or(|thing| thing != "Answer");
             let named = path.join("::");
             assert!(
-                !is_a_story || source.name == "flows.rs" || named.starts_with(&own),
-                "{} names another story: {line}",
+                !is_a_flow || source.name == "flows.rs" || named.starts_with(&own),
+                "{} names another flow: {line}",
                 source.name,
             );
         }
         assert!(
             source.name == "flows.rs" || !source.code.contains("super::super"),
-            "{}: name a room by crate::, so that this test sees it",
+            "{}: name a module by crate::, so that this test sees it",
             source.name,
         );
     }
 }
 
-/// What belongs in one room: words that stand for it, and the files they may stand in. A folder stands for
+/// What only some modules may do: words that stand for it, and the files they may stand in. A folder stands for
 /// all that is in it.
-const DOORS: &[(&str, &[&str], &[&str])] = &[
+const RESERVED: &[(&str, &[&str], &[&str])] = &[
     (
         "asking for the time",
         &[
@@ -253,17 +256,17 @@ const DOORS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 #[test]
-fn what_belongs_in_one_room_stands_in_no_other() {
-    for (what, words, rooms) in DOORS {
+fn what_belongs_in_one_module_stands_in_no_other() {
+    for (what, words, modules) in RESERVED {
         for source in program() {
-            let may = rooms.iter().any(|room| {
-                source.name == *room || (room.ends_with('/') && source.name.starts_with(room))
+            let may = modules.iter().any(|module| {
+                source.name == *module || (module.ends_with('/') && source.name.starts_with(module))
             });
             for (number, line) in source.lines() {
                 let found = words.iter().find(|word| has_word(line, word));
                 assert!(
                     may || found.is_none(),
-                    "src/{}:{number}: {what} belongs in {rooms:?}: {line}",
+                    "src/{}:{number}: {what} belongs in {modules:?}: {line}",
                     source.name,
                 );
             }
@@ -272,15 +275,15 @@ fn what_belongs_in_one_room_stands_in_no_other() {
 }
 
 #[test]
-fn every_door_is_used() {
-    for (what, words, rooms) in DOORS.iter().filter(|(.., rooms)| !rooms.is_empty()) {
-        for room in *rooms {
+fn every_reserved_place_is_used() {
+    for (what, words, modules) in RESERVED.iter().filter(|(.., modules)| !modules.is_empty()) {
+        for module in *modules {
             let used = program()
-                .filter(|source| source.name == *room || source.name.starts_with(room))
+                .filter(|source| source.name == *module || source.name.starts_with(module))
                 .any(|source| words.iter().any(|word| has_word(&source.code, word)));
             assert!(
                 used,
-                "nothing in {room} is about {what} any more: take it out of the table"
+                "nothing in {module} is about {what} any more: take it out of the table"
             );
         }
     }
@@ -342,7 +345,7 @@ fn nothing_gives_up_or_prints_outside_the_command_line() {
     ];
     let on_the_command_line = ["println!", "print!", "eprintln!", "eprint!"];
     for source in program() {
-        let is_command_line = ["main", "operator"].contains(&source.room.as_str());
+        let is_command_line = ["main", "operator"].contains(&source.module.as_str());
         for (number, line) in source.lines() {
             let found = everywhere.iter().find(|word| has_word(line, word));
             assert_eq!(found, None, "src/{}:{number}: {line}", source.name);
@@ -356,7 +359,7 @@ fn nothing_gives_up_or_prints_outside_the_command_line() {
     }
 }
 
-/// Both may hold a token: the log shows the route's pattern (rule 4 of the house).
+/// Both may hold a token: the log shows the route's pattern.
 #[test]
 fn no_path_or_query_of_a_request_is_logged() {
     for source in program() {
@@ -393,7 +396,7 @@ fn every_file_opens_with_what_it_is_for() {
         let first = text.lines().next().unwrap_or_default();
         assert!(
             first.starts_with("//! ") && first.len() > 12,
-            "{} opens with {first:?}, not with its story",
+            "{} opens with {first:?}, not with what it is for",
             path.display(),
         );
     }
@@ -560,7 +563,7 @@ fn every_letter_has_a_text_and_an_html_part() {
     }
 }
 
-// --- the house, as text ---
+// --- the program, as text ---
 
 /// The names of all tables that the migrations make.
 pub fn tables() -> Vec<String> {
@@ -585,7 +588,7 @@ struct Source {
     /// Below `src/`.
     name: String,
     /// The first part of it.
-    room: String,
+    module: String,
     code: String,
 }
 
@@ -594,9 +597,9 @@ fn program() -> impl Iterator<Item = Source> {
         .filter(|path| !path.ends_with("tests.rs"))
         .map(|path| {
             let name = below("src", &path);
-            let room = name.split(['/', '.']).next().unwrap().to_owned();
+            let module = name.split(['/', '.']).next().unwrap().to_owned();
             let code = without_tests_and_comments(&fs::read_to_string(&path).unwrap());
-            Source { name, room, code }
+            Source { name, module, code }
         })
         .collect();
     assert!(sources.len() > 40, "src/ was not found");
@@ -740,18 +743,18 @@ fn statement(code: &str) -> &str {
     &code[..end.unwrap_or(code.len())]
 }
 
-fn is_a_room(name: &str) -> bool {
-    FLOORS.iter().any(|rooms| rooms.contains(&name))
+fn is_a_module(name: &str) -> bool {
+    LAYERS.iter().any(|modules| modules.contains(&name))
 }
 
-fn floor_of(room: &str) -> usize {
-    if room == "lib" {
-        return FLOORS.len();
+fn layer_of(module: &str) -> usize {
+    if module == "lib" {
+        return LAYERS.len();
     }
-    FLOORS
+    LAYERS
         .iter()
-        .position(|rooms| rooms.contains(&room))
-        .unwrap_or_else(|| panic!("{room} has no floor: say in this test where it stands"))
+        .position(|modules| modules.contains(&module))
+        .unwrap_or_else(|| panic!("{module} is in no layer: say in this test where it stands"))
 }
 
 /// Whether the word stands there for itself: `rand::` is not in `operand::`, nor `env::` in `my_env::`.

@@ -155,7 +155,7 @@ on_both! {
     }
 }
 
-/// Whose mail waits until the story takes it.
+/// Whose mail waits until the test takes it.
 async fn quiet_house(db: Database) -> House {
     let mut house = House::new(db).await;
     house.hold_mail();

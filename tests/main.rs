@@ -1,12 +1,12 @@
 //! Doorpost, driven from outside as a visitor drives it: over HTTP, with a cookie jar and a mailbox.
 //!
-//! Every story runs on SQLite and on PostgreSQL (`on_both!`). What it needs, `tests/run` provides: a
+//! Every test runs on SQLite and on PostgreSQL (`on_both!`). What it needs, `tests/run` provides: a
 //! PostgreSQL cluster, a mail server, a browser. A part that is missing fails; nothing is skipped.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a story that cannot go on ends there"
+    reason = "a test that cannot go on ends there"
 )]
 
 #[macro_use]

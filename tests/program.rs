@@ -546,7 +546,7 @@ async fn killed_and_started_again(db: Database) {
         .await
         .sees_inbox_page();
     let late = last.with_copied_jar();
-    // Its first try is over, so that this story need not wait for the lease of a dead node to end, unless
+    // Its first try is over, so that this test need not wait for the lease of a dead node to end, unless
     // the kill meets the next try.
     doorpost.says("mail has to wait");
     doorpost.killed();
@@ -710,7 +710,7 @@ fn every_command_has_help_that_needs_no_configuration() {
     assert!(everything_in(folder.path()).is_empty());
 }
 
-/// A running program. It is killed at the latest when the story ends.
+/// A running program. It is killed at the latest when the test ends.
 pub struct Doorpost {
     child: Child,
     pub url: String,

@@ -23,7 +23,7 @@ const SESSION: &str = "doorpost";
 const ASKED: &str = "doorpost_asked";
 const KNOWN: &str = "doorpost_known";
 
-/// For stories in which one person signs in again and again.
+/// For tests in which one person signs in again and again.
 const OFTEN: &[(&str, &str)] = &[
     ("LIMIT_MAIL_PER_ADDRESS", "off"),
     ("LIMIT_MAIL_PER_ADDRESS_DAILY", "off"),
@@ -768,7 +768,7 @@ async fn session_of(house: &House, address: &str) -> Token {
                     purpose: Purpose::ConfirmEmail,
                     email: email.as_str(),
                     user: None,
-                    ask_id: None,
+                    link_request_id: None,
                     session_id: None,
                 };
                 let issued = links::issue(tx, &config, &keys, &wanted)?;

@@ -48,9 +48,9 @@ pub struct Claims {
     /// How (RFC 8176): `pwd`, or `otp` for a code that was mailed.
     pub amr: Vec<String>,
     pub scope: String,
-    /// The session, by the id that opens nothing.
+    /// The session, by its public id.
     pub sid: String,
-    /// The session's, when this was signed: a change of rights raises it. (None was in what releases before signed.)
+    /// The session's, when this was signed: a change of rights raises it. Earlier releases signed tokens without one.
     #[serde(default)]
     pub epoch: i32,
 }
@@ -91,8 +91,9 @@ pub struct Signed {
 }
 
 impl Signer {
-    /// For our own API or, where one is named, for another service. Whoever is shown a token may show it on: so one
-    /// for another service is none for us, and never permits to change the account.
+    /// For our own API or, where one is named, for another service. A service that is shown
+    /// a token could present it elsewhere: so ours does not accept one for another service, and such a token never
+    /// permits changing an account.
     pub fn new(ring: Arc<Ring>, issuer: &str, audience: Option<String>) -> Self {
         Self {
             ring,
@@ -142,12 +143,12 @@ impl Signer {
     }
 }
 
-/// Why a token is none.
+/// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// It names a key that this node does not know: another may have made it.
     UnknownKey,
-    /// It is not ours, was changed, or is over.
+    /// It is not ours, was changed, or has expired.
     NotOurs,
 }
 
@@ -161,7 +162,7 @@ struct Remembered {
     claims: Arc<Claims>,
 }
 
-/// So many are remembered; then all are forgotten, and read once more.
+/// So many are remembered at the most; one more empties the memory, and each is verified once more.
 const MOST: usize = 10_000;
 
 impl ReadLately {
@@ -202,7 +203,7 @@ impl ReadLately {
     }
 }
 
-/// What a token of ours says, over or not, and which key signed it.
+/// What a token of ours says, expired or not, and which key signed it.
 fn verified(
     ring: &Ring,
     issuer: &str,
@@ -224,7 +225,7 @@ fn verified(
     Ok((id, claims))
 }
 
-/// The end is judged by the clock of the house, and not by the library, which would ask another.
+/// Expiry is not left to the library, which would ask the system's clock: [`ReadLately::read`] judges it by ours.
 fn rules(issuer: &str) -> Validation {
     let mut rules = Validation::new(Algorithm::ES256);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

@@ -13,7 +13,7 @@ use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::schema::announced;
 
-/// So long it is known who was sent what: longer than anybody goes on with a run.
+/// For how long it is kept who was sent what: longer than anybody goes on with a run.
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Writes down that this reader is sent it now; false if they were before.

@@ -1,7 +1,7 @@
 //! Who calls: from which network, with what, in which request.
 //!
-//! It is what an account's owner recognises a visit by, and what limits are counted against. No right comes of
-//! it: an address can be shared, and what a browser calls itself made up.
+//! It is what an account's owner recognises a sign-in by, and what limits are counted against. No right depends on
+//! it: many people may share an IP address, and a browser may call itself anything.
 
 use crate::accounts::limits::Network;
 

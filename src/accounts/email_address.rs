@@ -19,7 +19,7 @@ use crate::domain_name::DomainName;
 const LONGEST_LOCAL_PART: usize = 64;
 /// RFC 5321, 4.5.3.1.3: a path has 256 octets, two of them its angle brackets.
 const LONGEST_ADDRESS: usize = 254;
-/// Signs that an address can never hold and that a list, a name or a route does.
+/// Characters that an address can never hold and that a list, a name or a route does.
 const MORE_THAN_AN_ADDRESS: [char; 8] = [',', ';', ':', '<', '>', '(', ')', ' '];
 
 /// An address that mail can be sent to, canonical and without anything that could end a line, a header or

@@ -1,7 +1,8 @@
-//! ES256 (RFC 7518, 3.4) for the reader of JWTs: ring's, which TLS brings along.
+//! ES256 (RFC 7518, 3.4) for `jsonwebtoken`, by ring, which TLS needs anyhow.
 //!
-//! `jsonwebtoken` has its choice of cryptography: a library that wants more than a C compiler, one whose RSA
-//! gives its key away, or ours. Every other algorithm is refused here, whatever a token says of itself.
+//! `jsonwebtoken` lets its user choose the cryptography. Of the two that it offers, one needs more than a C compiler
+//! to be built, and the other brings an RSA whose timing gives the private key away (RUSTSEC-2023-0071). Every
+//! other algorithm is refused here, whatever a token says of itself.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -38,14 +39,14 @@ impl KeyPair {
     }
 }
 
-/// Makes this the cryptography of `jsonwebtoken`; once more is no mistake.
+/// Makes this the cryptography of `jsonwebtoken`; to do so again does no harm.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
         verifier_factory: verifier,
         key_utils: KeyUtils::new_unimplemented(),
     };
-    // Refused where it stands already.
+    // An error says that it is installed already.
     let _ = PROVIDER.install_default();
 }
 

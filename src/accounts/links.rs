@@ -2,15 +2,18 @@
 //! sent to.
 //!
 //! The heart is [`Found::consume`]: one guarded `UPDATE` whose row count decides, on both databases, which of
-//! many callers at once has the link's effect. Six products of this kind had the other order (look,
-//! then mark) as an advisory in 2026.
+//! many callers at once has the link's effect. Six products of this kind did it in the other
+//! order (look, then mark), and had to publish an advisory for it in 2026.
 //!
-//! A link is found with its account held, and only then used up: what is decided on the strength of a link, is
-//! decided on an account that nobody else is just changing.
+//! A link is found together with its account, whose row is locked ([`Held`]), and only then used up: so what is
+//! decided on the strength of a link is decided on an account that no other transaction is changing.
 //!
 //! A row lives on after its use until `keep_until`, so that a second click can be told from a stranger's
 //! guess; it is live only while it is unused, unexpired and fewer than three wrong addresses were named.
-//! An ask that mails nobody writes the same row as one that does: its tries and its end answer alike.
+//! A request that mails nobody writes the same row as one that does: wrong codes and its end are answered alike.
+//!
+//! One table in four files: what links are for (`purpose`), how they are made (`issue`), what is known of those that
+//! were mailed (`kept`), and here how they are found, used up and ended.
 //!
 //! Such a link does something, and once. One that only brings a reader to a page, as often as they like, is
 //! signed and not stored: [`signed_links`](super::signed_links).
@@ -33,21 +36,21 @@ use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Code, Token, TokenHash};
 use crate::schema::links;
 
-/// Wrong addresses that end a link: a scanner that types guesses gets two, and so does a typo.
+/// Wrong addresses that end a link: one or two may be typing errors, and a scanner that guesses has no more.
 const WRONG_ADDRESSES: i32 = 3;
 
 /// When a link has expired that was ended before its time: always, by whatever clock. Were it the moment of its end,
 /// a node whose clock is behind would still take it.
 const ENDED: Timestamp = 0;
 
-/// Codes that may be tried on one ask; the link lives on.
+/// Codes that may be tried on one request; its link stays live.
 const CODE_TRIES: i32 = 5;
 
 /// A link that is live as far as this transaction saw. Only [`Found::consume`] decides.
 #[derive(Clone, Debug, Queryable, Selectable)]
 pub struct Link {
     pub email: String,
-    pub ask_id: Option<String>,
+    pub link_request_id: Option<String>,
     /// The account it acts on, where that is known already.
     pub user_id: Option<String>,
     /// The session of that account that asked for it.
@@ -64,7 +67,7 @@ pub enum Look {
     /// It was used, by this account.
     UsedBy {
         user_id: String,
-        ask_id: Option<String>,
+        link_request_id: Option<String>,
     },
     /// Expired, replaced, unknown, or meant for something else: nobody is told which.
     Dead,
@@ -83,9 +86,12 @@ pub fn look(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Look> {
         Some(Link {
             used_at: Some(_),
             user_id: Some(user_id),
-            ask_id,
+            link_request_id,
             ..
-        }) => Look::UsedBy { user_id, ask_id },
+        }) => Look::UsedBy {
+            user_id,
+            link_request_id,
+        },
         _ => Look::Dead,
     })
 }
@@ -271,16 +277,21 @@ pub enum CodeTried {
     Right(Found),
     /// It was not; `ended` when that was the last try.
     Wrong { ended: bool },
-    /// No tries are left, or there is no such ask any more: a new one must be asked for.
+    /// No tries are left, or there is no such request any more: a new one must be made.
     Ended,
 }
 
-/// Tries a code on the ask it was mailed for. The try is counted before the code is compared, so that
-/// many at once are no more than five; an expired ask counts on like a live one, lest its end tell
-/// whether the mail was one with a short life or with a long one. For the same reason the address is held, be it
-/// that the code can make an account or not.
-pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) -> Result<CodeTried> {
-    let Some(found) = find_by_ask(tx, ask_id)? else {
+/// Tries a code on the request that it was mailed for. The try is counted before the code is compared, so that
+/// many at once are no more than five; an expired request goes on counting like a live one, lest its
+/// end tell whether the mail was one with a short life or with a long one. For the same reason the address is
+/// locked whether or not the code could make an account.
+pub fn try_code(
+    tx: &mut Tx,
+    keys: &Keys,
+    link_request_id: &str,
+    typed: Option<&Code>,
+) -> Result<CodeTried> {
+    let Some(found) = find_by_link_request(tx, link_request_id)? else {
         return Ok(CodeTried::Ended);
     };
     let counted = diesel::update(
@@ -298,7 +309,7 @@ pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) ->
     let is_right = typed.zip(code_mac).is_some_and(|(code, mac)| {
         keys.verify(
             KeyPurpose::Code,
-            &[ask_id.as_bytes(), code.as_bytes()],
+            &[link_request_id.as_bytes(), code.as_bytes()],
             &mac,
         )
     });
@@ -310,9 +321,9 @@ pub fn try_code(tx: &mut Tx, keys: &Keys, ask_id: &str, typed: Option<&Code>) ->
     })
 }
 
-fn find_by_ask(tx: &mut Tx, ask_id: &str) -> Result<Option<Found>> {
+fn find_by_link_request(tx: &mut Tx, link_request_id: &str) -> Result<Option<Found>> {
     let asked = links::table
-        .filter(links::ask_id.eq(ask_id))
+        .filter(links::link_request_id.eq(link_request_id))
         .select((
             links::token_hash,
             links::purpose,
@@ -390,7 +401,7 @@ pub fn forget_account(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::delete(
         links::table
             .filter(of_account)
-            .filter(links::ask_id.is_null()),
+            .filter(links::link_request_id.is_null()),
     )
     .execute(tx.conn)?;
     diesel::update(links::table.filter(of_account))

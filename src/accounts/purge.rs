@@ -1,9 +1,9 @@
-//! What is over is forgotten: expired links, ended sessions, limits whose window has passed, old events, and who was
-//! sent an announcement of last season.
+//! Deletes what has expired: links, ended sessions, limits whose window has passed, old events, and who was sent an
+//! announcement long ago.
 //!
-//! Nothing depends on this: every look judges for itself whether a row is still good. It keeps the tables
-//! as small as what is going on, so that anonymous traffic leaves nothing behind. In small batches, lest a
-//! visitor's write waits behind a large delete.
+//! Nothing depends on it: every query judges for itself whether a row is still good. It keeps the tables small, so
+//! that anonymous traffic leaves nothing behind. It works in small batches, lest a visitor's write waits behind a
+//! large delete.
 
 use diesel::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::schema::{limits, links, sessions};
 /// Rows that one batch takes from each table at the most.
 pub const BATCH: i64 = 500;
 
-/// Forgets one batch of everything that is over. The number of rows says whether there may be more.
+/// Deletes one batch of everything that has expired. The number of rows says whether there may be more.
 pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     let mut gone = links(tx)?;
     gone += sessions(tx, config)?;

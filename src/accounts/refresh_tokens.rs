@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::random::{Token, TokenHash};
 use crate::schema::{known_programs, refresh_tokens, sessions as sessions_table};
 
-/// How long one waits for its use. A session whose token was not used for so long is over, too.
+/// How long one waits for its use. A session whose token was not used for so long has ended, too.
 pub const LIFETIME: Duration = sessions::PROGRAM_IDLE;
 
 /// So long a program is known by a token that it once had, as a browser is by its cookie.
@@ -134,7 +134,7 @@ pub fn consume(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Used> 
     })
 }
 
-/// The rights of the session have changed: whoever holds a token of before holds one that was used.
+/// The rights of the session have changed: each token that it had so far counts as used.
 pub fn spend_all(tx: &mut Tx, session: &HeldSession) -> Result<()> {
     let unused = refresh_tokens::table
         .filter(refresh_tokens::session_id.eq(&session.session.id))

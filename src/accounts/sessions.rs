@@ -1,11 +1,11 @@
 //! Who is signed in, and how that came about.
 //!
-//! The browser holds a token, the table its hash. A session has two ends: when it was idle for too
-//! long, and when it is too old whatever it did; both are judged at every look, so that neither depends
-//! on a cleaner and a shorter setting takes effect at once. A visitor who is not signed in has no row.
+//! The browser holds a token, the table its hash. A session ends when it was idle for too long, and when it is
+//! too old whatever it did. Both are judged by every query, so that neither depends on the purge, and a shorter
+//! setting takes effect at once. A visitor who is not signed in has no row.
 //!
-//! A program's session is a row like a browser's and ends with the others. Its token is one that nobody has:
-//! refresh tokens keep it alive, so that it may rest for as long as one of those is good.
+//! A program's session is a row like a browser's and ends with the others. Its token is drawn and
+//! given to nobody: refresh tokens keep it alive, so that it may be idle for as long as one of those is good.
 //!
 //! A session that came from a link may look. What is sensitive wants the password, entered in this very
 //! session and lately: [`HeldSession::into_owner`] is the one place that decides that.
@@ -64,7 +64,7 @@ pub struct Session {
     pub wants_new_token: bool,
     /// Refresh tokens keep it alive, and no cookie opens it.
     pub for_program: bool,
-    /// Access tokens of an earlier one count no more.
+    /// Access tokens that were signed under an earlier epoch are not accepted.
     pub token_epoch: i32,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
@@ -134,15 +134,15 @@ impl Session {
         self.created_at + millis(config.sessions.lifetime)
     }
 
-    /// Whether it is time to write down that it was seen: often enough for the idle end to be true,
-    /// seldom enough for a page to be a read.
+    /// Whether it is time to write down that it was seen: often enough that the idle time is right,
+    /// seldom enough that most pages write nothing.
     pub fn wants_touch(&self, now: Timestamp, config: &Config) -> bool {
         let pause = (self.idle(config) / 10).min(Duration::from_secs(60));
         now >= self.last_seen_at + millis(pause)
     }
 }
 
-/// A living session whose account is held: what it permits, it permits until the transaction ends.
+/// A living session whose account is held: what it permits now, it still permits when the transaction ends.
 pub struct HeldSession {
     pub session: Session,
     pub user: Held<User>,
@@ -157,8 +157,8 @@ impl HeldSession {
     }
 }
 
-/// The living session of this token, with its account held; it is one of this account, as its caller has read.
-/// Whatever is just being done to the account comes first, and may have ended the session.
+/// The living session of this token, with its account held; that it is one of this account, its caller
+/// has read. A transaction that is changing the account comes first, and may have ended the session.
 pub fn hold(
     tx: &mut Tx,
     config: &Config,
@@ -187,7 +187,7 @@ fn held(user: Option<Held<User>>, session: Option<Session>) -> Option<HeldSessio
     (session.user_id == user.id).then_some(HeldSession { session, user })
 }
 
-/// What holds a session.
+/// What kind of client has a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     Browser,
@@ -284,8 +284,8 @@ pub fn enter_password(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Resu
     renew(tx, token)
 }
 
-/// The session goes on under a new token, because what it may do has changed: whoever has the old one has
-/// nothing. `None` when it has ended, or another request was faster.
+/// The session goes on under a new token, because what it may do has changed: the old one is
+/// dead. `None` when it has ended, or another request was faster.
 pub fn renew(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
     let new = Token::draw();
     let renewed = diesel::update(sessions::table.find(token.as_bytes()))
@@ -330,7 +330,7 @@ pub fn is_of_program(tx: &mut Tx, user: &Held<User>, id: &str) -> Result<bool> {
     Ok(found.unwrap_or(false))
 }
 
-/// Ends every session of an account, and with them what its browsers were known by.
+/// Ends every session of an account, and forgets which browsers it knows.
 pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::delete(sessions::table.filter(sessions::user_id.eq(&user.id))).execute(tx.conn)?;
     users::forget_browsers(tx, user)

@@ -8,7 +8,7 @@
 //!
 //! A token is `account.moment.tag`. The tag is HMAC-SHA-256, under a key of its own, over what the link is
 //! for, the account, the moment, and the state of the account that must not have changed since: so a new
-//! password, a new address or the owner's word ends all links that are out, without a list of them.
+//! password, a new address or the owner's wish ends all links that were mailed, without a list of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ pub const FIELD: &str = "login_token";
 /// The page of an unsubscribe link; the token follows as `?token=`.
 pub const UNSUBSCRIBE: &str = "/unsubscribe";
 
-/// Stands where a token would.
+/// Stands in the place of a token where a link is only shown.
 const NO_TOKEN: &str = "TOKEN";
 
-/// What a link is signed for. A token of one is none of another.
+/// What a link is signed for. A token for one is not valid for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Brings the reader of a notice or an announcement to a page.
@@ -272,7 +272,7 @@ mod tests {
         over(purpose, reader, at, |parts| parts.concat())
     }
 
-    /// Each of them by itself, whatever else changes along with it in the stories.
+    /// Each of them by itself, whatever else changes along with it in the flows.
     #[test]
     fn a_tag_is_over_all_that_must_not_change() {
         let (ada, purpose) = (User::somebody(), Purpose::Notification);

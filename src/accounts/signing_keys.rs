@@ -24,16 +24,17 @@ use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::schema::signing_keys;
 
-/// So long one key signs.
+/// For how long one key signs.
 const SIGNS_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// So long a node goes by what it read.
+/// For how long a node goes by what it read.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// What is signed is good for so long, and no longer.
+/// For how long at the most a token is good that a key has signed.
 pub const SIGNATURE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// So long after its end a key still verifies: what a node signed that had not heard of the end lives on.
+/// For how long a retired key still verifies: a node that has not heard of its end signs with it once more, and what
+/// it signed is to be good for as long as any other.
 const VERIFIES_FOR: Duration =
     Duration::from_secs(SIGNATURE_LIFETIME.as_secs() + 2 * KNOWN_FOR.as_secs());
 

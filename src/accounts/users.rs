@@ -5,7 +5,8 @@
 //! prepare it on.
 //!
 //! Whatever changes an account takes it [`Held`]; what changes it for good takes the [`Owner`], or the
-//! [`ProvenAddress`] that it is to have.
+//! [`ProvenAddress`] that it is to have. These two files are parts of this one, apart only so that nothing else can
+//! make what they prove.
 
 mod held;
 mod owner;
@@ -30,7 +31,7 @@ pub struct User {
     pub id: String,
     pub email: String,
     pub created_at: Timestamp,
-    /// Browsers that came to know the account before this moment are strangers again.
+    /// The account knows no browser from before this moment any more.
     pub known_since: Timestamp,
     pub password_set_at: Option<Timestamp>,
     /// Whether links in ordinary mail sign in to it.
@@ -59,8 +60,8 @@ impl User {
             .any(|known| known.user_id == self.id && known.since >= self.known_since)
     }
 
-    /// What a browser is given from which the account has just been signed in to. Never before what made all
-    /// others strangers, be it that the clock was set back since.
+    /// What a browser is given from which the account has just been signed in to. Never dated before
+    /// `known_since`, even if the clock was set back since.
     pub fn known_from(&self, now: Timestamp) -> KnownAccount {
         KnownAccount {
             user_id: self.id.clone(),
@@ -190,8 +191,7 @@ pub fn rehash_password(tx: &mut Tx, user: &Held<User>, hash: &PasswordHash) -> R
     Ok(())
 }
 
-/// Every browser that the account knows is a stranger from here on, whatever the clock says of when it came to
-/// know it: a moment ago, in the same millisecond.
+/// Forgets every browser that the account knows, even one that it came to know in this same millisecond.
 pub fn forget_browsers(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::update(users::table.find(&user.id))
         .set(users::known_since.eq(tx.now.max(user.known_since) + 1))
@@ -207,8 +207,8 @@ pub fn end_signed_links(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     Ok(())
 }
 
-/// Whether links in ordinary mail sign in, and from where. Those that are out when they are switched off
-/// stay dead when they are switched on again.
+/// Whether links in ordinary mail sign in, and from where. Those that were mailed before they are switched
+/// off stay dead when they are switched on again.
 pub fn switch_notification_links(
     tx: &mut Tx,
     user: &Held<User>,

@@ -89,7 +89,7 @@ fn mail_new_address(
         purpose: Purpose::ChangeEmail,
         email,
         user: Some(user),
-        ask_id: None,
+        link_request_id: None,
         session_id: Some(&request.session_id),
     };
     match admission::decide(tx, &app.config.accounts.sign_up, Some(user), email)? {
@@ -190,7 +190,7 @@ fn mail_undo(
         purpose: Purpose::UndoChangeEmail,
         email: before,
         user: Some(user),
-        ask_id: None,
+        link_request_id: None,
         session_id: None,
     };
     mail_link(tx, app, &wanted, Some(&here.client))
@@ -203,7 +203,7 @@ pub fn undo(
     app: &App,
     proof: Consumed,
     here: &UsedHere,
-    ask_id: &str,
+    link_request_id: &str,
 ) -> Result<Option<String>> {
     let Some((_, after)) = take_address(tx, &proof)? else {
         return Ok(None);
@@ -220,7 +220,7 @@ pub fn undo(
         purpose: Purpose::ResetPassword,
         email: &after.email,
         user: Some(&after),
-        ask_id: Some(ask_id),
+        link_request_id: Some(link_request_id),
         session_id: None,
     };
     mail_link(tx, app, &wanted, Some(&here.client))?;

@@ -1,8 +1,8 @@
 //! An address is confirmed: from here on the account exists.
 //!
 //! Whoever uses the link has read that mailbox, so the account is theirs, and nothing anybody typed before is on it.
-//! Only the link that makes the account brings its password: one that was beaten to it finds an account whose
-//! password is not its to set.
+//! Only the link that makes the account sets its password: where another link was faster, the account is there
+//! already, and its password stays as it is.
 
 use crate::accounts::events::{self, Event};
 use crate::accounts::links::Consumed;

@@ -1,4 +1,4 @@
-//! Every link of the account that is out ends, stored and signed.
+//! Every live link of the account ends, stored and signed.
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};

@@ -1,6 +1,6 @@
 //! Sessions end: this one at sign-out, one from the list, all others, or a program's that gave its token back.
 //!
-//! A session is named by an id that opens nothing. One that belongs to somebody else is not there.
+//! A session is named by its public id. One that belongs to somebody else is answered like one that does not exist.
 
 use std::sync::Arc;
 

@@ -81,8 +81,8 @@ fn is_admitted(tx: &mut Tx, app: &App, found: &Found) -> Result<bool> {
     Ok(admission == Admission::Admitted)
 }
 
-/// It counts, and the third one ends the link. The owner of the account, if there is one, finds it in the account's
-/// activity.
+/// A wrong address counts, and the third one ends the link. The owner of the account, if there is one, finds it in
+/// the account's activity.
 fn refuse_address<T>(
     tx: &mut Tx,
     app: &App,

@@ -44,7 +44,7 @@ pub fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, told: Told) -> Resul
         purpose: Purpose::ConfirmEmail,
         email: email.as_str(),
         user: None,
-        ask_id: None,
+        link_request_id: None,
         session_id: None,
     };
     let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;

@@ -3,8 +3,8 @@
 //! Whoever brings a token that was used already, be it in the same moment, is a thief or was robbed by one, and
 //! nobody can tell which: the session ends, and with it everything that came of its tokens (RFC 9700, 4.14.2).
 //!
-//! What a program is given, it is given in the transaction that grants it, signature and all: else a fault after
-//! the commit would invite it to try again, and the second try is what ends the session.
+//! The new tokens are made and signed in the transaction that grants them. If something could fail after the commit,
+//! the program would try again, and a second use of its token ends the session.
 
 use crate::accounts::access_tokens::Signer;
 use crate::accounts::client::Client;

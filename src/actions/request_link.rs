@@ -122,7 +122,7 @@ fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Res
         purpose: request.kind.purpose(behind.user.is_some()),
         email,
         user: behind.user.as_ref(),
-        ask_id: Some(&request.id),
+        link_request_id: Some(&request.id),
         session_id: None,
     };
     if let Some(user) = &behind.user {
@@ -132,7 +132,8 @@ fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Res
     }
     if let Some((user, undo)) = &behind.keeper {
         let issued = links::issue_undo_again(tx, &app.config, &app.keys, email, user, undo)?;
-        // Who asks now is not who changed it.
+        // The letter is about the browser that changed the address, and this one only asks for a link: it is not
+        // named.
         post(tx, app, email, &issued, None)?;
     } else if request.kind == LinkKind::SignIn
         && admission::decide(tx, &app.config.accounts.sign_up, None, email)? == Admission::Admitted

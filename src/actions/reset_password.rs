@@ -1,8 +1,8 @@
 //! A link by mail sets a new password, or the first one.
 //!
-//! The new password counts from here on, and nothing that was open before it: every session and every link of the
-//! account ends, and the mailbox is told. It signs nobody in. Links that take a change of address back survive, for
-//! they are how an owner gets an account back whose mail somebody else reads.
+//! From here on the new password counts. Every session and every link of the account ends, and the mailbox is told.
+//! It signs nobody in. Links that take a change of address back survive, for they are how an owner gets an account
+//! back whose mail somebody else reads.
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};

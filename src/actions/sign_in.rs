@@ -76,7 +76,7 @@ pub fn by_proof(
     if proof.user().is_none() && proof.purpose() == Purpose::ConfirmEmail {
         return register(tx, &proof, method, device).map(Some);
     }
-    // An address that the account has left leads nowhere.
+    // A link that was sent to a former address of the account signs nobody in.
     let is_its_own = |user: &&Held<User>| user.email == proof.address().as_str();
     let Some(user) = proof.user().filter(is_its_own) else {
         return Ok(None);
@@ -113,11 +113,11 @@ pub enum CodeOutcome {
 pub fn by_code(
     tx: &mut Tx,
     app: &App,
-    ask_id: &str,
+    link_request_id: &str,
     code: Option<&Code>,
     device: &Device,
 ) -> Result<Counted<CodeOutcome>> {
-    let outcome = match links::try_code(tx, &app.keys, ask_id, code)? {
+    let outcome = match links::try_code(tx, &app.keys, link_request_id, code)? {
         CodeTried::Right(found) => {
             let begun = match follow_link::use_up(tx, app, found)? {
                 Some(proof) => by_proof(tx, app, proof, AuthMethod::EmailCode, device)?,
@@ -197,7 +197,7 @@ fn takes_from(tx: &mut Tx, user: &User, device: &Device) -> Result<bool> {
         && (!user.usual_networks_only || events::comes_from(tx, &user.id, network)?))
 }
 
-/// The session begins, and what it makes superfluous ends.
+/// Begins the session, and ends the links that it makes superfluous.
 fn begin(
     tx: &mut Tx,
     user: &Held<User>,

@@ -1,10 +1,9 @@
-//! Why a program may get no further, for the description of the API: a route lists who may call it and what is
-//! its own.
+//! The problems that a route may answer with, for the description of the API.
 //!
-//! The guards that handlers ask for say here what they refuse, each once, so that a route which takes
-//! [`Sensitive`] names it among its responses and is described as it behaves; what the route says itself of a
-//! status counts more. Two things hold for every
-//! route, and are added to all: whatever is refused is a [`Problem`], and anything may have to be tried again.
+//! Each guard that handlers ask for says here, once, what it refuses. A route that takes [`Sensitive`] names it among
+//! its responses, beside those of its own, and is thereby described as it behaves; what a route says itself of a
+//! status takes the place of what a guard says. Two things hold for every route, and are added to all: whatever is
+//! refused is a [`Problem`], and anything may have to be tried again.
 
 use std::collections::BTreeMap;
 

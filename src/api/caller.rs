@@ -5,8 +5,8 @@
 //! window, as the session and the token both have it; for everybody else there is a challenge that says what
 //! is missing (RFC 9470).
 //!
-//! A token in a cookie is sent by the browser whoever asked for it. So it counts for what changes something only
-//! if the request is from a page of ours.
+//! A browser sends a cookie along whichever site's page makes the request (CSRF). So, for what changes something, a
+//! token in a cookie counts only if the request is from a page of ours.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! A code by mail, for a program that asks for it.
 //!
 //! What happens is what happens when somebody asks in a browser, and known and unknown addresses are answered
-//! alike. The code is good only with the id that this answers with, as it is good only in the browser that
-//! asked: whoever is read a code over the phone has nothing.
+//! alike. The code is good only with the id that is answered here, as elsewhere it is good only in the browser
+//! that asked: to somebody who has talked its reader into telling the code over the phone, it is of no use.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
@@ -31,7 +31,7 @@ pub struct CodeRequest {
     email: String,
 }
 
-/// The ask that the code will belong to.
+/// The request that the code will belong to.
 #[derive(Serialize, ToSchema)]
 pub struct CodeAsked {
     /// To be sent with the code, and kept to oneself until then.

@@ -1,7 +1,7 @@
 //! Pages of other sites that may call the API: those that `API_ORIGINS` names, and no others.
 //!
-//! Nobody is named by default, and then no answer says a word of it: a browser lets no page of another site read
-//! what programs are told. A site that is named may send its tokens itself. Cookies never cross: they count for
+//! By default none is named, and no answer has a header of CORS: so browsers let no page of another site read what
+//! programs are told. A site that is named may send its tokens itself. Cookies never cross: they count for
 //! our own pages alone.
 
 use actix_web::body::MessageBody;

@@ -40,24 +40,24 @@ pub enum ApiError {
         error: FieldError,
     },
     /// What stops browsers, too.
-    Stopped(Rejection),
+    Rejected(Rejection),
 }
 
 impl From<Rejection> for ApiError {
-    fn from(stop: Rejection) -> Self {
-        Self::Stopped(stop)
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
     }
 }
 
 impl From<TooMany> for ApiError {
     fn from(too_many: TooMany) -> Self {
-        Self::Stopped(too_many.into())
+        Self::Rejected(too_many.into())
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        Self::Stopped(Rejection::Trouble(error))
+        Self::Rejected(Rejection::Trouble(error))
     }
 }
 
@@ -122,7 +122,7 @@ impl ApiError {
             Self::Unacceptable { field, error } => {
                 return (unacceptable(field), "This is not taken", error.to_string());
             }
-            Self::Stopped(stop) => return stopped(stop),
+            Self::Rejected(rejection) => return rejected(rejection),
         };
         (name, title, detail.to_owned())
     }
@@ -130,7 +130,7 @@ impl ApiError {
     /// OAuth's word.
     fn error(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidRequest(_) | Self::Stopped(Rejection::Unreadable) => {
+            Self::InvalidRequest(_) | Self::Rejected(Rejection::Unreadable) => {
                 Some("invalid_request")
             }
             Self::InvalidGrant => Some("invalid_grant"),
@@ -177,8 +177,8 @@ fn unacceptable(field: &str) -> &'static str {
     }
 }
 
-fn stopped(stop: &Rejection) -> (&'static str, &'static str, String) {
-    let (name, title, detail) = match stop {
+fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
+    let (name, title, detail) = match rejection {
         Rejection::Unreadable => (
             "invalid_request",
             "The body could not be read",
@@ -242,12 +242,12 @@ impl ResponseError for ApiError {
             | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
             Self::NoToken | Self::InvalidToken | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
             Self::Unacceptable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Stopped(stop) => stop.status_code(),
+            Self::Rejected(rejection) => rejection.status_code(),
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Stopped(Rejection::Trouble(error)) = self {
+        if let Self::Rejected(Rejection::Trouble(error)) = self {
             tracing::error!(%error, "a request failed");
         }
         let (name, title, detail) = self.words();
@@ -256,8 +256,8 @@ impl ResponseError for ApiError {
         if let Some(challenge) = self.challenge() {
             response.insert_header((WWW_AUTHENTICATE, challenge));
         }
-        if let Self::Stopped(stop) = self
-            && let Some(wait) = stop.retry_after()
+        if let Self::Rejected(rejection) = self
+            && let Some(wait) = rejection.retry_after()
         {
             response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
         }

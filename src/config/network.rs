@@ -15,7 +15,7 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
 
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     let networks = comma_list(text, network)?;
-    // Whoever may be anybody may claim to come from anywhere, and no limit per network would hold.
+    // If every peer were a trusted proxy, each could claim any address, and no limit per network would hold.
     if IpNet::aggregate(&networks)
         .iter()
         .any(|network| network.prefix_len() == 0)

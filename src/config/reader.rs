@@ -30,8 +30,8 @@ pub struct Refusal {
     pub instead: String,
 }
 
-/// What is wrong with a value, and what to write instead, said by one who does not know which variable
-/// holds it.
+/// What is wrong with a value, and what to write instead: without the name of the variable, which a
+/// parser does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// What is wrong with it, without the value.

@@ -33,7 +33,7 @@ impl SecretKey {
     }
 }
 
-/// A key that somebody chose, and that must look as if nobody had.
+/// A key that the operator has set, if it looks random.
 pub(super) fn chosen(text: &str) -> Parsed<SecretKey> {
     let wrong = |wrong| Mistake::new(wrong, HOW_TO_MAKE_ONE);
     let key = SecretKey::parse(text).ok_or_else(|| wrong("is not 64 bytes in base64"))?;

@@ -17,8 +17,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 /// So many stand on a page.
 const PAGE: i64 = 50;
 
-/// The newest, or those before the one that the query names; one that is nobody's, or somebody else's, is as
-/// good as none.
+/// The newest events, or those before the one that the query names, if it names one of this account.
 async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
     let mut query = form::pairs(visitor.req.query_string().as_bytes())?;
     let before = query.remove("before");

@@ -144,23 +144,27 @@ async fn open_undo(visitor: Visitor) -> Answer {
 }
 
 async fn undo(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
-    let (here, ask_id) = (used_here(&visitor), random::id());
-    let (purpose, answered) = (Purpose::UndoChangeEmail, ask_id.clone());
+    let (here, link_request_id) = (used_here(&visitor), random::id());
+    let (purpose, answered) = (Purpose::UndoChangeEmail, link_request_id.clone());
     let submitted = link_page::submit(&visitor, form, purpose, move |tx, app, proof, _| {
         change_email::undo(tx, app, proof, &here, &answered)
     });
     match submitted.await? {
-        Submitted::Done { effect, .. } => to_inbox(&visitor, ask_id, effect),
+        Submitted::Done { effect, .. } => to_inbox(&visitor, link_request_id, effect),
         Submitted::Again(view) => show_undo(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
 }
 
 /// This browser is the one that asked for the mail which is on its way.
-fn to_inbox(visitor: &Visitor, ask_id: String, email: String) -> Result<HttpResponse, Rejection> {
+fn to_inbox(
+    visitor: &Visitor,
+    link_request_id: String,
+    email: String,
+) -> Result<HttpResponse, Rejection> {
     let now = visitor.now();
-    let ask = PendingRequest {
-        id: ask_id,
+    let request = PendingRequest {
+        id: link_request_id,
         email,
         route: "/forgot-password".to_owned(),
         next: None,
@@ -169,7 +173,7 @@ fn to_inbox(visitor: &Visitor, ask_id: String, email: String) -> Result<HttpResp
         again_at: now,
         done: false,
     };
-    let cookie = visitor.pending_requests().with(ask, &visitor.app)?;
+    let cookie = visitor.pending_requests().with(request, &visitor.app)?;
     let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
     Ok(confidential(redirect))
 }

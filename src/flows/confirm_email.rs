@@ -60,7 +60,7 @@ async fn confirm(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     };
     let device = visitor.device(false);
     let finished = link_page::finish(&visitor, ready, move |tx, app, proof, asked| {
-        let device = device.shared_if(asked.is_some_and(|ask| ask.shared));
+        let device = device.shared_if(asked.is_some_and(|pending| pending.shared));
         confirm_email::confirm(tx, app, proof, &device, hash.as_ref())
     });
     match finished.await? {

@@ -42,7 +42,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     let typed = EmailAddress::parse(&form.email).ok();
     let client = gate.visitor.client();
     let deleted = gate.act(move |tx, app, owner| {
-        // As the account's is at this moment.
+        // Compared with the address that the account has now, in this transaction.
         let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
         if is_its_own {
             delete_account::delete(tx, app, owner, &client)?;

@@ -1,10 +1,10 @@
 //! Links in ordinary mail: a notice or an announcement brings its reader straight to the page.
 //!
 //! The link carries a signed token ([`signed_links`]). Whatever page it leads to, the token is taken off the
-//! address first. Clicked in a browser that the account knows, it signs in, as far as looking goes: the gate
-//! before what is sensitive stays shut. Anywhere else (a forwarded mail, a scanner, another device) nobody is
+//! address first. Clicked in a browser that the account knows, it signs in, as far as looking goes: what is
+//! sensitive still asks for the password. Anywhere else (a forwarded mail, a scanner, another device) nobody is
 //! signed in: there is the page itself, and where it needs an account the form that signs in, with the address
-//! filled in. A bad token is as good as none, and in a browser where somebody is signed in it only disappears.
+//! filled in. A bad token is ignored; and where somebody is signed in, even a good one is only taken off the address.
 //!
 //! The account's owner says whether such links are taken at all, and whether from anywhere; and may end all
 //! that are out.
@@ -44,7 +44,7 @@ pub async fn follow(
         return Ok(inside.call(req).await?.map_into_left_body());
     };
     let answer = go_on(req.request(), followed).await;
-    let answer = answer.unwrap_or_else(|stop| stop.error_response());
+    let answer = answer.unwrap_or_else(|rejection| rejection.error_response());
     Ok(req
         .into_response(confidential(answer))
         .map_into_right_body())
@@ -54,7 +54,7 @@ pub async fn follow(
 struct Followed {
     /// The address without the token.
     page: Next,
-    /// None that reads like one of ours, or two: then it is none.
+    /// `None` if what is there does not read like one of ours, or if there are two.
     token: Option<SignedToken>,
 }
 
@@ -103,7 +103,8 @@ async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
     Ok(onward.finish())
 }
 
-/// Most who come are strangers or come in vain: they are seen off by a read.
+/// Most come in a browser that the account does not know, or with a token that is not good any more: for them one
+/// read is enough, and nothing is written.
 async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Reader<Token>, Rejection> {
     let (looked_at, looking) = (token.clone(), visitor.device(false));
     let app = visitor.app.clone();

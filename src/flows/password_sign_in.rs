@@ -27,7 +27,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/sign-in/password").get(show).post(sign_in));
 }
 
-/// A reset that was asked for longer ago leads nowhere any more.
+/// A reset that was asked for longer ago no longer fills in the form.
 const LATELY: Duration = Duration::from_secs(60 * 60);
 
 /// Whoever has just set a password in this browser finds the address filled in, and goes on to where the
@@ -36,15 +36,19 @@ async fn show(visitor: Visitor) -> Answer {
     let query = form::pairs(visitor.req.query_string().as_bytes())?;
     let asked = visitor.pending_requests();
     let lately = visitor.now() - millis(LATELY);
-    let reset = asked.newest().filter(|ask| ask.done && ask.at > lately);
+    let reset = asked
+        .newest()
+        .filter(|pending| pending.done && pending.at > lately);
     let next = query
         .get("next")
         .and_then(|next| link_request_form::path(next));
     Ok(page(&SignInPage {
         frame: visitor.frame(),
-        email: reset.map(|ask| ask.email.clone()).unwrap_or_default(),
-        next: next.or_else(|| reset.and_then(|ask| ask.next.clone())),
-        shared: reset.is_some_and(|ask| ask.shared),
+        email: reset
+            .map(|pending| pending.email.clone())
+            .unwrap_or_default(),
+        next: next.or_else(|| reset.and_then(|pending| pending.next.clone())),
+        shared: reset.is_some_and(|pending| pending.shared),
         password_is_set: reset.is_some(),
         error: None,
         password_error: None,

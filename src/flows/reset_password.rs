@@ -1,4 +1,4 @@
-//! Forgotten: a link by mail sets a new password, or the first one.
+//! Forgotten password: a link by mail sets a new one, or the first.
 //!
 //! It ends every session and every link of the account, and tells the mailbox. It signs nobody in: whoever
 //! reads the mail and nothing else gets no further than a session from a link gets, and the new password

@@ -1,6 +1,6 @@
 //! The account's sessions: where somebody is signed in to it, since when and how; and their end.
 //!
-//! A session is named by an id that opens nothing. One that belongs to somebody else is not there.
+//! A session is named by its public id. One that belongs to somebody else is answered like one that does not exist.
 
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;

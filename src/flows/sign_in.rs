@@ -3,7 +3,7 @@
 //! The page that asks is the same for everybody, and so is the page that waits. In the browser that asked, a
 //! click on the link signs in by itself, as the callback of an OAuth provider does; anywhere else the link
 //! leads to a page that wants to know where it was sent. The code is taken only in the browser that asked,
-//! only for its newest ask, and only five times.
+//! only for its newest request, and only five times.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -54,14 +54,16 @@ async fn ask(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
     .await
 }
 
-/// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; a
-/// stranger's cookie is all it looks at.
+/// The page that waits for the visitor's inbox. Once this browser is signed in it moves on by itself; for
+/// a visitor who is not, it reads nothing but the cookie.
 async fn wait(visitor: Visitor) -> Answer {
     let asked = visitor.pending_requests();
     let newest = asked.newest();
     let signed_in = visitor.session.as_ref().zip(newest);
-    if let Some((_, ask)) = signed_in.filter(|(session, ask)| session.created_at >= ask.at) {
-        return Ok(see_other(&link_page::next_of(Some(ask))).finish());
+    if let Some((_, pending)) =
+        signed_in.filter(|(session, pending)| session.created_at >= pending.at)
+    {
+        return Ok(see_other(&link_page::next_of(Some(pending))).finish());
     }
     let query = form::pairs(visitor.req.query_string().as_bytes())?;
     let holds_still = query.contains_key("still");
@@ -80,36 +82,36 @@ struct CodeForm {
 
 async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     let asked = visitor.pending_requests();
-    let Some(ask) = asked.newest_with_code().cloned() else {
+    let Some(pending) = asked.newest_with_code().cloned() else {
         return sent_again(SentPage::of(&visitor, asked.newest()));
     };
     if form.code.trim().is_empty() {
-        return error_in_code(&visitor, &ask, form.code, FieldError::NoCode);
+        return error_in_code(&visitor, &pending, form.code, FieldError::NoCode);
     }
-    let (ask_id, code) = (ask.id.clone(), Code::parse(&form.code));
-    let device = visitor.device(ask.shared);
-    let tried =
-        visitor.act(move |tx, app| sign_in::by_code(tx, app, &ask_id, code.as_ref(), &device));
+    let (link_request_id, code) = (pending.id.clone(), Code::parse(&form.code));
+    let device = visitor.device(pending.shared);
+    let tried = visitor
+        .act(move |tx, app| sign_in::by_code(tx, app, &link_request_id, code.as_ref(), &device));
     match tried.await?? {
-        CodeOutcome::In(begun) => visitor.welcome(&begun, &link_page::next_of(Some(&ask))),
-        CodeOutcome::Wrong => error_in_code(&visitor, &ask, form.code, FieldError::WrongCode),
+        CodeOutcome::In(begun) => visitor.welcome(&begun, &link_page::next_of(Some(&pending))),
+        CodeOutcome::Wrong => error_in_code(&visitor, &pending, form.code, FieldError::WrongCode),
         CodeOutcome::Ended => sent_again(SentPage {
             code_ended: true,
-            ..SentPage::of(&visitor, Some(&ask))
+            ..SentPage::of(&visitor, Some(&pending))
         }),
     }
 }
 
 fn error_in_code(
     visitor: &Visitor,
-    ask: &PendingRequest,
+    pending: &PendingRequest,
     code: String,
     error: FieldError,
 ) -> Answer {
     sent_again(SentPage {
         code,
         code_error: Some(error),
-        ..SentPage::of(visitor, Some(ask))
+        ..SentPage::of(visitor, Some(pending))
     })
 }
 
@@ -120,8 +122,8 @@ fn sent_again(page: SentPage) -> Answer {
 async fn open_link(visitor: Visitor) -> Answer {
     match link_page::look(&visitor, Purpose::SignIn).await? {
         Looked::InAddress(seen) => match seen.asked.clone() {
-            Some(ask) if seen.somebody_else.is_none() && visitor.is_click() => {
-                click(&visitor, seen, &ask).await
+            Some(pending) if seen.somebody_else.is_none() && visitor.is_click() => {
+                click(&visitor, seen, &pending).await
             }
             _ => link_page::to_clean_page(&visitor, Purpose::SignIn, &seen),
         },
@@ -132,8 +134,8 @@ async fn open_link(visitor: Visitor) -> Answer {
 
 /// A person clicked, in the browser that asked: nothing more is needed. Whoever loses the race against
 /// another use of the link finds it gone.
-async fn click(visitor: &Visitor, seen: Seen, ask: &PendingRequest) -> Answer {
-    let device = visitor.device(ask.shared);
+async fn click(visitor: &Visitor, seen: Seen, pending: &PendingRequest) -> Answer {
+    let device = visitor.device(pending.shared);
     let followed = Followed {
         token: seen.token,
         purpose: Purpose::SignIn,
@@ -147,7 +149,7 @@ async fn click(visitor: &Visitor, seen: Seen, ask: &PendingRequest) -> Answer {
     });
     match begun.await?? {
         Outcome::Done(begun) => {
-            let next = link_page::next_of(Some(ask));
+            let next = link_page::next_of(Some(pending));
             visitor.welcome(&begun, &next).map(confidential)
         }
         Outcome::WrongAddress | Outcome::Dead => link_page::gone(visitor, Purpose::SignIn),
@@ -161,7 +163,7 @@ async fn use_link(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
         form,
         Purpose::SignIn,
         move |tx, app, proof, asked| {
-            let device = device.shared_if(asked.is_some_and(|ask| ask.shared));
+            let device = device.shared_if(asked.is_some_and(|pending| pending.shared));
             sign_in::by_proof(tx, app, proof, AuthMethod::EmailLink, &device)
         },
     );
@@ -211,10 +213,10 @@ struct SentTo {
 }
 
 impl SentPage {
-    fn of(visitor: &Visitor, ask: Option<&PendingRequest>) -> Self {
+    fn of(visitor: &Visitor, pending: Option<&PendingRequest>) -> Self {
         Self {
             frame: visitor.frame(),
-            asked: ask.map(|ask| SentTo::of(ask, visitor.now())),
+            asked: pending.map(|pending| SentTo::of(pending, visitor.now())),
             code: String::new(),
             code_error: None,
             code_ended: false,
@@ -225,14 +227,14 @@ impl SentPage {
 }
 
 impl SentTo {
-    fn of(ask: &PendingRequest, now: Timestamp) -> Self {
-        let wait = u64::try_from(ask.again_at - now).unwrap_or(0);
+    fn of(pending: &PendingRequest, now: Timestamp) -> Self {
+        let wait = u64::try_from(pending.again_at - now).unwrap_or(0);
         Self {
-            email: ask.email.clone(),
-            route: ask.route.clone(),
-            has_code: ask.has_code(),
-            next: ask.next.clone(),
-            shared: ask.shared,
+            email: pending.email.clone(),
+            route: pending.route.clone(),
+            has_code: pending.has_code(),
+            next: pending.next.clone(),
+            shared: pending.shared,
             again_in_seconds: wait.div_ceil(1000),
         }
     }

@@ -1,6 +1,6 @@
 //! Sign out: the session ends here and now, on every node, and its cookie opens nothing again.
 //!
-//! Only a POST from our own page does it, so that no picture on another site signs anybody out.
+//! Only a POST from our own page does it, so that no picture on another site signs anybody out (CSRF).
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -18,7 +18,7 @@ async fn sign_out(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     let client = signed_in.visitor.client();
     let ended = signed_in.act(move |tx, _, by| end_sessions::sign_out(tx, by, &client));
     match ended.await {
-        // It ended of itself meanwhile: that is what was wanted.
+        // The session had ended already, which is all that was wanted.
         Ok(()) | Err(Rejection::SignInFirst { .. }) => signed_in.visitor.leave(),
         Err(rejection) => Err(rejection),
     }

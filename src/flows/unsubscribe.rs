@@ -3,7 +3,7 @@
 //! Opening the link changes nothing, for scanners open it, too; its page has one button. A mail program's button
 //! makes its provider's server send what ours sends (RFC 8058): from nobody's browser, with nothing but the
 //! signed token. So the token alone says whose announcements end, whoever is signed in; it ends them and can
-//! do nothing else, and to use it twice is no mistake. The account page wants them again.
+//! do nothing else, and to use it twice does no harm. On the account page they can be switched on again.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};

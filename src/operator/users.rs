@@ -1,4 +1,4 @@
-//! `doorpost users`: lets people into a house that is closed to others.
+//! `doorpost users`: lets people in where sign-up is closed to others.
 
 use clap::Subcommand;
 

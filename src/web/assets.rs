@@ -86,7 +86,7 @@ impl Asset {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzipped = Vec::new();
-    // Reading from memory has nothing to fail at.
+    // Reading from memory cannot fail.
     let _ = GzEncoder::new(bytes, Compression::best()).read_to_end(&mut gzipped);
     gzipped
 }

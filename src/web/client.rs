@@ -59,7 +59,7 @@ fn forwarded_for(req: &HttpRequest) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
-/// An operator who forgot `TRUSTED_PROXIES` has all visitors in one network: said once, it is found.
+/// Where `TRUSTED_PROXIES` was forgotten, all visitors seem to come from one network: the log says so, once.
 fn warn_of_unknown_proxy(req: &HttpRequest, peer: IpAddr) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if req.headers().contains_key("x-forwarded-for") && !WARNED.swap(true, Ordering::Relaxed) {

@@ -1,6 +1,6 @@
 //! The cookies a browser brings, sifted before anybody reads them.
 //!
-//! The parser beneath us is kinder than browsers are. It decodes `%2D` in a name and trims every space that
+//! The parser of actix-web is more lenient than browsers are. It decodes `%2D` in a name and trims every space that
 //! Unicode knows, so that `__Host%2Ddoorpost`, which a sibling host is free to set, would pass for the
 //! `__Host-doorpost` that only we can set (cookie tossing). And a single byte that is not UTF-8, in a cookie
 //! that is none of ours, makes it read nothing at all. So only plain names and values go on; and where

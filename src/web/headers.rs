@@ -14,8 +14,8 @@ const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-
 const PERMISSIONS: &str =
     "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()";
 
-/// Puts the set on an answer. What the answer brings itself stays: a token page refers to nobody at all,
-/// and a fingerprinted file may be kept.
+/// Puts the set on an answer. What the answer brings itself stays: a page with a token sends no
+/// `Referer` anywhere, and a fingerprinted file may be kept.
 pub fn complete(headers: &mut HeaderMap, config: &Config) {
     let mut put = |name: HeaderName, value: &'static str| {
         if !headers.contains_key(&name) {

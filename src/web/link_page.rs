@@ -33,7 +33,7 @@ pub struct Seen {
     pub token: Token,
     /// The address it was sent to.
     pub email: String,
-    /// This browser's ask that the link answers; `None` anywhere else.
+    /// The request of this browser that the link answers; `None` anywhere else.
     pub asked: Option<PendingRequest>,
     /// Whether its address has to be typed: this is not the browser that asked.
     pub ask_address: bool,
@@ -113,15 +113,18 @@ async fn find(
         .await?;
     Ok(match look {
         Look::Live(link) => Found::Live(seen(visitor, token, purpose, link)),
-        Look::UsedBy { user_id, ask_id } if is_me(visitor, &user_id) => Found::UsedByMe {
-            next: next_of(ask_of(visitor, ask_id.as_deref()).as_ref()),
+        Look::UsedBy {
+            user_id,
+            link_request_id,
+        } if is_me(visitor, &user_id) => Found::UsedByMe {
+            next: next_of(pending_request_of(visitor, link_request_id.as_deref()).as_ref()),
         },
         Look::UsedBy { .. } | Look::Dead => Found::Dead,
     })
 }
 
 fn seen(visitor: &Visitor, token: Token, purpose: Purpose, link: Link) -> Seen {
-    let asked = ask_of(visitor, link.ask_id.as_deref());
+    let asked = pending_request_of(visitor, link.link_request_id.as_deref());
     Seen {
         token,
         // Nobody asks for an undo link in a browser: it goes to whoever reads the old mailbox.
@@ -154,13 +157,14 @@ fn is_me(visitor: &Visitor, user_id: &str) -> bool {
     session.is_some_and(|session| session.user_id == user_id)
 }
 
-fn ask_of(visitor: &Visitor, ask_id: Option<&str>) -> Option<PendingRequest> {
-    visitor.pending_requests().find(ask_id?).cloned()
+fn pending_request_of(visitor: &Visitor, link_request_id: Option<&str>) -> Option<PendingRequest> {
+    visitor.pending_requests().find(link_request_id?).cloned()
 }
 
 /// Where a visitor goes who asked here, or came from elsewhere.
-pub fn next_of(ask: Option<&PendingRequest>) -> String {
-    ask.and_then(|ask| ask.next.clone())
+pub fn next_of(request: Option<&PendingRequest>) -> String {
+    request
+        .and_then(|request| request.next.clone())
         .unwrap_or_else(|| Next::DEFAULT.to_owned())
 }
 
@@ -377,7 +381,7 @@ pub fn gone(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejecti
     let newest = asked.newest();
     let page = GonePage {
         frame: visitor.frame(),
-        newer_sent: newest.is_some_and(|ask| asked.count_for(&ask.email) > 1),
+        newer_sent: newest.is_some_and(|request| asked.count_for(&request.email) > 1),
         maybe_signed_in: visitor.session.is_some(),
         route: purpose.asks_again_at(),
         asked: newest,

@@ -35,7 +35,7 @@ impl Next {
             && there.username().is_empty()
             && there.password().is_none();
         let path = &there[Position::BeforePath..];
-        // Once more, for the parser has resolved dots and encoded signs: `/..//e.test` is `//e.test` now.
+        // Once more, for the parser has resolved dots and encoded characters: `/..//e.test` is `//e.test` now.
         (stays && is_harmless(path)).then(|| Self(path.to_owned()))
     }
 
@@ -232,7 +232,7 @@ mod tests {
             "/x/.././/e.test",
             "/account//e.test",
             "/http://e.test",
-            // signs that look or map like others
+            // characters that look or map like others
             "/\u{ff0f}e.test",
             "\u{ff0f}\u{ff0f}e.test",
             "\u{ff0f}e.test",

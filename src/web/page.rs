@@ -41,7 +41,7 @@ pub struct Framed<'a, T: Template> {
     content: Content<T>,
 }
 
-/// What a template has written. It is no words to be escaped, but HTML.
+/// What a template has written: HTML, which has escaped whatever it shows and is not to be escaped again.
 struct Content<T>(T);
 
 impl<T: Template> fmt::Display for Content<T> {

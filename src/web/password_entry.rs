@@ -1,7 +1,7 @@
 //! A password that somebody typed, in a form or in a program's request: counted, compared, concluded.
 //!
 //! What is counted and what comes of it is the action's; the comparison, which is slow, stands between its two
-//! transactions, in a slot of the hasher's.
+//! transactions, and needs a permit of the hasher's.
 
 use actix_web::web::Data;
 

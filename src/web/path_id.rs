@@ -1,7 +1,7 @@
 //! An id in the path of a request, checked for its shape before anybody looks for it.
 //!
-//! What is none is nobody's, and answered 404: a database may refuse what no id can hold (PostgreSQL takes no NUL in
-//! a text), and that would look like trouble of ours.
+//! Anything else names nothing and is answered 404. A database may refuse what no id can hold (PostgreSQL takes no NUL
+//! in a text), and that would be answered as an error of ours.
 
 use std::future::{Ready, ready};
 

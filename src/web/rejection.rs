@@ -40,9 +40,9 @@ pub enum Rejection {
     WrongType,
     /// Too often; again after this long.
     TooMany { wait: Duration },
-    /// As many passwords as this house can compare are being compared.
+    /// As many passwords are being compared as may be at a time, and the queue for more is full.
     Busy,
-    /// Trouble of ours.
+    /// Something failed on our side.
     Trouble(Error),
 }
 

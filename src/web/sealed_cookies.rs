@@ -108,40 +108,50 @@ impl PendingRequests {
         read(req, app)
     }
 
-    /// The newest ask: the only one whose code is taken.
+    /// The newest request: the only one whose code is taken.
     pub fn newest(&self) -> Option<&PendingRequest> {
         self.0.first()
     }
 
-    /// The ask with this id, if this browser made it.
+    /// The request with this id, if this browser made it.
     pub fn find(&self, id: &str) -> Option<&PendingRequest> {
-        self.0.iter().find(|ask| ask.id == id)
+        self.0.iter().find(|request| request.id == id)
     }
 
-    /// The newest ask for this address that may be answered by the same mail as one sent to `route`.
+    /// The newest request for this address that may be answered by the same mail as one sent to `route`.
     pub fn newest_for(&self, email: &str, route: &str) -> Option<&PendingRequest> {
         self.0
             .iter()
-            .find(|ask| ask.email == email && ask.has_code() == has_code(route))
+            .find(|request| request.email == email && request.has_code() == has_code(route))
     }
 
-    /// The newest ask, if the mail it asked for may have a code.
+    /// The newest request, if the mail it asked for may have a code.
     pub fn newest_with_code(&self) -> Option<&PendingRequest> {
-        self.newest().filter(|ask| ask.has_code())
+        self.newest().filter(|request| request.has_code())
     }
 
-    /// How many of its asks were for this address.
+    /// How many of its requests were for this address.
     pub fn count_for(&self, email: &str) -> usize {
-        self.0.iter().filter(|ask| ask.email == email).count()
+        self.0
+            .iter()
+            .filter(|request| request.email == email)
+            .count()
     }
 
-    /// The cookie with one more ask in it; one with the same id takes the older one's place. On a shared
+    /// The cookie with one more request in it; one with the same id takes the older one's place. On a shared
     /// computer it goes when the browser is closed, for it names an address.
-    pub fn with(&self, ask: PendingRequest, app: &App) -> Result<Cookie<'static>> {
-        let older = self.0.iter().filter(|older| older.id != ask.id).cloned();
-        let asks: Vec<PendingRequest> = std::iter::once(ask.clone()).chain(older).take(3).collect();
-        let ends_with_browser = asks.iter().any(|ask| ask.shared);
-        let mut cookie = write(app, &Self(asks))?;
+    pub fn with(&self, request: PendingRequest, app: &App) -> Result<Cookie<'static>> {
+        let older = self
+            .0
+            .iter()
+            .filter(|older| older.id != request.id)
+            .cloned();
+        let requests: Vec<PendingRequest> = std::iter::once(request.clone())
+            .chain(older)
+            .take(3)
+            .collect();
+        let ends_with_browser = requests.iter().any(|request| request.shared);
+        let mut cookie = write(app, &Self(requests))?;
         if ends_with_browser {
             cookie.set_max_age(None);
         }

@@ -60,8 +60,8 @@ pub fn take_back(carried: &Carried) {
 /// Marks an answer whose session ends with the browser.
 pub struct EndsWithBrowser;
 
-/// What actix-session does not do: a cookie that may be planted is none, one under an old key still
-/// opens, and that of a shared computer has no age.
+/// What actix-session does not do: a cookie that may have been planted is ignored, one under an old key still opens,
+/// and that of a shared computer ends with the browser.
 pub async fn mend(
     mut req: ServiceRequest,
     next: Next<impl MessageBody>,

@@ -7,8 +7,8 @@
 //!
 //! A handler asks for [`Reauthenticated`] to show such a page, and for [`Sensitive`] to take its form. Either
 //! only decides what the visitor sees. What may be done is decided again in the transaction that does it:
-//! [`Reauthenticated::act`] looks the session up there and hands over the [`Owner`], which nothing on this
-//! floor can make, and without which what is sensitive does not compile:
+//! [`Reauthenticated::act`] looks the session up there and hands over the [`Owner`], which nothing
+//! outside `accounts/` can make, and without which what is sensitive does not compile:
 //!
 //! ```no_run
 //! use doorpost::accounts::users;

@@ -1,6 +1,6 @@
 //! Somebody's own Chromium: a fresh profile, with JavaScript or without it.
 //!
-//! What a story does goes by what a person sees: words on links and buttons, labels of fields. A story
+//! What a test does goes by what a person sees: words on links and buttons, labels of fields. A test
 //! that waits looks again and again, and not for ever.
 
 use std::io::{BufRead, BufReader, Write};
@@ -55,7 +55,7 @@ pub struct Focus {
     pub right: f64,
 }
 
-/// A browser. Closed when dropped, also by a story that fails.
+/// A browser. Closed when dropped, also by a test that fails.
 pub struct Browser {
     client: Client,
     session: String,
@@ -278,7 +278,7 @@ impl Browser {
 
     /// What the browser found fault with since it was last asked: scripts that failed, what the policy
     /// of a page forbade. Not that a page of ours came with the status of an error, for that it does as
-    /// part of a story.
+    /// part of a test.
     pub async fn complaints(&self) -> Vec<String> {
         let logged = self.command("se/log", json!({ "type": "browser" })).await;
         let entries = logged.as_array().unwrap().iter();
@@ -480,7 +480,7 @@ fn options(scripts: Scripts, profile: &TempDir) -> Value {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // A runtime of its own: the story's may be ending.
+        // A runtime of its own: the test's may be ending.
         let session = std::mem::take(&mut self.session);
         let closed = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -526,7 +526,7 @@ fn artifacts() -> PathBuf {
 }
 
 /// A page on another site than ours, which is on `localhost`: webmail with a link to us, or a page that
-/// frames ours. One page, whatever is asked for, until the story's end.
+/// frames ours. One page, whatever is asked for, until the test's end.
 pub struct OtherSite {
     pub url: String,
 }

@@ -1,5 +1,5 @@
 //! A whole Doorpost on a free port: the real server, the real mail worker, a database of its own, and a
-//! clock that stands until the story moves it.
+//! clock that stands until the test moves it.
 
 use std::net::TcpListener;
 use std::sync::mpsc;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{ScriptedServer, Visitor};
 
-/// When every story begins: 22 November 2026, 00:00 UTC.
+/// When every test begins: 22 November 2026, 00:00 UTC.
 const BEGINNING: Timestamp = 1_795_305_600_000;
 
 /// The password of everybody who has one.
@@ -28,7 +28,7 @@ pub const PASSWORD: &str = "a horse that eats staples";
 /// Mail that is not there after this long does not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Which database a story is told on.
+/// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
     Sqlite,
@@ -59,7 +59,7 @@ enum Kept {
 }
 
 impl House {
-    /// With everything as it is by default, and limits on the network out of the way of stories that are
+    /// With everything as it is by default, and limits on the network out of the way of tests that are
     /// not about them.
     pub async fn new(db: Database) -> Self {
         Self::with(db, &[]).await
@@ -104,7 +104,7 @@ impl House {
             ("LIMIT_MAIL_PER_NETWORK", "off"),
         ];
         if !variables.iter().any(|(name, _)| *name == "PUBLIC_URL") {
-            // On this machine passwords may be cheap, and a story has better things to do.
+            // On this machine passwords may be cheap, and a test has better things to do.
             settings.extend([("ARGON2_MEMORY_KIB", "64"), ("ARGON2_PASSES", "1")]);
         }
         settings.retain(|(name, _)| !variables.iter().any(|(chosen, _)| chosen == name));
@@ -135,7 +135,7 @@ impl House {
         member.ask("/register", address).await.sees_inbox_page();
         let link = self.mail_to(address).await.link;
         member.confirm(&link).await;
-        self.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+        self.advance(Duration::from_secs(61)); // past the gap, so that the test can ask again
         member
     }
 
@@ -147,7 +147,7 @@ impl House {
         let fields = [("token", mail.token()), ("password", PASSWORD)];
         let done = member.post("/confirm-email", &fields).await;
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
-        self.advance(Duration::from_secs(61)); // past the gap, so that the story can ask again
+        self.advance(Duration::from_secs(61)); // past the gap, so that the test can ask again
         member
     }
 
@@ -483,7 +483,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         if let Self::PostgresDatabase(name) = self {
             let drop = format!("DROP DATABASE {name} WITH (FORCE)");
-            // A runtime of its own: the story's may be ending.
+            // A runtime of its own: the test's may be ending.
             let dropped = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
                 runtime.block_on(admin(&drop));

@@ -19,7 +19,7 @@ pub fn real_server() -> String {
     started("DOORPOST_TEST_SMTP")
 }
 
-/// All mail lands in one Maildir: each story writes to an address of its own.
+/// All mail lands in one Maildir: each test writes to an address of its own.
 pub fn unused_address() -> String {
     unused_address_at("example.org")
 }
@@ -34,7 +34,7 @@ pub async fn arrives_for(address: &str) -> Vec<u8> {
     let recipient = format!("Delivered-To: {address}\n");
     let arrived = || {
         let files = std::fs::read_dir(&folder).unwrap();
-        // Another story may take its own away in this very moment.
+        // Another test may take its own away in this very moment.
         let mails = files.filter_map(|file| {
             let path = file.unwrap().path();
             let mail = std::fs::read(&path).ok()?;

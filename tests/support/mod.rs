@@ -1,4 +1,4 @@
-//! What the stories are told with: a house to visit, visitors, and their mail.
+//! What the tests use: a running Doorpost (called a house, for visitors come to it), visitors, and their mail.
 
 pub mod audit;
 mod browser;
@@ -19,22 +19,22 @@ pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
 pub use visitor::{Page, Visitor};
 
-/// Tells each story on both databases. A story is a function of the database to tell it on.
+/// Runs each test on both databases. A test is a function of the database to run on.
 macro_rules! on_both {
     ($($(#[doc = $doc:literal])* async fn $name:ident($db:ident: Database $(,)?) $body:block)+) => {$(
         $(#[doc = $doc])*
         mod $name {
             use super::*;
-            async fn story($db: Database) $body
+            async fn test($db: Database) $body
 
             #[tokio::test]
             async fn sqlite() {
-                story(Database::Sqlite).await;
+                test(Database::Sqlite).await;
             }
 
             #[tokio::test]
             async fn postgres() {
-                story(Database::Postgres).await;
+                test(Database::Postgres).await;
             }
         }
     )+};

@@ -1,4 +1,4 @@
-//! A mail server that does as the story says: it takes mail, refuses it, dawdles, hangs up, is away.
+//! A mail server that does as the test says: it takes mail, refuses it, dawdles, hangs up, is away.
 //!
 //! It runs on a thread of its own, so that a house that stops, and says goodbye to it, finds it there.
 
@@ -143,7 +143,7 @@ impl ScriptedServer {
         taken.cloned().collect()
     }
 
-    /// From now on every letter that it takes also comes here, for a story of more people than could each
+    /// From now on every letter that it takes also comes here, for a test of more people than could each
     /// keep looking.
     pub fn deliveries(&self) -> UnboundedReceiver<Handed> {
         let (postman, deliveries) = unbounded_channel();
@@ -191,7 +191,7 @@ pub async fn eventually(what: &str, so: impl AsyncFn() -> bool) {
     }
 }
 
-/// What a story holds while it panics is as good as before.
+/// What a test holds while it panics is as good as before.
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -323,7 +323,7 @@ fn take(shared: &Shared, place: usize) {
     let mut letters = held(&shared.letters);
     letters[place].taken = true;
     if let Some(postman) = &*held(&shared.postman) {
-        // The story may have stopped listening.
+        // The test may have stopped listening.
         let _ = postman.send(letters[place].clone());
     }
 }

@@ -190,7 +190,7 @@ impl Visitor {
         self.reauthenticate_with(PASSWORD).await;
     }
 
-    /// The same with a password of the story's own.
+    /// The same with a password of the test's own.
     pub async fn reauthenticate_with(&self, password: &str) {
         let fields = [("password", password), ("next", "/account")];
         let entered = self.post("/reauthenticate", &fields).await;

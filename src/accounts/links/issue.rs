@@ -38,8 +38,8 @@ pub struct Wanted<'a> {
     pub email: &'a str,
     /// The account it is for, if there is one: when that is deleted, so is the link.
     pub user: Option<&'a Held<User>>,
-    /// The ask that it answers, if a browser made it.
-    pub ask_id: Option<&'a str>,
+    /// The request that it answers, if somebody made one.
+    pub link_request_id: Option<&'a str>,
     /// The session that asked, where only somebody signed in may.
     pub session_id: Option<&'a str>,
 }
@@ -50,7 +50,7 @@ pub struct Wanted<'a> {
 /// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
 /// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
 pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
-    // Whoever asks for somebody's next or former address must not end what is on its way to it.
+    // Whoever asks for an address that is somebody's next or former one must not end the link on its way there.
     if !matches!(
         wanted.purpose,
         Purpose::ChangeEmail | Purpose::UndoChangeEmail
@@ -104,7 +104,7 @@ fn insert(
     wanted: &Wanted<'_>,
     life: Life,
 ) -> Result<Issued> {
-    let has_code = wanted.purpose.has_code() && wanted.ask_id.is_some();
+    let has_code = wanted.purpose.has_code() && wanted.link_request_id.is_some();
     let issued = Issued {
         token: Token::draw(),
         code: has_code.then(Code::draw),
@@ -112,7 +112,7 @@ fn insert(
         lifetime: life.said,
     };
     let code_mac = wanted
-        .ask_id
+        .link_request_id
         .zip(issued.code.as_ref())
         .map(|(ask, code)| keys.authenticate(KeyPurpose::Code, &[ask.as_bytes(), code.as_bytes()]));
     let token_hash = issued.token.hash();
@@ -121,7 +121,7 @@ fn insert(
         links::purpose.eq(wanted.purpose.name()),
         links::email.eq(wanted.email),
         links::user_id.eq(wanted.user.map(|user| user.id.as_str())),
-        links::ask_id.eq(wanted.ask_id),
+        links::link_request_id.eq(wanted.link_request_id),
         links::session_id.eq(wanted.session_id),
         links::code_mac.eq(code_mac),
         links::code_tries.eq(0),
@@ -136,7 +136,7 @@ fn insert(
     Ok(issued)
 }
 
-/// The same undo link once more, with a token of its own: it is as old as the first one, and ends with it.
+/// The same undo link once more, with a token of its own: it is as old as the first one, and expires with it.
 pub fn issue_undo_again(
     tx: &mut Tx,
     config: &Config,
@@ -149,7 +149,7 @@ pub fn issue_undo_again(
         purpose: Purpose::UndoChangeEmail,
         email,
         user: Some(user),
-        ask_id: None,
+        link_request_id: None,
         session_id: None,
     };
     let rest = Duration::from_millis((undo.expires_at - tx.now).unsigned_abs());

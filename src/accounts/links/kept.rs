@@ -1,4 +1,4 @@
-//! What is known of links that are out: the change that is pending, the undo that keeps an address, and what the
+//! What is known of links that were mailed: the change that is pending, the undo that keeps an address, and what the
 //! account's owner may take away.
 
 use diesel::prelude::*;

@@ -84,8 +84,8 @@ impl Purpose {
         matches!(self, Self::SignIn | Self::ConfirmEmail)
     }
 
-    /// How long its row is kept after the asking. An ask for an address that may or may not be known writes
-    /// one of two purposes, or a decoy: those are forgotten at the same time.
+    /// How long its row is kept after the request. What a request writes depends on whether its address is known:
+    /// a row of one of two purposes, or a decoy. So all of these are kept equally long.
     pub(super) fn kept(self, config: &Config) -> Duration {
         let lifetime = match self {
             Self::SignIn | Self::ConfirmEmail => {

@@ -5,7 +5,7 @@
 //! and a reset pass each other: the reset ends all sessions that it can see, and the one that the sign-in has
 //! inserted and not committed yet is not among them.
 //!
-//! One order of locks, so that nobody is a deadlock's victim: the address, the account, its links, all the rest. On
+//! There is one order of locks, so that there are no deadlocks: the address, the account, its links, all the rest. On
 //! SQLite there is one writer, and nothing to wait for.
 
 use std::ops::Deref;

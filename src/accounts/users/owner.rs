@@ -1,18 +1,18 @@
 //! Proof that it is the owner of an account who acts.
 //!
-//! What is sensitive asks for an [`Owner`]: setting a password, asking for another address, taking
-//! everything away, deleting. Only this room makes one, and only for two reasons: the password was entered
-//! in this very session within the window ([`sessions::owner`](crate::accounts::sessions::owner)), or a link was
-//! used up in this transaction that stands for it
-//! ([`Consumed::into_owner`](crate::accounts::links::Consumed::into_owner)). A handler that forgets the gate has
-//! nothing to hand in, and does not compile.
+//! What is sensitive asks for an [`Owner`]: setting a password, asking for another address, taking everything
+//! away, deleting. Only `accounts/` makes one, and only for two reasons: the password was entered in this very
+//! session within the window ([`HeldSession::into_owner`](crate::accounts::sessions::HeldSession::into_owner)), or
+//! a link was used up in this transaction that stands for it
+//! ([`Consumed::into_owner`](crate::accounts::links::Consumed::into_owner)). A handler that forgets the gate
+//! has no `Owner` to hand in, and does not compile.
 //!
 //! A proof is of one transaction: its account is held there, so that a session which ended a moment ago
 //! permits nothing any more.
 
 use super::{Held, User};
 
-/// The owner of this account, as this transaction has seen.
+/// The owner of this account is the one who acts, as this transaction has seen.
 pub struct Owner(Held<User>);
 
 impl Owner {

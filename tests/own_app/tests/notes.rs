@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a story that cannot go on ends there"
+    reason = "a test that cannot go on ends there"
 )]
 
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ async fn notes_are_kept_and_erased(database_url: &str) {
     assert!(checked.contains("has every migration"), "{checked}");
 }
 
-/// The running program, in a folder of its own. It is killed at the latest when the story ends.
+/// The running program, in a folder of its own. It is killed at the latest when the test ends.
 struct Program {
     folder: TempDir,
     database_url: String,
@@ -197,7 +197,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// Clicks a link in a letter. It names the public URL, which is not where the story reaches the program.
+    /// Clicks a link in a letter. It names the public URL, which is not where the test reaches the program.
     async fn click(&mut self, link: &str) -> Page {
         let (_, path) = link.split_once("localhost:8080").unwrap();
         let request = self
