@@ -7,8 +7,6 @@
 //!
 //! [`markdown`] reads the text, [`html`] and [`plain`] write the two parts of a letter.
 
-use std::fmt;
-
 use askama::Template;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +22,7 @@ mod html;
 mod markdown;
 mod plain;
 
+pub use markdown::Refused;
 use markdown::{Block, Link};
 
 /// A text that was read and found good.
@@ -32,20 +31,6 @@ pub struct Announcement {
     /// What it is known by: its text's SHA-256.
     pub digest: [u8; 32],
     body: Vec<Block>,
-}
-
-/// Why a text is none that could be announced.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Where, from 1.
-    pub line: usize,
-    pub why: String,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.why)
-    }
 }
 
 /// What differs from one copy to the next.

@@ -22,9 +22,11 @@ use crate::mail::smtp::Smtp;
 
 mod outcome;
 mod sender;
+mod stopping;
 mod tidy;
 
-use sender::Sender;
+use sender::{LOOK, Sender};
+use stopping::Stopping;
 use tidy::tidy;
 
 /// Connections to the mail server that a node keeps: enough for their transactions to share commits, fewer
@@ -36,9 +38,6 @@ const FOR_AWAITED: usize = 2;
 
 /// The one behind them takes news as well: announcements may fill only those behind it.
 const BEFORE_BULK: usize = FOR_AWAITED + 1;
-
-/// How often a slot looks for mail that other nodes posted or that fell due.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The running worker. Tell it to stop before the process ends, so that mail under way is finished and
 /// claimed mail is given back.
@@ -75,23 +74,6 @@ impl Worker {
     pub fn join(self) {
         if self.thread.join().is_err() {
             tracing::error!("the mail worker ended in a panic");
-        }
-    }
-}
-
-/// Whether the worker is to stop, and by when.
-#[derive(Clone)]
-struct Stopping(watch::Receiver<Option<Instant>>);
-
-impl Stopping {
-    fn is_told(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
-    async fn told(&mut self) -> Instant {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(told) => told.unwrap_or_else(Instant::now),
-            Err(_) => Instant::now(), // Nobody is left who could tell.
         }
     }
 }

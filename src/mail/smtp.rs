@@ -7,11 +7,9 @@
 //! taken; a byte that is not plain text in an address or a letter (smuggling); a secret or a whole address
 //! in a text for the log. Nothing else in the tree speaks SMTP.
 
-use std::error::Error as StdError;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
@@ -26,44 +24,12 @@ mod server;
 mod stage;
 mod trouble;
 mod wire;
-pub use pace::Watch;
 use pace::{DEADLINES, Deadlines, Pace, nobody};
+pub use pace::{LONGEST_SEND, Watch};
 use server::{Connection, Server};
 pub use stage::Stage;
-use trouble::{Trouble, for_log};
-
-/// No send takes longer, whatever the server does. Under a lease that outlives it no other node takes a
-/// mail up while this one may still hand it over.
-pub const LONGEST_SEND: Duration = Duration::from_secs(40);
-
-/// Why a letter did not leave, by what is to be done about it. The text is for the operator's log: one
-/// line of ASCII, at most 200 characters, without secrets or whole addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// No way to the server, or it will not have us: connecting, TLS, log-in, the sender. It would be
-    /// the same with any mail, and costs none a try.
-    Unreachable(String),
-    /// Not now, and the one whom the server will not have is us: it named this recipient and blamed the
-    /// sender, or would not relay for us. Other recipients may fare better.
-    Unwelcome(String),
-    /// Not now: a 4xx about this mail, or a hang-up or deadline once the recipient was named. The latter
-    /// is the mail's own failure, too, lest one that chokes the server holds up all the others.
-    Later(String),
-    /// Not ever: a 5xx about this recipient or letter, or one that cannot be sent safely.
-    Never(String),
-}
-
-impl Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Unreachable(text)
-        | Self::Unwelcome(text)
-        | Self::Later(text)
-        | Self::Never(text)) = self;
-        f.write_str(text)
-    }
-}
-
-impl StdError for Failure {}
+pub use trouble::Failure;
+use trouble::{Trouble, for_log, in_step};
 
 /// The mail server to hand letters to. Cheap to clone.
 #[derive(Clone)]
@@ -297,23 +263,6 @@ async fn say(
 fn said(answer: &Response) -> String {
     let words = answer.first_line().unwrap_or_default();
     for_log(&format!("{} {words}", answer.code()))
-}
-
-/// An answer must be one to our command. Were a stray line taken for the go-ahead to DATA, the letter
-/// would be read as commands; were one taken for the answer to the letter, it would be lost.
-fn in_step(stage: Stage, answer: &Response) -> Result<(), Trouble> {
-    let code = u16::from(answer.code());
-    let expected = match stage {
-        Stage::Data => code == 354,
-        _ => (200..300).contains(&code),
-    };
-    if expected {
-        return Ok(());
-    }
-    Err(Trouble::lost(
-        stage,
-        format!("out of step, answered {code}"),
-    ))
 }
 
 /// An address that can only be an address once it is in a command: `a@b> NOTIFY=…` or a line end would

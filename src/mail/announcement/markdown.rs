@@ -1,12 +1,26 @@
 //! Reads Markdown (CommonMark) into what a letter can show, and refuses the rest.
 
+use std::fmt;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, LinkType, OffsetIter, Options, Parser, Tag};
 use url::Url;
 
-use super::Refused;
 use crate::config::PublicUrl;
+
+/// Why a text cannot be announced.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Where, from 1.
+    pub line: usize,
+    pub why: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
 
 /// What stands one below the other.
 pub(super) enum Block {

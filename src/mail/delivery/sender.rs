@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
-use super::{LOOK, Stopping};
+use super::stopping::Stopping;
 use crate::accounts::{links, users};
 use crate::app::App;
 use crate::db::Tx;
@@ -20,6 +20,9 @@ use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, Claimed, LEASE, Mail};
 use crate::mail::smtp::{LONGEST_SEND, Slot, Smtp};
+
+/// How often a slot looks for mail that other nodes posted or that fell due.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Mails that a slot claims at once: few, so that a dead node holds few.
 const CLAIM: i64 = 8;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{LOOK, Stopping};
+use super::stopping::Stopping;
 use crate::accounts::purge;
 use crate::app::App;
 use crate::error::Result;
 use crate::mail::outbox;
+
+/// How often waiting mail is counted.
+const COUNT: Duration = Duration::from_secs(1);
 
 /// How often what is over is forgotten.
 const PURGE: Duration = Duration::from_secs(60);
@@ -19,7 +22,7 @@ pub(super) async fn tidy(app: App, mut stopping: Stopping) {
         if let Err(error) = app.db.read(move |tx| outbox.count(tx)).await {
             tracing::warn!(%error, "waiting mail was not counted");
         }
-        since_purge += LOOK;
+        since_purge += COUNT;
         if since_purge >= PURGE {
             since_purge = Duration::ZERO;
             if let Err(error) = forget(&app).await {
@@ -27,7 +30,7 @@ pub(super) async fn tidy(app: App, mut stopping: Stopping) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(COUNT) => {}
             _ = stopping.told() => {}
         }
     }

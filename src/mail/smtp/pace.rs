@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::LONGEST_SEND;
 use super::stage::Stage;
 use super::trouble::Trouble;
+
+/// No send takes longer, whatever the server does. Under a lease that outlives it no other node takes a
+/// mail up while this one may still hand it over.
+pub const LONGEST_SEND: Duration = Duration::from_secs(40);
 
 /// How long each stage may take.
 #[derive(Clone, Copy)]

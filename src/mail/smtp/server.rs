@@ -18,10 +18,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::in_step;
 use super::pace::{Deadlines, Pace, Watch};
 use super::stage::Stage;
-use super::trouble::{Trouble, for_log};
+use super::trouble::{Trouble, for_log, in_step};
 use super::wire::Wire;
 use crate::config::{SmtpSecurity, SmtpUrl};
 use crate::error::{Error, Result};

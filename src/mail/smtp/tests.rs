@@ -1,6 +1,7 @@
 //! A mail server that refuses, stalls, drips and hangs up on cue, and what becomes of the letters.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,11 +1,41 @@
 //! What went wrong, and what is to be done about it.
 
 use std::error::Error as StdError;
+use std::fmt::{self, Display};
 
 use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::response::Response;
 
-use super::Failure;
 use super::stage::Stage;
+
+/// Why a letter did not leave, by what is to be done about it. The text is for the operator's log: one
+/// line of ASCII, at most 200 characters, without secrets or whole addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No way to the server, or it will not have us: connecting, TLS, log-in, the sender. It would be
+    /// the same with any mail, and costs none a try.
+    Unreachable(String),
+    /// Not now, and the one whom the server will not have is us: it named this recipient and blamed the
+    /// sender, or would not relay for us. Other recipients may fare better.
+    Unwelcome(String),
+    /// Not now: a 4xx about this mail, or a hang-up or deadline once the recipient was named. The latter
+    /// is the mail's own failure, too, lest one that chokes the server holds up all the others.
+    Later(String),
+    /// Not ever: a 5xx about this recipient or letter, or one that cannot be sent safely.
+    Never(String),
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unreachable(text)
+        | Self::Unwelcome(text)
+        | Self::Later(text)
+        | Self::Never(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl StdError for Failure {}
 
 /// A stage that did not go well, not yet judged.
 pub(super) struct Trouble {
@@ -76,6 +106,23 @@ impl From<Trouble> for Failure {
             _ => Self::Later(text),
         }
     }
+}
+
+/// An answer must be one to our command. Were a stray line taken for the go-ahead to DATA, the letter
+/// would be read as commands; were one taken for the answer to the letter, it would be lost.
+pub(super) fn in_step(stage: Stage, answer: &Response) -> Result<(), Trouble> {
+    let code = u16::from(answer.code());
+    let expected = match stage {
+        Stage::Data => code == 354,
+        _ => (200..300).contains(&code),
+    };
+    if expected {
+        return Ok(());
+    }
+    Err(Trouble::lost(
+        stage,
+        format!("out of step, answered {code}"),
+    ))
 }
 
 /// The innermost cause: the outer ones only say "connection error".
