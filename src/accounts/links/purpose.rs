@@ -73,15 +73,18 @@ impl Purpose {
 
     /// Whether its use gives the address to an account that had another, or none.
     pub(super) fn gives_address(self) -> bool {
-        matches!(
-            self,
-            Self::ConfirmEmail | Self::ChangeEmail | Self::UndoChangeEmail
-        )
+        match self {
+            Self::ConfirmEmail | Self::ChangeEmail | Self::UndoChangeEmail => true,
+            Self::SignIn | Self::ResetPassword => false,
+        }
     }
 
     /// Whether a code goes with it, for the browser that asked.
     pub fn has_code(self) -> bool {
-        matches!(self, Self::SignIn | Self::ConfirmEmail)
+        match self {
+            Self::SignIn | Self::ConfirmEmail => true,
+            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail => false,
+        }
     }
 
     /// How long its row is kept after the request. What a request writes depends on whether its address is known:
@@ -91,7 +94,9 @@ impl Purpose {
             Self::SignIn | Self::ConfirmEmail => {
                 config.links.sign_in.max(config.links.confirm_email)
             }
-            other => other.lifetime(config),
+            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail => {
+                self.lifetime(config)
+            }
         };
         2 * lifetime
     }
