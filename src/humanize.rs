@@ -68,6 +68,14 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How often something happened: `once`, `3 times`.
+pub fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        _ => counted(count, "time"),
+    }
+}
+
 fn counted(count: u64, unit: &str) -> String {
     match count {
         1 => format!("1 {unit}"),

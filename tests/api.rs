@@ -391,6 +391,39 @@ on_both! {
         assert_eq!(house.count("SELECT count(*) AS n FROM refresh_tokens").await, 0);
     }
 
+    /// What a program leaves behind that refreshes without end; and a thief who does so hides nothing by it.
+    async fn of_used_tokens_the_newest_few_are_kept_and_the_others_known_all_the_same(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let robbed = Program::of_owner(&house, ADA).await;
+        let mut thief = robbed.clone();
+        for _ in 0..30 {
+            thief = thief.clone().with(&thief.refresh().await);
+            house.advance(Duration::from_secs(1));
+        }
+        assert_eq!(house.count("SELECT count(*) AS n FROM refresh_tokens").await, 11);
+        is_problem(&robbed.refresh().await, 400, "invalid_grant");
+        assert_eq!(thief.signed_in_as().await, None, "the session ended");
+        is_problem(&thief.refresh().await, 400, "invalid_grant");
+    }
+
+    async fn a_refresh_that_comes_too_often_costs_no_token(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let program = program.clone().with(&program.refresh().await);
+        house.execute("UPDATE limits SET count = 1000 WHERE name = 'refresh'").await;
+        for _ in 0..3 {
+            let page = program.refresh().await;
+            is_problem(&page, 429, "too_many_requests");
+            assert_eq!(page.header("retry-after"), Some("3600"));
+        }
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+        house.advance(Duration::from_secs(3_600));
+        let program = program.clone().with(&program.refresh().await);
+        assert_eq!(program.refresh().await.status, StatusCode::OK);
+    }
+
     async fn what_is_sensitive_wants_the_password_lately(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 
-use crate::support::{Database, House, Page, Visitor};
+use crate::support::{Database, House, PASSWORD, Page, Visitor};
 
 const ADA: &str = "ada@example.org";
 const NOBODY: &str = "nobody@example.org";
@@ -134,6 +134,59 @@ on_both! {
             asked.push(owner.post("/account/email", &[("email", &wanted)]).await.status.as_u16());
         }
         assert_eq!(asked, [303, 303, 303, 429, 429]);
+    }
+
+    /// One member's hashes, files and mail are bounded, whatever was entered; and another's are another's.
+    async fn what_an_account_does_over_and_over_has_a_budget_of_its_own(db: Database) {
+        let house = House::new(db).await;
+        let (ada, bob) = (house.owner(ADA).await, house.owner("bob@example.org").await);
+        ada.reauthenticate().await;
+        let password = [("password", "quite another horse altogether")];
+        ada.post("/account/password", &[("password", "short")]).await.says_mistake("too short");
+        for (route, fields, done) in [
+            ("/account/password", &password[..], StatusCode::SEE_OTHER),
+            ("/account/export", &[][..], StatusCode::OK),
+        ] {
+            for _ in 0..10 {
+                assert_eq!(ada.post(route, fields).await.status, done, "{route}");
+            }
+            let refused = ada.post(route, fields).await;
+            assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{route}");
+            assert_eq!(retry_after(&refused), 60 * 60, "{route}");
+            assert_eq!(bob.post(route, fields).await.status, done, "{route}");
+        }
+        house.execute("UPDATE limits SET count = 200 WHERE name = 'reauthenticate'").await;
+        let refused = ada.post("/reauthenticate", &password).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!((1..=60 * 60).contains(&retry_after(&refused)));
+        house.advance(60 * MINUTE);
+        ada.reauthenticate_with(password[0].1).await;
+        ada.post("/account/password", &password).await.goes_on_to("/account");
+    }
+
+    /// The mailbox hears of everything that happens, and is not buried.
+    async fn of_each_kind_of_news_there_is_one_an_hour_and_it_says_what_went_untold(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        for _ in 0..4 {
+            house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
+        }
+        let first = house.news_to(ADA).await;
+        assert_eq!(first.len(), 1);
+        assert!(!first[0].text.contains("Before that"), "{}", first[0].text);
+        house.advance(60 * MINUTE);
+        for untold in ["like this: 3 times\n", "like this: once\n"] {
+            house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
+            house.visitor().enter(ADA, PASSWORD).await.goes_on_to("/account");
+            let newest = house.news_to(ADA).await.remove(0);
+            assert!(newest.text.contains(untold), "{}", newest.text);
+            assert!(newest.html.contains(untold.trim_start_matches("like this: ").trim_end()));
+            house.advance(60 * MINUTE);
+        }
+        assert_eq!(house.news_to(ADA).await.len(), 3);
+        let owner = house.owner("bob@example.org").await;
+        owner.post("/account/password", &[("password", PASSWORD)]).await.goes_on_to("/account");
+        assert_eq!(house.news_to("bob@example.org").await.len(), 1, "another account's are another's");
     }
 
     async fn asking_again_at_once_is_no_error_and_sends_nothing(db: Database) {

@@ -15,6 +15,7 @@ use diesel::sql_types::BigInt;
 use diesel::upsert::excluded;
 
 use crate::accounts::email_address::EmailAddress;
+use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::{Config, Rate};
 use crate::db::{Tx, on_either};
@@ -50,6 +51,53 @@ pub enum Limit {
     TokenPerNetwork,
     /// The same for the /48 around an IPv6 /64.
     TokenPerWideNetwork,
+    /// What an account does.
+    PerAccount(Verb),
+}
+
+/// What an account can do over and over, by all of its sessions and programs together: each has a budget of its own,
+/// lest one member's hashes, mail and files keep the others waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// The password is entered in a session, be it right or wrong.
+    Reauthenticate,
+    /// Another password is set in a session.
+    ChangePassword,
+    /// Another address is asked for.
+    AskForAddress,
+    /// Everything kept is downloaded.
+    Export,
+    /// A program's session goes on under other tokens.
+    Refresh,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reauthenticate => "reauthenticate",
+            Self::ChangePassword => "change_password",
+            Self::AskForAddress => "ask_for_address",
+            Self::Export => "export",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    /// More than anybody does who means it.
+    fn rate(self, config: &Config) -> Option<Rate> {
+        let an_hour = |count| {
+            Some(Rate {
+                count,
+                per: Duration::from_secs(60 * 60),
+            })
+        };
+        match self {
+            Self::Reauthenticate => an_hour(200),
+            Self::ChangePassword | Self::Export => an_hour(10),
+            Self::AskForAddress => config.limits.mail_per_address,
+            // A hundred sessions, each every six minutes.
+            Self::Refresh => an_hour(1_000),
+        }
+    }
 }
 
 /// A /48 gets this many times what a /64 gets.
@@ -82,6 +130,7 @@ impl Limit {
             Self::PasswordPerWideNetwork => "password_per_wide_network",
             Self::TokenPerNetwork => "token_per_network",
             Self::TokenPerWideNetwork => "token_per_wide_network",
+            Self::PerAccount(verb) => verb.name(),
         }
     }
 
@@ -100,6 +149,7 @@ impl Limit {
             Self::PasswordPerWideNetwork => config.limits.password_per_network.map(times(WIDE)),
             Self::TokenPerNetwork => config.limits.token_per_network,
             Self::TokenPerWideNetwork => config.limits.token_per_network.map(times(WIDE)),
+            Self::PerAccount(verb) => verb.rate(config),
         }
     }
 }
@@ -200,6 +250,56 @@ pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Resu
         again_at: last_again_at,
     })
 }
+
+/// Counts that an account does something, once more or not at all. It is held, as is whatever is decided of an account.
+pub fn count_verb(
+    tx: &mut Tx,
+    config: &Config,
+    verb: Verb,
+    user: &Held<User>,
+) -> Result<std::result::Result<(), TooMany>> {
+    let verdict = count(tx, config, Limit::PerAccount(verb), &user.id)?;
+    Ok(match verdict {
+        Verdict::Allowed { .. } => Ok(()),
+        Verdict::Refused(too_many) => Err(too_many),
+    })
+}
+
+/// Between two notices of a kind to one address.
+const NEWS_GAP: Duration = Duration::from_secs(60 * 60);
+
+/// For so long those that were not sent are counted, for the next one to tell of.
+const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether news of this kind may go to this address now, and if so, how much of it was not told since the last one
+/// went.
+pub fn count_news(tx: &mut Tx, kind: &str, to: &str) -> Result<Option<u64>> {
+    let key = (NEWS, format!("{kind} {to}"));
+    let (gap, untold) = (millis(NEWS_GAP), millis(UNTOLD));
+    let before: Option<(i64, Timestamp)> = limits::table
+        .find((key.0, &key.1))
+        .select((limits::count, limits::ends_at))
+        .first(tx.conn)
+        .optional()?;
+    let living = before.filter(|(_, ends_at)| *ends_at > tx.now);
+    if living.is_some_and(|(_, ends_at)| ends_at - untold + gap > tx.now) {
+        diesel::update(limits::table.find((key.0, &key.1)))
+            .set(limits::count.eq(limits::count + 1))
+            .execute(tx.conn)?;
+        return Ok(None);
+    }
+    let now = (limits::count.eq(1), limits::ends_at.eq(tx.now + untold));
+    on_either!(tx.conn, |conn| diesel::insert_into(limits::table)
+        .values((limits::name.eq(key.0), limits::subject.eq(&key.1), now))
+        .on_conflict((limits::name, limits::subject))
+        .do_update()
+        .set(now)
+        .execute(conn))?;
+    let more = living.map_or(0, |(count, _)| count - 1);
+    Ok(Some(u64::try_from(more).unwrap_or(0)))
+}
+
+const NEWS: &str = "news";
 
 /// Takes one count back.
 pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {

@@ -29,6 +29,10 @@ const KNOWN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// So many programs an account knows; the one that was longest away is forgotten.
 const MOST_KNOWN: i64 = 100;
 
+/// So many used ones a session keeps. Older ones are forgotten, lest a program that refreshes without end fills the
+/// table, and are known as its own all the same: they begin as the others do.
+const MOST_USED: i64 = 10;
+
 /// Makes one for this session of this account, in place of the one before it, if there was one.
 pub fn issue(
     tx: &mut Tx,
@@ -46,8 +50,28 @@ pub fn issue(
             refresh_tokens::expires_at.eq(tx.now + millis(LIFETIME)),
         ))
         .execute(tx.conn)?;
+    forget_used_but_newest(tx, &session.id)?;
     Ok(token)
 }
+
+fn forget_used_but_newest(tx: &mut Tx, session_id: &str) -> Result<()> {
+    let surplus: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::session_id.eq(session_id))
+        .filter(refresh_tokens::used_at.is_not_null())
+        .order((refresh_tokens::used_at.desc(), refresh_tokens::token_hash))
+        .select(refresh_tokens::token_hash)
+        .limit(SURPLUS)
+        .offset(MOST_USED)
+        .load(tx.conn)?;
+    if !surplus.is_empty() {
+        let surplus = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(surplus));
+        diesel::delete(surplus).execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// What is forgotten in one go: a release before this one may have left many.
+const SURPLUS: i64 = 500;
 
 /// All tokens of a session are one family, by which its program is known.
 fn draw(tx: &mut Tx, session: &Session, before: Option<&Token>) -> Result<Token> {
@@ -115,12 +139,15 @@ pub enum Used {
 }
 
 /// Uses a token up. Of any number of callers at once one gets past here.
-pub fn consume(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Used> {
-    let Some(held) = hold_session(tx, config, token)? else {
-        return Ok(Used::Dead);
+pub fn consume(tx: &mut Tx, config: &Config, token: &Token) -> Result<Used> {
+    let hash = token.hash();
+    let Some(held) = hold_session(tx, config, &hash)? else {
+        // One that was forgotten was used before.
+        let of_family = hold_of_family(tx, config, token)?;
+        return Ok(of_family.map_or(Used::Dead, Used::Again));
     };
     let unused = refresh_tokens::table
-        .find(token.as_bytes())
+        .find(hash.as_bytes())
         .filter(refresh_tokens::used_at.is_null());
     let used = diesel::update(unused)
         .set(refresh_tokens::used_at.eq(tx.now))
@@ -143,6 +170,31 @@ pub fn spend_all(tx: &mut Tx, session: &HeldSession) -> Result<()> {
         .set(refresh_tokens::used_at.eq(tx.now))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// The living session that a token keeps alive, with its account held, while nobody has used it yet.
+pub fn hold_unused(tx: &mut Tx, config: &Config, token: &Token) -> Result<Option<HeldSession>> {
+    let held = hold_session(tx, config, &token.hash())?;
+    let used_at: Option<Option<Timestamp>> = refresh_tokens::table
+        .find(token.hash().as_bytes())
+        .select(refresh_tokens::used_at)
+        .first(tx.conn)
+        .optional()?;
+    Ok(held.filter(|_| used_at == Some(None)))
+}
+
+/// The living session whose tokens begin as this one does.
+fn hold_of_family(tx: &mut Tx, config: &Config, token: &Token) -> Result<Option<HeldSession>> {
+    let family = token.family();
+    let named: Option<(String, String)> = known_programs::table
+        .find(family.as_bytes())
+        .select((known_programs::user_id, known_programs::session_id))
+        .first(tx.conn)
+        .optional()?;
+    match named {
+        Some((user_id, id)) => sessions::hold_of_program(tx, config, &user_id, &id),
+        None => Ok(None),
+    }
 }
 
 /// The living session that a token belongs to, used or not, with its account held.

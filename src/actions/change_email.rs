@@ -11,7 +11,7 @@ use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit, MailKind, TooMany, Verdict};
+use crate::accounts::limits::{self, Limit, MailKind, TooMany, Verb, Verdict};
 use crate::accounts::links::{self, Consumed, Purpose, Wanted};
 use crate::accounts::sessions::{self, HeldSession};
 use crate::accounts::users::{self, Held, Owner, User};
@@ -61,9 +61,8 @@ pub fn request(
             false => Requested::TooSoon(too_soon),
         }));
     }
-    let account = format!("change_email from {}", user.id);
     let mut budget = target.budget();
-    budget.push((Limit::MailPerAddress, account.as_str()));
+    budget.push((Limit::PerAccount(Verb::AskForAddress), &user.id));
     if let Verdict::Refused(too_many) = limits::count_all(tx, config, &budget)? {
         limits::give_back(tx, gap, subject)?;
         return Ok(Err(too_many));

@@ -1,20 +1,27 @@
 //! The owner sets another password: every other session ends, and so does every link.
 //!
-//! Choosing the same password again is harmless.
+//! Choosing the same password again is harmless. It is counted before it is hashed, which is what it costs.
 
 use crate::accounts::access_tokens::Signer;
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Verb};
 use crate::accounts::links;
 use crate::accounts::passwords::PasswordHash;
 use crate::accounts::sessions;
 use crate::accounts::users::{self, Owner};
+use crate::actions::Counted;
 use crate::actions::refresh::{self, Granted};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::notices::Notice;
 use crate::random::{Token, TokenHash};
+
+/// Counts the change that is wanted.
+pub fn count(tx: &mut Tx, app: &App, owner: &Owner) -> Result<Counted<()>> {
+    limits::count_verb(tx, &app.config, Verb::ChangePassword, owner.user())
+}
 
 /// Changes it in a browser, whose session goes on under a new token; `None` when that has ended.
 pub fn in_browser(

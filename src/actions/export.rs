@@ -7,19 +7,29 @@ use serde_json::{Value, json};
 use crate::accounts::announced;
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
+use crate::accounts::limits::{self, Verb};
 use crate::accounts::links;
 use crate::accounts::sessions;
-use crate::accounts::users::Owner;
+use crate::accounts::users::{Owner, User};
+use crate::actions::Counted;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::humanize::rfc3339;
 use crate::mail::outbox;
 
-/// What is kept, this download included.
-pub fn export(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<Value> {
+/// An account whose owner may take everything away, as one transaction has seen.
+pub struct Permitted(User);
+
+/// Counts the download that is wanted.
+pub fn permit(tx: &mut Tx, app: &App, owner: &Owner) -> Result<Counted<Permitted>> {
     let user = owner.user();
-    events::note(tx, &user.id, Event::Exported, client)?;
+    let counted = limits::count_verb(tx, &app.config, Verb::Export, user)?;
+    Ok(counted.map(|()| Permitted(User::clone(user))))
+}
+
+/// What is kept. It is read outside of any transaction that writes: nobody's write waits for it.
+pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value> {
     let sessions = sessions::list(tx, &app.config, &user.id)?;
     let links = links::kept_of(tx, user)?;
     let events = events::list(tx, &user.id, None, i64::MAX)?;
@@ -70,4 +80,9 @@ pub fn export(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<
             "posted_at": rfc3339(sent.posted_at),
         })).collect::<Vec<_>>(),
     }))
+}
+
+/// Everything was read, and is handed over to the owner.
+pub fn note(tx: &mut Tx, owner: &Owner, client: &Client) -> Result<()> {
+    events::note(tx, &owner.user().id, Event::Exported, client)
 }

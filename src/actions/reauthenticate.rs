@@ -5,10 +5,10 @@
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::Guesser;
+use crate::accounts::limits::{self, Guesser, Limit, Verb};
 use crate::accounts::passwords::Verified;
 use crate::accounts::sessions;
-use crate::accounts::users::{self, User};
+use crate::accounts::users;
 use crate::actions::Counted;
 use crate::actions::password_try::{self, PasswordTry};
 use crate::app::App;
@@ -26,12 +26,20 @@ pub struct Attempt {
 
 /// Counts the try; `None` where the account has no password that it could be compared with.
 pub fn count(tx: &mut Tx, app: &App, attempt: &Attempt) -> Result<Counted<Option<PasswordTry>>> {
-    let user = users::find(tx, &attempt.user_id)?.filter(User::has_password);
-    let Some(user) = user else {
+    let user = users::hold(tx, &attempt.user_id)?;
+    let Some(user) = user.filter(|user| user.has_password()) else {
         return Ok(Ok(None));
     };
+    let verb = Verb::Reauthenticate;
+    if let Err(too_many) = limits::count_verb(tx, &app.config, verb, &user)? {
+        return Ok(Err(too_many));
+    }
     let subject = Guesser::at_gate(&user.id);
-    Ok(password_try::count(tx, app, Some(&user), subject)?.map(Some))
+    let counted = password_try::count(tx, app, Some(&user), subject)?;
+    if counted.is_err() {
+        limits::give_back(tx, Limit::PerAccount(verb), &user.id)?;
+    }
+    Ok(counted.map(Some))
 }
 
 /// What came of the try.

@@ -9,6 +9,7 @@
 use crate::accounts::access_tokens::Signer;
 use crate::accounts::client::Client;
 use crate::accounts::events::Event;
+use crate::accounts::limits::{self, Verb};
 use crate::accounts::refresh_tokens::{self, Used};
 use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Held, User};
@@ -36,7 +37,8 @@ pub fn grant(tx: &Tx, signer: &Signer, session: &Session, refresh_token: Token) 
     })
 }
 
-/// Uses the token up; `None` if it keeps no session alive, which counts as a guess.
+/// Uses the token up; `None` if it keeps no session alive, which counts as a guess. One that comes too often is not
+/// used up: it is good once the wait is over.
 pub fn refresh(
     tx: &mut Tx,
     app: &App,
@@ -44,8 +46,14 @@ pub fn refresh(
     token: Option<&Token>,
     client: &Client,
 ) -> Result<Counted<Option<Granted>>> {
+    if let Some(token) = token
+        && let Some(held) = refresh_tokens::hold_unused(tx, &app.config, token)?
+        && let Err(too_many) = limits::count_verb(tx, &app.config, Verb::Refresh, &held.user)?
+    {
+        return Ok(Err(too_many));
+    }
     let used = match token {
-        Some(token) => refresh_tokens::consume(tx, &app.config, &token.hash())?,
+        Some(token) => refresh_tokens::consume(tx, &app.config, token)?,
         None => Used::Dead,
     };
     match used {

@@ -166,14 +166,19 @@ pub struct PasswordChange {
         Sensitive<PasswordChange>,
         (status = 200, description = "It is changed. All tokens of before are dead: go on with these, delivered as the one that asked", body = Tokens),
         (status = 422, description = "The password is not taken"),
+        (status = 429, description = "Too often: wait for Retry-After"),
     )
 )]
 async fn change_password(Sensitive { caller, body }: Sensitive<PasswordChange>) -> Answer {
-    let hash = new_password::hash(&caller.app, &body.password, &caller.session.email).await?;
-    let hash = hash.map_err(|refused| ApiError::Unacceptable {
-        field: "password",
-        error: FieldError::NewPassword(refused),
+    let email = &caller.session.email;
+    let password = new_password::parse(&caller.app, &body.password, email).map_err(|refused| {
+        ApiError::Unacceptable {
+            field: "password",
+            error: FieldError::NewPassword(refused),
+        }
     })?;
+    caller.act_as_owner(change_password::count).await??;
+    let hash = new_password::hash(&caller.app, password, email).await?;
     let (session_id, client) = (caller.session.id.clone(), caller.client());
     let signer = delivery::signer(&caller.app, None).await?;
     let changed = caller.act_as_owner(move |tx, app, owner| {

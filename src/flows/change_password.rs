@@ -44,13 +44,16 @@ impl BehindGate for ChangeForm {
 
 async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let visitor = &gate.visitor;
-    let hash = match new_password::hash(&visitor.app, &form.password, &gate.session.email).await? {
-        Ok(hash) => hash,
+    let email = &gate.session.email;
+    let password = match new_password::parse(&visitor.app, &form.password, email) {
+        Ok(password) => password,
         Err(refused) => {
             let again = ChangePage::of(&gate, Some(FieldError::NewPassword(refused)));
             return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
         }
     };
+    gate.act(change_password::count).await??;
+    let hash = new_password::hash(&visitor.app, password, email).await?;
     let session = ThisSession {
         id: gate.session.id.clone(),
         token: gate.token().clone(),

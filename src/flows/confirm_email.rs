@@ -51,7 +51,9 @@ async fn confirm(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
         Checked::Again(view) => return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash_optional(&visitor.app, &chosen, ready.address()).await? {
+    let hash = match new_password::parse_and_hash_optional(&visitor.app, &chosen, ready.address())
+        .await?
+    {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);

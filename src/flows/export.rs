@@ -29,10 +29,15 @@ impl BehindGate for ExportForm {
 
 async fn download(Sensitive { gate, .. }: Sensitive<ExportForm>) -> Answer {
     let client = gate.visitor.client();
+    let permitted = gate.act(export::permit).await??;
+    let app = gate.visitor.app.clone();
     let everything = gate
-        .act(move |tx, app, owner| export::export(tx, app, owner, &client))
+        .visitor
+        .app
+        .read(move |tx| export::read(tx, &app, &permitted));
+    let file = serde_json::to_vec_pretty(&everything.await?).map_err(Error::internal)?;
+    gate.act(move |tx, _, owner| export::note(tx, owner, &client))
         .await?;
-    let file = serde_json::to_vec_pretty(&everything).map_err(Error::internal)?;
     Ok(HttpResponse::Ok()
         .insert_header(ContentType::json())
         .insert_header((

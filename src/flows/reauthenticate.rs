@@ -62,7 +62,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     };
     let entered = password_entry::enter(
         &visitor.app,
-        Priority::Trusted,
+        Priority::Trusted(&session.email),
         attempt,
         &form.password,
         reauthenticate::count,

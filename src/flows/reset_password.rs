@@ -69,7 +69,7 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
         Checked::Again(view) => return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Checked::Answered(answer) => return Ok(answer),
     };
-    let hash = match new_password::hash(&visitor.app, &chosen, ready.address()).await? {
+    let hash = match new_password::parse_and_hash(&visitor.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);

@@ -41,23 +41,30 @@ pub enum Notice {
 /// News are worth sending for so long.
 pub(super) const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// The letter about what happened just now (`when`) to the account of this address, with the link to the
-/// notice's page.
+/// How it came about.
+pub struct Happened<'a> {
+    pub at: Timestamp,
+    pub client: &'a Client,
+    /// How often it happened since the last such letter, which none told of.
+    pub untold: u64,
+}
+
+/// The letter about what happened to the account of this address, with the link to the notice's page.
 pub fn letter(
     config: &Config,
     to: &str,
     notice: Notice,
     link: Option<String>,
-    when: Timestamp,
-    client: &Client,
+    happened: &Happened<'_>,
 ) -> Result<Letter> {
     let site = config.server.public_url.host();
     let letter = &Fields {
         said: notice.paragraphs(site, to)?,
         link,
-        when: humanize::moment(when),
-        browser: client.browser.clone(),
-        ip: client.ip().clone(),
+        when: humanize::moment(happened.at),
+        browser: happened.client.browser.clone(),
+        ip: happened.client.ip(),
+        untold: (happened.untold > 0).then(|| humanize::times(happened.untold)),
     };
     Ok(Letter {
         name: notice.name(),
@@ -72,12 +79,13 @@ pub fn letter(
         link_hash: None,
         priority: Priority::News,
         useful_for: NEWS,
-        leaves_no_trace: notice == Notice::AccountDeleted,
+        leaves_no_trace: notice.is_the_last(),
     })
 }
 
 impl Notice {
-    fn name(self) -> &'static str {
+    /// As the tables have it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::PasswordSet => "password_set",
             Self::PasswordChanged => "password_changed",
@@ -89,6 +97,11 @@ impl Notice {
             Self::EmailTaken => "email_taken",
             Self::AccountDeleted => "account_deleted",
         }
+    }
+
+    /// Nothing is told of the account after this, and nothing of it stays.
+    pub fn is_the_last(self) -> bool {
+        self == Self::AccountDeleted
     }
 
     /// The page that its reader may want to see.
@@ -154,6 +167,7 @@ struct Fields {
     when: String,
     browser: String,
     ip: String,
+    untold: Option<String>,
 }
 
 #[derive(Template)]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::accounts::client::Client;
+use crate::accounts::limits;
 use crate::accounts::links::Issued;
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users;
@@ -26,7 +27,7 @@ use crate::db::{Tx, on_either};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys, Unopened};
 use crate::mail::letters::{self, AskedFrom, Content, Letter, Priority};
-use crate::mail::notices::{self, Notice};
+use crate::mail::notices::{self, Happened, Notice};
 use crate::random;
 use crate::schema::outbox;
 
@@ -132,12 +133,25 @@ impl Outbox {
     }
 
     /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
-    /// has the address, as this transaction has left the account: one that was changed just now, too.
+    /// has the address, as this transaction has left the account: one that was changed just now, too. Of a kind
+    /// there is one an hour, and the next one says what went untold.
     pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, client: &Client) -> Result<()> {
+        let untold = match notice.is_the_last() {
+            true => Some(0),
+            false => limits::count_news(tx, notice.name(), to)?,
+        };
+        let Some(untold) = untold else {
+            return Ok(());
+        };
         let reader = users::of_address(tx, to)?;
         let to_page = reader.as_ref().zip(notice.page());
         let link = to_page.map(|(reader, page)| self.signed_links.to_page(tx, reader, page));
-        let letter = notices::letter(&self.config, to, notice, link, tx.now, client)?;
+        let happened = Happened {
+            at: tx.now,
+            client,
+            untold,
+        };
+        let letter = notices::letter(&self.config, to, notice, link, &happened)?;
         let account = reader.map(|reader| reader.id);
         self.post(tx, &Letter { account, ..letter })
     }

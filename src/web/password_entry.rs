@@ -17,13 +17,14 @@ use crate::web::visitor::act;
 /// Compares what was typed with what the try is about, and concludes; `None` where there is nothing to compare.
 pub async fn enter<A: Send + Sync + 'static, T: Send + 'static>(
     app: &Data<App>,
-    priority: Priority,
+    priority: Priority<'_>,
     attempt: A,
     typed: &str,
     count: impl FnOnce(&mut Tx, &App, &A) -> Result<Counted<Option<PasswordTry>>> + Send + 'static,
     conclude: impl FnOnce(&mut Tx, &App, &A, &PasswordTry, Verified) -> Result<T> + Send + 'static,
 ) -> Result<Option<T>, Rejection> {
-    let permit = app.passwords.acquire(priority).ok_or(Rejection::Busy)?;
+    let permit = app.passwords.acquire(priority).await;
+    let permit = permit.ok_or(Rejection::Busy)?;
     let counted = act(app, move |tx, app| {
         let counted = count(tx, app, &attempt)?;
         Ok(counted.map(|tried| tried.map(|tried| (attempt, tried))))

@@ -4,9 +4,11 @@
 //! wear a server out. Hence a few slots, each with memory of its own that it keeps from hash to hash (which
 //! is a fifth faster than fresh memory), a short queue before them, and beyond it a refusal at once, before
 //! any work. Strangers never fill all slots, nor the whole queue: whoever holds a live link or a session
-//! gets through while somebody floods the sign-in page.
+//! gets through while somebody floods the sign-in page. Nor does one of those fill what all of them share: of one
+//! account one at a time has a place in it, and the others wait behind their own.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
@@ -24,6 +26,9 @@ use super::{Cost, Password, PasswordHash, Typed};
 /// has its answer within half a second.
 const WAITING_PER_SLOT: usize = 16;
 
+/// Those who are there for one account at once; beyond them a refusal.
+const PER_ACCOUNT: usize = 64;
+
 /// The hashing slots of this node. Clones are the same ones.
 #[derive(Clone)]
 pub struct Hasher(Arc<Slots>);
@@ -34,6 +39,7 @@ struct Slots {
     running: Arc<Semaphore>,
     anonymous: Share,
     trusted: Share,
+    turns: Turns,
 }
 
 /// What one priority may have of the slots: so many may wait, and so many of them may run.
@@ -53,18 +59,40 @@ impl Share {
 
 /// Whose password waits for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
+pub enum Priority<'a> {
     /// Anybody at the sign-in page.
     Anonymous,
-    /// Somebody with a live link or a session.
-    Trusted,
+    /// Somebody with a live link or a session, for the account of this address.
+    Trusted(&'a str),
+}
+
+/// Whose turn it is, of those who are there for one account.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<String, Weak<Semaphore>>>);
+
+impl Turns {
+    async fn wait(&self, account: &str) -> Option<OwnedSemaphorePermit> {
+        let turn = self.of(account)?;
+        turn.acquire_owned().await.ok()
+    }
+
+    fn of(&self, account: &str) -> Option<Arc<Semaphore>> {
+        let mut all = self.0.lock().ok()?;
+        all.retain(|_, turn| turn.strong_count() > 0);
+        let turn = all.get(account).and_then(Weak::upgrade);
+        let turn = turn.unwrap_or_else(|| Arc::new(Semaphore::new(1)));
+        all.insert(account.to_owned(), Arc::downgrade(&turn));
+        (Arc::strong_count(&turn) <= PER_ACCOUNT).then_some(turn)
+    }
 }
 
 /// The right to have one password hashed, as a semaphore gives it: whoever goes away gives it back.
 pub struct Permit {
     slots: Arc<Slots>,
-    priority: Priority,
+    /// Those of its share that run.
+    running: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What a comparison came to.
@@ -87,16 +115,23 @@ impl Hasher {
             // With one slot for all, they take turns: no more than one stranger waits before the others.
             anonymous: Share::of((parallel - 1).max(1)),
             trusted: Share::of(parallel),
+            turns: Turns::default(),
         })))
     }
 
     /// A permit, or none if the queue is full: then nothing was done, and a moment later there is room.
-    pub fn acquire(&self, priority: Priority) -> Option<Permit> {
-        let permit = self.0.share(priority).permits.clone().try_acquire_owned();
+    pub async fn acquire(&self, priority: Priority<'_>) -> Option<Permit> {
+        let (share, turn) = match priority {
+            Priority::Anonymous => (&self.0.anonymous, None),
+            Priority::Trusted(account) => {
+                (&self.0.trusted, Some(self.0.turns.wait(account).await?))
+            }
+        };
         Some(Permit {
-            _permit: permit.ok()?,
+            _permit: share.permits.clone().try_acquire_owned().ok()?,
+            _turn: turn,
             slots: self.0.clone(),
-            priority,
+            running: share.running.clone(),
         })
     }
 }
@@ -123,8 +158,8 @@ impl Permit {
         self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let share = self.slots.share(self.priority).running.clone();
-        let of_share = share.acquire_owned().await.map_err(Error::internal)?;
+        let of_share = self.running.clone().acquire_owned().await;
+        let of_share = of_share.map_err(Error::internal)?;
         let of_all = self.slots.running.clone().acquire_owned().await;
         let of_all = of_all.map_err(Error::internal)?;
         let done = spawn_blocking(move || {
@@ -139,13 +174,6 @@ impl Permit {
 }
 
 impl Slots {
-    fn share(&self, priority: Priority) -> &Share {
-        match priority {
-            Priority::Anonymous => &self.anonymous,
-            Priority::Trusted => &self.trusted,
-        }
-    }
-
     fn take_memory(&self) -> Vec<Block> {
         let kept = self.memory.lock().ok().and_then(|mut kept| kept.pop());
         kept.unwrap_or_default()
@@ -236,6 +264,9 @@ fn fill(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
     use super::*;
     use crate::accounts::passwords::About;
 
@@ -273,12 +304,13 @@ mod tests {
     }
 
     async fn hashed(hasher: &Hasher, text: &str) -> PasswordHash {
-        let permit = hasher.acquire(Priority::Trusted).unwrap();
+        let account = random::id();
+        let permit = hasher.acquire(Priority::Trusted(&account)).await.unwrap();
         permit.hash(password(text)).await.unwrap()
     }
 
     async fn compared(hasher: &Hasher, stored: Option<PasswordHash>, typed: &str) -> Verified {
-        let permit = hasher.acquire(Priority::Anonymous).unwrap();
+        let permit = hasher.acquire(Priority::Anonymous).await.unwrap();
         let typed = Typed::new(typed).unwrap();
         permit.verify(stored, typed).await.unwrap()
     }
@@ -376,15 +408,53 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_keeps_room_for_the_trusted() {
         let hasher = Hasher::new(CHEAP, 2).unwrap();
-        let permits: Vec<Permit> =
-            std::iter::from_fn(|| hasher.acquire(Priority::Anonymous)).collect();
+        let mut permits = Vec::new();
+        while let Some(permit) = hasher.acquire(Priority::Anonymous).await {
+            permits.push(permit);
+        }
         assert_eq!(permits.len(), WAITING_PER_SLOT + 1);
-        assert!(hasher.acquire(Priority::Anonymous).is_none());
         hashed(&hasher, ONE).await;
         drop(permits);
         assert!(
-            hasher.acquire(Priority::Anonymous).is_some(),
+            hasher.acquire(Priority::Anonymous).await.is_some(),
             "who goes away makes room"
+        );
+    }
+
+    fn is_waiting<F: Future>(one: &mut Pin<Box<F>>) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        one.as_mut().poll(&mut nobody).is_pending()
+    }
+
+    #[tokio::test]
+    async fn of_one_account_one_at_a_time_has_a_place_among_the_trusted() {
+        let hasher = Hasher::new(CHEAP, 1).unwrap();
+        let ada = Priority::Trusted("ada@example.org");
+        let first = hasher.acquire(ada).await.unwrap();
+        let mut waiting: Vec<_> = (1..PER_ACCOUNT)
+            .map(|_| Box::pin(hasher.acquire(ada)))
+            .collect();
+        for one in &mut waiting {
+            assert!(is_waiting(one));
+        }
+        assert!(
+            hasher.acquire(ada).await.is_none(),
+            "the queue of one account ends, too"
+        );
+        let bob = hasher.acquire(Priority::Trusted("bob@example.org")).await;
+        assert!(
+            bob.is_some(),
+            "whoever else comes finds the place that is left"
+        );
+        drop(first);
+        let next = waiting.remove(0).await.unwrap();
+        assert!(is_waiting(&mut waiting[0]));
+        drop((next, waiting, bob));
+        assert!(hasher.acquire(ada).await.is_some());
+        assert_eq!(
+            hasher.0.turns.0.lock().unwrap().len(),
+            1,
+            "who is gone is forgotten"
         );
     }
 
