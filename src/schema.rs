@@ -102,6 +102,7 @@ diesel::table! {
         ip -> Text,
         browser -> Text,
         request_id -> Text,
+        count -> BigInt,
     }
 }
 

@@ -113,7 +113,7 @@ on_both! {
             assert!(page.contains(what), "{what}: {page}");
         }
         for _ in 0..60 {
-            house.advance(GAP);
+            house.advance(Duration::from_secs(60 * 60));
             ada.reauthenticate_with(NEW).await;
         }
         let page = ada.get("/account/activity").await;
@@ -126,29 +126,65 @@ on_both! {
         assert!(page.body.contains("the account began") && !page.body.contains("wrong password"));
     }
 
-    async fn a_thousand_events_are_kept(db: Database) {
-        use doorpost::accounts::events::{self, Event};
+    /// Promise of the trail: nobody can write so much into it that something else is lost.
+    async fn what_anybody_can_repeat_pushes_out_nothing_but_its_own(db: Database) {
+        use diesel::prelude::*;
         use doorpost::accounts::client::Client;
+        use doorpost::accounts::events::{self, Event};
         use doorpost::accounts::limits::Network;
+        use doorpost::db::Tx;
+        use doorpost::error::Result;
+        use doorpost::schema::users;
 
         let house = House::new(db).await;
         house.member(ADA).await;
-        let noted = house.app.transaction(|tx| {
-            use diesel::prelude::*;
-            use doorpost::schema::users;
+        let flood = |tx: &mut Tx, networks: std::ops::Range<u32>| -> Result<bool> {
             let id: String = users::table.select(users::id).first(tx.conn)?;
-            let client = Client {
-                network: Network::of("192.0.2.1".parse().unwrap()),
-                browser: "a browser".into(),
-                request_id: "a request".into(),
-            };
-            for _ in 0..1_010 {
-                events::note(tx, &id, Event::Exported, &client)?;
+            for n in networks {
+                let client = Client {
+                    network: Network::of(std::net::Ipv4Addr::from(n + (198 << 24)).into()),
+                    browser: "a browser".into(),
+                    request_id: "a request".into(),
+                };
+                // By strangers, and by whoever has a session that came from a link.
+                for event in [Event::PasswordRefused, Event::NotificationLinksSwitched] {
+                    events::note(tx, &id, event, &client)?;
+                }
             }
-            Ok(())
-        });
-        noted.await.unwrap();
-        assert_eq!(house.count("SELECT count(*) AS n FROM events").await, 1_000);
+            events::comes_from(tx, &id, &Network::of("127.0.0.1".parse().unwrap()))
+        };
+        for n in 0..11 {
+            let flooded = house.app.transaction(move |tx| flood(tx, n * 50..(n + 1) * 50));
+            assert!(flooded.await.unwrap(), "the usual networks are still known");
+        }
+        for (name, kept) in [
+            ("password_refused", 100), ("notification_links_switched", 100), ("registered", 1), ("signed_in", 1),
+        ] {
+            let of_name = format!("SELECT count(*) AS n FROM events WHERE name = '{name}'");
+            assert_eq!(house.count(of_name).await, kept, "{name}");
+        }
+    }
+
+    async fn what_is_repeated_from_one_place_is_one_event_with_a_count(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.owner(ADA).await;
+        for _ in 0..5 {
+            house.advance(GAP);
+            house.visitor().post("/sign-in/password", &[("email", ADA), ("password", NEW)]).await;
+        }
+        house.visitor().calling_from("192.0.2.7").post("/sign-in/password", &[("email", ADA), ("password", NEW)]).await;
+        let rows = "SELECT count(*) AS n FROM events WHERE name = 'password_refused'";
+        assert_eq!(house.count(rows).await, 1, "five are taken, and all from one place");
+        let page = ada.get("/account/activity").await.body;
+        assert!(page.contains("5 times, the last at <time datetime=\"2026-11-22T00:06"), "{page}");
+        let file = ada.post("/account/export", &[]).await.body;
+        let kept: Value = serde_json::from_str(&file).unwrap();
+        let of_name = |event: &&Value| event["name"] == "password_refused";
+        assert_eq!(kept["events"].as_array().unwrap().iter().find(of_name).unwrap()["count"], 5);
+
+        house.advance(Duration::from_secs(24 * 60 * 60));
+        house.visitor().post("/sign-in/password", &[("email", ADA), ("password", NEW)]).await;
+        assert_eq!(house.count(rows).await, 2, "of another day");
     }
 
     async fn the_download_has_everything_of_the_account_and_no_secret(db: Database) {

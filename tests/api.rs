@@ -190,6 +190,7 @@ on_both! {
         assert_eq!(claims["auth_time"], now);
         assert_eq!(claims["amr"], json!(["pwd"]));
         assert_eq!(claims["scope"], "account:read account:write");
+        house.advance(Duration::from_secs(60 * 60));
         let another = Program::of_owner(&house, ADA).await;
         assert_ne!(claims["jti"], another.claims()["jti"]);
         assert_eq!(house.news_to(ADA).await.len(), 2, "its owner hears of each");

@@ -1,12 +1,16 @@
 //! What happened to an account: its own audit trail, for its owner to read.
 //!
 //! An event is written in the transaction of what happened, so that neither is there without the other. It
-//! says what, when, from where and by which request, in words of ours alone. The newest thousand are kept,
-//! for a year: whoever makes events on purpose only pushes out their own.
+//! says what, when, from where and by which request, in words of ours alone.
+//!
+//! What is repeated from the same place is one event with a count. Of each kind the newest are kept, for a year: a
+//! flood of wrong passwords pushes out older ones of them, and neither a sign-in nor a change, nor what is known of the
+//! networks that the account comes from.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::accounts::client::Client;
 use crate::accounts::limits::Network;
@@ -106,7 +110,27 @@ impl Event {
             _ => None,
         }
     }
+
+    /// Within this time, as clocks divide the day, repeats of it are folded. What strangers can repeat says no more
+    /// by its every hour.
+    fn folded_within(self) -> Duration {
+        match self {
+            Self::LinkAsked(_) | Self::LinkRefused(_) | Self::PasswordRefused => DAY,
+            _ => HOUR,
+        }
+    }
+
+    /// So many of it an account keeps. By its sign-ins an account's usual networks are known.
+    fn most(self) -> i64 {
+        match self {
+            Self::SignedIn(_) => 300,
+            _ => 100,
+        }
+    }
 }
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What was written down, newest first in every list.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -119,16 +143,70 @@ pub struct Noted {
     pub ip: String,
     pub browser: String,
     pub request_id: String,
+    /// How often it happened, the last time at this moment.
+    pub count: i64,
 }
 
-/// So many an account keeps.
-const MOST: i64 = 1_000;
-
-/// And for so long.
+/// For so long an account keeps them.
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The events of one name and detail, which are pushed out by none but their own.
+macro_rules! of_kind {
+    ($event:expr) => {{
+        let detail = $event.detail();
+        let has_it = events::detail.eq(detail);
+        let has_none = detail.is_none().into_sql::<Bool>();
+        let neither_has_one = events::detail.is_null().and(has_none);
+        events::name
+            .eq($event.name())
+            .nullable()
+            .and(has_it.or(neither_has_one.nullable()))
+    }};
+}
 
 /// Writes down what has just happened to an account, here and in the log.
 pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
+    if !fold(tx, user_id, event, client)? {
+        insert(tx, user_id, event, client)?;
+        forget_all_but_newest(tx, user_id, event)?;
+    }
+    tracing::info!(
+        event = event.name(),
+        detail = event.detail(),
+        user = user_id,
+        ip = client.ip(),
+        request_id = client.request_id,
+        "event"
+    );
+    Ok(())
+}
+
+/// Counts it along with the same from the same place a while ago, if there was that.
+fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
+    let began_at = tx.now - tx.now % millis(event.folded_within());
+    let the_same: Option<String> = events::table
+        .filter(events::user_id.eq(user_id))
+        .filter(events::at.ge(began_at))
+        .filter(of_kind!(event))
+        .filter(events::ip.eq(client.ip()))
+        .filter(events::browser.eq(&client.browser))
+        .select(events::id)
+        .first(tx.conn)
+        .optional()?;
+    let Some(id) = the_same else {
+        return Ok(false);
+    };
+    diesel::update(events::table.find(id))
+        .set((
+            events::at.eq(tx.now),
+            events::request_id.eq(&client.request_id),
+            events::count.eq(events::count + 1),
+        ))
+        .execute(tx.conn)?;
+    Ok(true)
+}
+
+fn insert(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
     let row = (
         events::id.eq(random::id()),
         events::user_id.eq(user_id),
@@ -138,23 +216,15 @@ pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result
         events::ip.eq(client.ip()),
         events::browser.eq(&client.browser),
         events::request_id.eq(&client.request_id),
+        events::count.eq(1),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(events::table)
         .values(row)
         .execute(conn))?;
-    tracing::info!(
-        event = event.name(),
-        detail = event.detail(),
-        user = user_id,
-        ip = client.ip(),
-        request_id = client.request_id,
-        "event"
-    );
-    forget_all_but_newest(tx, user_id)
+    Ok(())
 }
 
-/// Writes it down unless the same was written within the last minute: for what anybody with a session can
-/// repeat at no cost, lest it push everything else out of the trail.
+/// Writes it down unless the same was written within the last minute: for what loading a page does.
 pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
     let lately: i64 = events::table
         .filter(events::user_id.eq(user_id))
@@ -169,12 +239,13 @@ pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) ->
     }
 }
 
-fn forget_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
+fn forget_all_but_newest(tx: &mut Tx, user_id: &str, event: Event) -> Result<()> {
     let newest_surplus = on_either!(tx.conn, |conn| events::table
         .filter(events::user_id.eq(user_id))
+        .filter(of_kind!(event))
         .order((events::at.desc(), events::id.desc()))
         .select((events::at, events::id))
-        .offset(MOST)
+        .offset(event.most())
         .first::<(Timestamp, String)>(conn)
         .optional())?;
     if let Some((at, id)) = newest_surplus {
@@ -184,6 +255,7 @@ fn forget_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
         diesel::delete(
             events::table
                 .filter(events::user_id.eq(user_id))
+                .filter(of_kind!(event))
                 .filter(older),
         )
         .execute(tx.conn)?;

@@ -63,6 +63,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
         })).collect::<Vec<_>>(),
         "events": events.iter().map(|event| json!({
             "at": rfc3339(event.at),
+            "count": event.count,
             "name": event.name,
             "detail": event.detail,
             "ip": event.ip,

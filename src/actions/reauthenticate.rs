@@ -87,5 +87,8 @@ pub fn conclude(
 
 /// Somebody signed in wanted to do what is sensitive, and is asked for the password first.
 pub fn note_required(tx: &mut Tx, user_id: &str, client: &Client) -> Result<()> {
-    events::note_seldom(tx, user_id, Event::ReauthenticationRequired, client)
+    match users::hold(tx, user_id)? {
+        Some(user) => events::note_seldom(tx, &user.id, Event::ReauthenticationRequired, client),
+        None => Ok(()),
+    }
 }

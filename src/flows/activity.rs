@@ -50,6 +50,8 @@ struct Shown {
     detail: String,
     browser: String,
     ip: String,
+    /// How often, if it was more than once.
+    times: Option<String>,
 }
 
 impl Shown {
@@ -60,6 +62,10 @@ impl Shown {
             detail: noted.detail.unwrap_or_default(),
             browser: noted.browser,
             ip: noted.ip,
+            times: match noted.count {
+                ..=1 => None,
+                count => Some(humanize::times(count.unsigned_abs())),
+            },
         }
     }
 }

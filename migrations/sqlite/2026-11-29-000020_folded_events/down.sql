@@ -1,0 +1,2 @@
+DROP INDEX events_by_name;
+ALTER TABLE events DROP COLUMN count;
