@@ -174,6 +174,16 @@ pub enum Verdict {
     Refused(TooMany),
 }
 
+impl Verdict {
+    /// Whether it may happen, for whoever does not say when the next one may.
+    pub fn permission(self) -> Result<(), TooMany> {
+        match self {
+            Self::Allowed { .. } => Ok(()),
+            Self::Refused(too_many) => Err(too_many),
+        }
+    }
+}
+
 /// Too often: not before the window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
@@ -260,12 +270,8 @@ pub fn count_verb(
     config: &Config,
     verb: Verb,
     user: &Held<User>,
-) -> Result<std::result::Result<(), TooMany>> {
-    let verdict = count(tx, config, Limit::PerAccount(verb), &user.id)?;
-    Ok(match verdict {
-        Verdict::Allowed { .. } => Ok(()),
-        Verdict::Refused(too_many) => Err(too_many),
-    })
+) -> Result<Result<(), TooMany>> {
+    Ok(count(tx, config, Limit::PerAccount(verb), &user.id)?.permission())
 }
 
 /// Between two notices of a kind to one address.

@@ -12,7 +12,7 @@ use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Verdict};
+use crate::accounts::limits;
 use crate::accounts::links::{self, Consumed, Found, Purpose};
 use crate::actions::Counted;
 use crate::app::App;
@@ -118,9 +118,6 @@ fn counted<T>(
 /// Somebody came with a token, a code or an address that is not right: it counts against their network. Past the
 /// limit, that is what they hear of.
 pub fn count_guess(tx: &mut Tx, app: &App, client: &Client) -> Result<Counted<()>> {
-    let verdict = limits::count_all(tx, &app.config, &client.network.guessing())?;
-    Ok(match verdict {
-        Verdict::Allowed { .. } => Ok(()),
-        Verdict::Refused(too_many) => Err(too_many),
-    })
+    let networks = client.network.guessing();
+    Ok(limits::count_all(tx, &app.config, &networks)?.permission())
 }

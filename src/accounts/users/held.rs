@@ -32,34 +32,31 @@ impl<T> Deref for Held<T> {
     }
 }
 
+/// Locks the row that this finds, and reads it. The lock is for the concrete connection, so the query is written once
+/// and its type twice.
+macro_rules! first_locked {
+    ($tx:expr, $rows:expr) => {{
+        let found = match $tx.conn {
+            Connection::Postgres(conn) => $rows
+                .for_update()
+                .select(User::as_select())
+                .first(conn)
+                .optional()?,
+            Connection::Sqlite(conn) => $rows.select(User::as_select()).first(conn).optional()?,
+        };
+        $tx.has_waited();
+        Ok(found.map(Held))
+    }};
+}
+
 /// Holds the account with this id, if there is one.
 pub fn hold(tx: &mut Tx, id: &str) -> Result<Option<Held<User>>> {
-    let user = users::table.find(id);
-    let found = match tx.conn {
-        Connection::Postgres(conn) => user
-            .for_update()
-            .select(User::as_select())
-            .first(conn)
-            .optional()?,
-        Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
-    };
-    tx.has_waited();
-    Ok(found.map(Held))
+    first_locked!(tx, users::table.find(id))
 }
 
 /// Holds the account that has this address, if one has.
 pub fn hold_by_email(tx: &mut Tx, email: &str) -> Result<Option<Held<User>>> {
-    let user = users::table.filter(users::email.eq(email));
-    let found = match tx.conn {
-        Connection::Postgres(conn) => user
-            .for_update()
-            .select(User::as_select())
-            .first(conn)
-            .optional()?,
-        Connection::Sqlite(conn) => user.select(User::as_select()).first(conn).optional()?,
-    };
-    tx.has_waited();
-    Ok(found.map(Held))
+    first_locked!(tx, users::table.filter(users::email.eq(email)))
 }
 
 /// Keeps others from giving this address to an account, until the transaction has ended: there may be no row yet
