@@ -81,6 +81,30 @@ impl Tx<'_> {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Runs `write` in a savepoint of its own, and goes on without it if it fails: for what is worth writing, and
+    /// must not be why the rest is refused.
+    pub fn if_it_can(&mut self, write: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
+        Connection::begin_transaction(self.conn)?;
+        match write(self) {
+            Ok(()) => Connection::commit_transaction(self.conn)?,
+            Err(error) => {
+                Connection::rollback_transaction(self.conn)?;
+                tracing::error!(%error, "something was not written, and the rest was done without it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `write` and takes it back: for a decoy, which has to cost what the real thing costs and to fail when
+    /// that fails, and of which nothing may be left.
+    pub fn taken_back(&mut self, write: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
+        Connection::begin_transaction(self.conn)?;
+        let written = write(self);
+        let taken_back = Connection::rollback_transaction(self.conn);
+        written?;
+        Ok(taken_back?)
+    }
 }
 
 /// The database. Clones are the same one; when the last is dropped, its threads end.

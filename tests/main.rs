@@ -58,5 +58,6 @@ mod shown;
 mod sign_in;
 mod soak;
 mod supply;
+mod unwritable;
 mod upgrade;
 mod wire;

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use crate::accounts::client::Client;
 use crate::accounts::limits::Network;
@@ -20,7 +20,7 @@ use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::random;
-use crate::schema::events;
+use crate::schema::{events, users};
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,10 +166,40 @@ macro_rules! of_kind {
 
 /// Writes down what has just happened to an account, here and in the log.
 pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
+    write(tx, user_id, event, client)?;
+    log(user_id, event, client);
+    Ok(())
+}
+
+/// Writes down what a stranger did with an address, for the account behind it if there is one.
+///
+/// Whether there is one must not be seen while this table cannot be written, either. So for every address the same
+/// statements run and wait for the same locks, and what fails leaves a line in the log and refuses nobody.
+pub fn note_of_stranger(
+    tx: &mut Tx,
+    user_id: Option<&str>,
+    event: Event,
+    client: &Client,
+) -> Result<()> {
+    tx.if_it_can(|tx| write(tx, user_id.unwrap_or(NOBODY), event, client))?;
+    if let Some(user_id) = user_id {
+        log(user_id, event, client);
+    }
+    Ok(())
+}
+
+/// No account has this id: what is written for it is no row.
+const NOBODY: &str = "";
+
+fn write(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
     if !fold(tx, user_id, event, client)? {
         insert(tx, user_id, event, client)?;
         forget_all_but_newest(tx, user_id, event)?;
     }
+    Ok(())
+}
+
+fn log(user_id: &str, event: Event, client: &Client) {
     tracing::info!(
         event = event.name(),
         detail = event.detail(),
@@ -178,7 +208,6 @@ pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result
         request_id = client.request_id,
         "event"
     );
-    Ok(())
 }
 
 /// Counts it along with the same from the same place a while ago, if there was that.
@@ -206,20 +235,33 @@ fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<boo
     Ok(true)
 }
 
+/// A row for this account; none, where there is no such account.
 fn insert(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
-    let row = (
-        events::id.eq(random::id()),
-        events::user_id.eq(user_id),
-        events::at.eq(tx.now),
-        events::name.eq(event.name()),
-        events::detail.eq(event.detail()),
-        events::ip.eq(client.ip()),
-        events::browser.eq(&client.browser),
-        events::request_id.eq(&client.request_id),
-        events::count.eq(1),
+    let row = users::table.find(user_id).select((
+        random::id().into_sql::<Text>(),
+        users::id,
+        tx.now.into_sql::<BigInt>(),
+        event.name().into_sql::<Text>(),
+        event.detail().into_sql::<Nullable<Text>>(),
+        client.ip().into_sql::<Text>(),
+        client.browser.as_str().into_sql::<Text>(),
+        client.request_id.as_str().into_sql::<Text>(),
+        1.into_sql::<BigInt>(),
+    ));
+    let columns = (
+        events::id,
+        events::user_id,
+        events::at,
+        events::name,
+        events::detail,
+        events::ip,
+        events::browser,
+        events::request_id,
+        events::count,
     );
     on_either!(tx.conn, |conn| diesel::insert_into(events::table)
         .values(row)
+        .into_columns(columns)
         .execute(conn))?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::accounts::links::{self, Consumed, Purpose, Wanted};
 use crate::accounts::sessions::{self, HeldSession};
 use crate::accounts::users::{self, Held, Owner, User};
 use crate::actions::Counted;
-use crate::actions::request_link::mail_link;
+use crate::actions::request_link::{mail_link, mail_nobody};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -93,7 +93,7 @@ fn mail_new_address(
     };
     match admission::decide(tx, &app.config.accounts.sign_up, Some(user), email)? {
         Admission::Admitted => mail_link(tx, app, &wanted, Some(&request.client)),
-        Admission::Closed => links::decoy(tx, &app.config, &app.keys, &wanted),
+        Admission::Closed => mail_nobody(tx, app, &wanted, &request.client),
         Admission::Taken | Admission::Kept => {
             links::decoy(tx, &app.config, &app.keys, &wanted)?;
             app.outbox

@@ -115,7 +115,8 @@ impl Behind {
     }
 }
 
-/// Mails the address what is its own, if anything is.
+/// Mails the address what is its own, if anything is. Whichever it is, a link's row is written, an event and a letter:
+/// while one of the tables cannot be written, nobody learns from it who has an account.
 fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Result<()> {
     let email = request.email.as_str();
     let wanted = Wanted {
@@ -125,9 +126,10 @@ fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Res
         link_request_id: Some(&request.id),
         session_id: None,
     };
-    if let Some(user) = &behind.user {
-        let event = Event::LinkAsked(wanted.purpose);
-        events::note(tx, &user.id, event, &request.client)?;
+    let member = behind.user.as_ref().map(|user| user.id.as_str());
+    let event = Event::LinkAsked(wanted.purpose);
+    events::note_of_stranger(tx, member, event, &request.client)?;
+    if member.is_some() {
         return mail_link(tx, app, &wanted, Some(&request.client));
     }
     if let Some((user, undo)) = &behind.keeper {
@@ -135,12 +137,29 @@ fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Res
         // The letter is about the browser that changed the address, and this one only asks for a link: it is not
         // named.
         post(tx, app, email, &issued, None)?;
-    } else if request.kind == LinkKind::SignIn
+        links::decoy(tx, &app.config, &app.keys, &wanted)?;
+        return Ok(());
+    }
+    if request.kind == LinkKind::SignIn
         && admission::decide(tx, &app.config.accounts.sign_up, None, email)? == Admission::Admitted
     {
         return mail_link(tx, app, &wanted, Some(&request.client));
     }
-    links::decoy(tx, &app.config, &app.keys, &wanted)
+    mail_nobody(tx, app, &wanted, &request.client)
+}
+
+/// Does what [`mail_link`] does, but for the letter, and for the older links, which live on.
+pub(super) fn mail_nobody(
+    tx: &mut Tx,
+    app: &App,
+    wanted: &Wanted<'_>,
+    client: &Client,
+) -> Result<()> {
+    let issued = links::decoy(tx, &app.config, &app.keys, wanted)?;
+    let browser = Some(client.browser.as_str());
+    app.outbox.decoy(tx, |outbox, tx| {
+        outbox.post_link(tx, wanted.email, &issued, browser)
+    })
 }
 
 /// Issues a link and posts its letter, with the browser that asked for it, if one did.

@@ -101,7 +101,7 @@ fn let_in(
 }
 
 /// A wrong one. The owner finds it in the account's activity, and hears of the last one in a window. For an
-/// address without an account as much is written, and nothing changed.
+/// address without an account, and for an account without a password, the same is done, and nothing is left of it.
 fn refuse(
     tx: &mut Tx,
     app: &App,
@@ -109,13 +109,20 @@ fn refuse(
     tried: &PasswordTry,
     user: Option<&Held<User>>,
 ) -> Result<()> {
-    let Some(user) = user else {
-        return limits::decoy(tx, Limit::PasswordPerAccount, &tried.subject);
-    };
     let client = &attempt.device.client;
-    events::note(tx, &user.id, Event::PasswordRefused, client)?;
-    if let Some(notice) = tried.notice().filter(|_| user.has_password()) {
-        app.outbox.tell(tx, &user.email, notice, client)?;
+    let member = user.map(|user| user.id.as_str());
+    events::note_of_stranger(tx, member, Event::PasswordRefused, client)?;
+    if member.is_none() {
+        limits::decoy(tx, Limit::PasswordPerAccount, &tried.subject)?;
     }
-    Ok(())
+    let Some(notice) = tried.notice() else {
+        return Ok(());
+    };
+    let to = attempt.email.as_str();
+    match user.is_some_and(|user| user.has_password()) {
+        true => app.outbox.tell(tx, to, notice, client),
+        false => app
+            .outbox
+            .decoy(tx, |outbox, tx| outbox.tell(tx, to, notice, client)),
+    }
 }

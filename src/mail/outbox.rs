@@ -140,20 +140,21 @@ impl Outbox {
             true => Some(0),
             false => limits::count_news(tx, notice.name(), to)?,
         };
-        let Some(untold) = untold else {
-            return Ok(());
-        };
         let reader = users::of_address(tx, to)?;
         let to_page = reader.as_ref().zip(notice.page());
         let link = to_page.map(|(reader, page)| self.signed_links.to_page(tx, reader, page));
         let happened = Happened {
             at: tx.now,
             client,
-            untold,
+            untold: untold.unwrap_or(0),
         };
         let letter = notices::letter(&self.config, to, notice, link, &happened)?;
         let account = reader.map(|reader| reader.id);
-        self.post(tx, &Letter { account, ..letter })
+        let letter = Letter { account, ..letter };
+        match untold {
+            Some(_) => self.post(tx, &letter),
+            None => self.decoy(tx, |unwatched, tx| unwatched.post(tx, &letter)),
+        }
     }
 
     /// Posts the letter of a link that was issued, with the browser that asked for it, if one did.
@@ -170,6 +171,20 @@ impl Outbox {
         };
         let letter = letters::link(&self.config, to, issued, &asked)?;
         self.post(tx, &letter)
+    }
+
+    /// Posts what nobody is to get, and takes it back: for an address that must not be told from one that is mailed,
+    /// while this table cannot be written, either. It wakes no worker and fills no queue.
+    pub fn decoy(
+        &self,
+        tx: &mut Tx,
+        post: impl FnOnce(&Self, &mut Tx<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let unwatched = Self {
+            shared: Arc::default(),
+            ..self.clone()
+        };
+        tx.taken_back(|tx| post(&unwatched, tx))
     }
 
     /// Refuses early, the same for everyone, while as much mail waits as the configuration allows. An announcement

@@ -8,9 +8,9 @@ use std::fmt::{self, Display};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
-use crate::support::{Database, House};
+use crate::support::{Database, House, postgres};
 
 /// How often the database is asked whether somebody waits.
 const LOOK: Duration = Duration::from_millis(1);
@@ -95,8 +95,8 @@ impl Stage {
         let stage = Self {
             first: node(&house, &url, "first"),
             second: node(&house, &url, "second"),
-            holder: connect(&url).await,
-            watcher: connect(&url).await,
+            holder: postgres(&url).await,
+            watcher: postgres(&url).await,
             house,
         };
         stage.count_steps().await;
@@ -207,10 +207,4 @@ fn node(house: &House, database: &str, name: &str) -> House {
     ]);
     node.hold_mail();
     node
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }

@@ -286,10 +286,11 @@ impl House {
     }
 
     /// Does something to the database that no visitor can; the number of rows it changed.
-    pub async fn execute(&self, statement: &'static str) -> usize {
+    pub async fn execute(&self, statement: impl Into<String>) -> usize {
         use diesel::prelude::*;
         use doorpost::db::Connection;
 
+        let statement = statement.into();
         let done = self.app.transaction(move |tx| {
             let statement = diesel::sql_query(statement);
             Ok(match tx.conn {
@@ -507,12 +508,18 @@ fn cluster() -> String {
         .expect("DOORPOST_TEST_POSTGRES names a PostgreSQL cluster; tests/run starts one")
 }
 
-/// Every column of every table, one row a line.
-async fn dump_postgres(url: &str) -> Vec<u8> {
+/// Somebody else at this database: who holds its locks, or looks past the program.
+pub async fn postgres(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .unwrap();
-    let driven = tokio::spawn(connection);
+    tokio::spawn(connection);
+    client
+}
+
+/// Every column of every table, one row a line.
+async fn dump_postgres(url: &str) -> Vec<u8> {
+    let client = postgres(url).await;
     let mut dump = String::new();
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
     for table in client.query(tables, &[]).await.unwrap() {
@@ -523,8 +530,6 @@ async fn dump_postgres(url: &str) -> Vec<u8> {
             dump.push('\n');
         }
     }
-    drop(client);
-    let _ = driven.await;
     dump.into_bytes()
 }
 

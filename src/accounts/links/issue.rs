@@ -66,9 +66,9 @@ pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> 
     )
 }
 
-/// Writes the row of a link that nobody is mailed. Its token and code are known to no one, and it ends no
-/// other link.
-pub fn decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<()> {
+/// Writes the row of a link that nobody is mailed, and ends no other link. What it hands back is for a letter that
+/// does not leave, either.
+pub fn decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
     insert(
         tx,
         config,
@@ -76,7 +76,6 @@ pub fn decoy(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> 
         wanted,
         Life::of(tx.now, wanted.purpose, config),
     )
-    .map(drop)
 }
 
 /// From when to when a link can be used, and what its letter says of it.
