@@ -140,6 +140,7 @@ diesel::table! {
         sealed -> Binary,
         created_at -> BigInt,
         retired_at -> Nullable<BigInt>,
+        signs_from -> BigInt,
     }
 }
 

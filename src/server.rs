@@ -155,6 +155,10 @@ impl Server {
         if !applied.is_empty() {
             tracing::info!(?applied, "migrated");
         }
+        // Listed before the first token is asked for: some who verify take an empty list for a broken one.
+        app.signing_keys
+            .ring_that_signs(&app.db, app.clock.now())
+            .await?;
         let listener = listen(app.config.server.bind_address)?;
         let listening = listener.local_addr().map_err(Error::internal)?;
         let mail = delivery::start(app.clone())?;

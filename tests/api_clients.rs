@@ -29,7 +29,7 @@ async fn another_service_checks_a_token_by_the_public_keys_alone() {
     let rotated = run(folder.path(), &["keys", "rotate"], &[ANY_PORT]);
     assert!(rotated.status.success(), "{rotated:?}");
     let said = String::from_utf8(rotated.stdout).unwrap();
-    let made = said.split_once(" signs from now on").expect(&said).0;
+    let made = said.split_once(" is listed from now on").expect(&said).0;
     let issuer = "http://localhost:8080";
     let read = checked(&doorpost, issuer, &before);
     assert!(read.status.success(), "{read:?}");
@@ -90,14 +90,17 @@ fn schemathesis(doorpost: &Doorpost, token: &str, more: &[&str]) {
 }
 
 fn checked(doorpost: &Doorpost, issuer: &str, token: &str) -> Output {
+    script("check_token.py", &[&doorpost.url, issuer, token])
+}
+
+/// What a script among `tests/support/clients` says.
+fn script(name: &str, arguments: &[&str]) -> Output {
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clients");
     Command::new("timeout")
         .args(["--kill-after=10s", "1m"])
         .arg(audit::client("python"))
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/support/clients/check_token.py"
-        ))
-        .args([&doorpost.url, issuer, token])
+        .arg(format!("{scripts}/{name}"))
+        .args(arguments)
         .output()
         .unwrap()
 }

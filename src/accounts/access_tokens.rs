@@ -31,6 +31,9 @@ pub const READ: &str = "account:read";
 /// Besides, to do what is sensitive, once the password was entered lately.
 pub const WRITE: &str = "account:write";
 
+/// The client of every token: the API's own, which is public (RFC 6749, 2.1).
+pub const CLIENT: &str = "doorpost";
+
 const TYPE: &str = "at+jwt";
 
 /// What one says.
@@ -40,6 +43,10 @@ pub struct Claims {
     pub aud: String,
     /// The account.
     pub sub: String,
+    /// Whom it was handed to: programs are not registered here, so that there is one for all of them (RFC 9068, 2.2).
+    /// Earlier releases signed tokens without one.
+    #[serde(default)]
+    pub client_id: String,
     pub iat: i64,
     pub exp: i64,
     pub jti: String,
@@ -131,6 +138,7 @@ impl Signer {
             iss: self.issuer.clone(),
             aud,
             sub: session.user_id.clone(),
+            client_id: CLIENT.to_owned(),
             iat,
             exp: iat + LIFETIME.as_secs().cast_signed(),
             jti: random::id(),

@@ -1,11 +1,17 @@
 //! What access tokens are signed with: one key pair for all nodes, which is replaced now and then.
 //!
-//! The private half is sealed in the table; whoever steals the table can sign nothing. One key signs at a time:
-//! a unique index says so, and two nodes that make the first at once end up with one. Another one takes its
-//! place after ninety days, or when the operator says so (`doorpost keys rotate`). A key that was retired still
-//! verifies until the last token it signed is dead, and is then forgotten.
+//! The private half is sealed in the table; whoever steals the table can sign nothing. One key signs at a time, and
+//! the next one is listed for a while before it does: other services keep the list they have read for minutes, and
+//! some refuse a token whose key is not on it instead of reading it again. So a key is replaced
+//! in two steps that no clock has to be told of: when the next one is made, it is written down from when on it signs,
+//! and that the one before it is retired in that moment. A retired one verifies until the last token it signed is
+//! dead, and is then forgotten.
 //!
-//! A node keeps what it read for a minute, and reads again when a token names a key that it does not know. So a
+//! A key is replaced after ninety days, the next one being listed from the day before, or when the operator says so
+//! (`doorpost keys rotate`). One that was stolen is replaced at once, and everything it signed is dead.
+//!
+//! Two nodes that make a key at once end up with one: of all keys one has no end yet, as a unique index says. A node
+//! keeps what it read for a minute, and reads again when a token names a key that it does not know. So a
 //! retired key may sign for a minute more, on a node that has not heard of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +33,13 @@ use crate::schema::signing_keys;
 /// For how long one key signs.
 const SIGNS_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// The next one is listed for so long before, where nobody is in a hurry.
+const LISTED_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// And for so long at the least: longer than anybody is known to keep the list (Envoy: ten minutes, by default),
+/// and than it takes every node to hear of it.
+const LISTED_FOR: Duration = Duration::from_secs(20 * 60);
+
 /// For how long a node goes by what it read.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
@@ -42,9 +55,10 @@ const VERIFIES_FOR: Duration =
 pub struct Ring {
     /// The one that signs, if this node could open it.
     pub signs: Option<Private>,
-    /// Those that verify, the newest first.
+    /// Those that verify, the newest first: the one that signs next, too.
     pub verify: Vec<Public>,
-    created_at: Timestamp,
+    /// From when on the newest signs, which may be yet to come.
+    newest_signs_from: Timestamp,
     read_at: Timestamp,
 }
 
@@ -76,8 +90,14 @@ impl Ring {
         })
     }
 
-    fn wants_another(&self, now: Timestamp) -> bool {
-        self.signs.is_none() || now >= self.created_at + millis(SIGNS_FOR)
+    /// From when on another one is to sign, if it is time to make one: at once where none can.
+    fn wants_another(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.signs.is_none() {
+            return Some(now);
+        }
+        let next_signs_from = self.newest_signs_from + millis(SIGNS_FOR);
+        let is_time = now >= next_signs_from - millis(LISTED_AHEAD);
+        is_time.then(|| next_signs_from.max(now + millis(LISTED_FOR)))
     }
 
     fn is_fresh(&self, now: Timestamp) -> bool {
@@ -122,10 +142,10 @@ impl SigningKeys {
         }
     }
 
-    /// The keys to sign with: the first is made now, and one that is too old is replaced.
+    /// The keys to sign with: the first is made now, and the next one when it is time for it.
     pub async fn ring_that_signs(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>> {
         let ring = self.ring(db, now).await?;
-        if !ring.wants_another(now) {
+        if ring.wants_another(now).is_none() {
             return Ok(ring);
         }
         let keys = self.keys.clone();
@@ -153,8 +173,14 @@ struct Row {
     id: String,
     public: Vec<u8>,
     sealed: Vec<u8>,
-    created_at: Timestamp,
     retired_at: Option<Timestamp>,
+    signs_from: Timestamp,
+}
+
+impl Row {
+    fn signs(&self, now: Timestamp) -> bool {
+        self.signs_from <= now && self.retired_at.is_none_or(|retired_at| now < retired_at)
+    }
 }
 
 fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
@@ -162,7 +188,9 @@ fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
         .order((signing_keys::created_at.desc(), signing_keys::id))
         .select(Row::as_select())
         .load(tx.conn)?;
-    let signing = rows.iter().find(|row| row.retired_at.is_none());
+    let signing = rows.iter().filter(|row| row.signs(tx.now));
+    let signing = signing.max_by_key(|row| row.signs_from);
+    let newest = rows.iter().find(|row| row.retired_at.is_none());
     Ok(Ring {
         // What was sealed under a key that is gone signs no more: another takes its place.
         signs: signing.and_then(|row| {
@@ -171,7 +199,7 @@ fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
                 pkcs8: Zeroizing::new(keys.open(KeyPurpose::SigningKey, &row.sealed)?),
             })
         }),
-        created_at: signing.map_or(tx.now, |row| row.created_at),
+        newest_signs_from: newest.map_or(tx.now, |row| row.signs_from),
         read_at: tx.now,
         verify: rows
             .into_iter()
@@ -187,19 +215,44 @@ fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
 /// Another node may have been faster: then there is nothing to do.
 fn replace_if_wanted(tx: &mut Tx, keys: &Keys) -> Result<()> {
     match read(tx, keys)?.wants_another(tx.now) {
-        true => rotate(tx, keys).map(drop),
-        false => Ok(()),
+        Some(signs_from) => make(tx, keys, signs_from).map(drop),
+        None => Ok(()),
     }
 }
 
-/// Retires the key that signs, and makes another. Its id, unless another caller was faster: then that one's
-/// key signs.
-pub fn rotate(tx: &mut Tx, keys: &Keys) -> Result<Option<String>> {
+/// A key that takes the place of another.
+pub struct Next {
+    pub id: String,
+    pub signs_from: Timestamp,
+}
+
+/// Lists another key, which signs once everybody knows it; or finds the one that is listed already.
+pub fn rotate(tx: &mut Tx, keys: &Keys) -> Result<Next> {
+    let listed: Option<(String, Timestamp)> = signing_keys::table
+        .filter(signing_keys::signs_from.gt(tx.now))
+        .select((signing_keys::id, signing_keys::signs_from))
+        .first(tx.conn)
+        .optional()?;
+    match listed {
+        Some((id, signs_from)) => Ok(Next { id, signs_from }),
+        None => make(tx, keys, tx.now + millis(LISTED_FOR)),
+    }
+}
+
+/// Forgets every key and makes one that signs at once: whatever was signed until now is dead, by whomever.
+pub fn replace_all(tx: &mut Tx, keys: &Keys) -> Result<Next> {
+    diesel::delete(signing_keys::table).execute(tx.conn)?;
+    make(tx, keys, tx.now)
+}
+
+/// Makes a key that signs from this moment on, and retires the one before it in that moment. Where another caller was
+/// faster, that one's key stands.
+fn make(tx: &mut Tx, keys: &Keys, signs_from: Timestamp) -> Result<Next> {
     let pair = KeyPair::draw()?;
     let id = thumbprint(&pair.public)?;
     let sealed = keys.seal(KeyPurpose::SigningKey, &pair.private)?;
     diesel::update(signing_keys::table.filter(signing_keys::retired_at.is_null()))
-        .set(signing_keys::retired_at.eq(tx.now))
+        .set(signing_keys::retired_at.eq(signs_from))
         .execute(tx.conn)?;
     let now = tx.now;
     let made = tx.attempt(|tx| {
@@ -209,10 +262,22 @@ pub fn rotate(tx: &mut Tx, keys: &Keys) -> Result<Option<String>> {
                 signing_keys::public.eq(&pair.public),
                 signing_keys::sealed.eq(&sealed),
                 signing_keys::created_at.eq(now),
+                signing_keys::signs_from.eq(signs_from),
             ))
             .execute(tx.conn)
     })?;
-    Ok(made.map(|_| id))
+    match made {
+        Some(_) => Ok(Next { id, signs_from }),
+        None => newest(tx),
+    }
+}
+
+fn newest(tx: &mut Tx) -> Result<Next> {
+    let (id, signs_from) = signing_keys::table
+        .filter(signing_keys::retired_at.is_null())
+        .select((signing_keys::id, signing_keys::signs_from))
+        .first(tx.conn)?;
+    Ok(Next { id, signs_from })
 }
 
 /// What names a key (RFC 7638): the digest of its public half, in the one spelling that has no choice.

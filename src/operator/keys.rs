@@ -2,31 +2,49 @@
 
 use clap::Subcommand;
 
-use crate::accounts::signing_keys;
+use crate::accounts::signing_keys::{self, Next};
 use crate::app::App;
 use crate::error::Result;
+use crate::humanize;
 
 /// What can be done with the keys.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make another key that signs access tokens. The old one still verifies what it signed.
-    Rotate,
+    /// Make another key to sign access tokens with. It is listed first, and signs once every other service may be
+    /// expected to know it; the old one still verifies what it signed.
+    Rotate {
+        /// The key was stolen: forget it, and sign with another at once. Every access token is dead, whoever signed it;
+        /// programs refresh theirs. Services that keep the list of keys refuse new tokens until they read it again.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 /// Does what the command says, and says so.
 pub async fn run(command: Command, app: App) -> Result<()> {
     match command {
-        Command::Rotate => rotate(&app).await,
+        Command::Rotate { now: false } => rotate(&app).await,
+        Command::Rotate { now: true } => replace_all(&app).await,
     }
 }
 
 async fn rotate(app: &App) -> Result<()> {
     app.db.migrate()?;
     let keys = app.keys.clone();
-    let made = app.transaction(move |tx| signing_keys::rotate(tx, &keys));
-    match made.await? {
-        Some(id) => println!("{id} signs from now on; every node knows within a minute."),
-        None => println!("Somebody else made another key in this moment; it signs from now on."),
-    }
+    let next = app.transaction(move |tx| signing_keys::rotate(tx, &keys));
+    let Next { id, signs_from } = next.await?;
+    let from = humanize::rfc3339(signs_from);
+    println!("{id} is listed from now on, and signs from {from} on.");
+    Ok(())
+}
+
+async fn replace_all(app: &App) -> Result<()> {
+    app.db.migrate()?;
+    let keys = app.keys.clone();
+    let made = app.transaction(move |tx| signing_keys::replace_all(tx, &keys));
+    let Next { id, .. } = made.await?;
+    println!(
+        "{id} signs from now on; every access token of before is dead. Every node knows within a minute."
+    );
     Ok(())
 }
