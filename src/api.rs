@@ -5,9 +5,11 @@
 //!
 //! * [`caller`]: who calls, by an access token; the guards that handlers ask for.
 //! * [`codes`], [`tokens`]: how a program gets tokens, keeps and gives them back.
+//! * [`oauth`]: how OAuth's clients are refused.
 //! * [`delivery`]: how tokens are handed over.
 //! * [`me`]: the account of whoever calls.
 //! * [`jwks`]: the public keys, for services that check tokens on their own.
+//! * [`metadata`]: where all this is, for OAuth clients.
 //! * [`openapi`]: the description of all this, for programs and for people.
 //! * [`error`]: why a program got no further, as a problem with a type of its own.
 //! * [`answers`]: which of these each guard gives, for the description.
@@ -29,6 +31,8 @@ pub mod delivery;
 pub mod error;
 pub mod jwks;
 pub mod me;
+pub mod metadata;
+pub mod oauth;
 pub mod openapi;
 pub mod tokens;
 
@@ -41,5 +45,6 @@ pub fn configure(cfg: &mut ServiceConfig) {
     tokens::configure(cfg);
     me::configure(cfg);
     jwks::configure(cfg);
+    metadata::configure(cfg);
     openapi::configure(cfg);
 }

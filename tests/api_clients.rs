@@ -51,6 +51,18 @@ async fn another_service_checks_a_token_by_the_public_keys_alone() {
     assert_eq!(made.len(), 43, "a thumbprint: {made}");
 }
 
+/// Authlib and requests-oauthlib: signed in, refreshed and given back; and by Authlib a token is read as strictly as
+/// RFC 9068 has it.
+#[tokio::test]
+async fn oauth_libraries_sign_in_refresh_and_give_back() {
+    let folder = empty_folder();
+    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT]);
+    signed_in(&doorpost).await;
+    let done = script("oauth_clients.py", &[&doorpost.url, ADA, PASSWORD]);
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{errors}");
+}
+
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     let folder = empty_folder();

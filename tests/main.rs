@@ -42,6 +42,7 @@ mod locked;
 mod mail_command;
 mod methods;
 mod notification_links;
+mod oauth;
 mod pages;
 mod password_sign_in;
 mod program;

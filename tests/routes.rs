@@ -6,6 +6,9 @@ use std::path::Path;
 use doorpost::accounts::links::Purpose;
 use doorpost::accounts::signed_links::UNSUBSCRIBE;
 use doorpost::accounts::users;
+use doorpost::api::jwks::JWKS;
+use doorpost::api::metadata::METADATA;
+use doorpost::api::tokens::{REVOKE, TOKENS};
 use doorpost::random;
 use doorpost::web::assets;
 use reqwest::{Method, StatusCode};
@@ -194,8 +197,8 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("GET", "/api", "200", "200", "200"),
     ("GET", "/api/openapi.json", "200", "200", "200"),
     ("POST", "/api/v1/sign-in-codes", "415", "415", "415"),
-    ("POST", "/api/v1/tokens", "415", "415", "415"),
-    ("POST", "/api/v1/tokens/revoke", "415", "415", "415"),
+    ("POST", "/api/v1/tokens", "400", "400", "400"),
+    ("POST", "/api/v1/tokens/revoke", "400", "400", "400"),
     ("GET", "/api/v1/me", "401", "401", "401"),
     ("DELETE", "/api/v1/me", "401", "401", "401"),
     ("GET", "/api/v1/me/sessions", "401", "401", "401"),
@@ -209,6 +212,13 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("POST", "/api/v1/me/password", "401", "401", "401"),
     ("POST", "/api/v1/me/email", "401", "401", "401"),
     ("GET", "/.well-known/jwks.json", "200", "200", "200"),
+    (
+        "GET",
+        "/.well-known/oauth-authorization-server",
+        "200",
+        "200",
+        "200",
+    ),
     ("GET", "/healthz", "200", "200", "200"),
     ("GET", "/readyz", "200", "200", "200"),
     ("GET", "/static/doorpost.css", "200", "200", "200"),
@@ -477,6 +487,16 @@ fn named(argument: &str) -> String {
     }
     if argument.starts_with("UNSUBSCRIBE)") {
         return UNSUBSCRIBE.to_owned();
+    }
+    let constant = argument.split_once(')').unwrap().0;
+    let constants = [
+        ("JWKS", JWKS),
+        ("METADATA", METADATA),
+        ("TOKENS", TOKENS),
+        ("REVOKE", REVOKE),
+    ];
+    if let Some((_, path)) = constants.iter().find(|(name, _)| *name == constant) {
+        return (*path).to_owned();
     }
     let (argument, _) = argument.split_once("())").unwrap();
     match argument {

@@ -11,7 +11,7 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Response};
 use utoipa::{IntoResponses, Modify, ToSchema};
 
-use crate::api::caller::{Caller, Open, Sensitive, SteppedUp};
+use crate::api::caller::{Caller, OAuthRequest, Open, Sensitive, SteppedUp};
 use crate::api::error::Problem;
 use crate::web::rejection;
 
@@ -44,6 +44,18 @@ impl<T> IntoResponses for Open<T> {
     }
 }
 
+impl<T> IntoResponses for OAuthRequest<T> {
+    fn responses() -> Answers {
+        let mut answers = CrossOrigin::responses();
+        answers.extend(self::answers([
+            (400, "The body could not be read"),
+            (413, "More than 16 KiB"),
+            (415, "Neither JSON nor a form"),
+        ]));
+        answers
+    }
+}
+
 impl<T> IntoResponses for Sensitive<T> {
     fn responses() -> Answers {
         let mut answers = SteppedUp::responses();
@@ -72,6 +84,7 @@ pub struct Problems;
 impl Modify for Problems {
     fn modify(&self, document: &mut Document) {
         for operation in document.paths.paths.values_mut().flat_map(operations) {
+            let kinds = kinds_of_problems(operation);
             let answers = &mut operation.responses.responses;
             answers.extend(self::answers([(503, "Not now: try again")]));
             for (status, answer) in answers {
@@ -79,15 +92,32 @@ impl Modify for Problems {
                     && status.as_str() >= "400"
                 {
                     let content = Content::new(Some(Ref::from_schema_name(Problem::name())));
-                    let kind = rejection::CONTENT_TYPE.to_owned();
-                    answer.content.insert(kind, content.into());
+                    let content = kinds
+                        .iter()
+                        .map(|kind| ((*kind).to_owned(), content.clone().into()));
+                    answer.content.extend(content);
                 }
             }
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// Where a form is taken, whoever sends one reads plain JSON.
+fn kinds_of_problems(operation: &Operation) -> &'static [&'static str] {
+    let takes_forms = match &operation.request_body {
+        Some(RefOr::T(body)) => body.content.contains_key(FORM),
+        _ => false,
+    };
+    match takes_forms {
+        true => &[rejection::CONTENT_TYPE, "application/json"],
+        false => &[rejection::CONTENT_TYPE],
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What can be asked there.
+pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get, post, delete, ..
     } = item;

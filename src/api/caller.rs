@@ -23,6 +23,7 @@ use crate::accounts::client::Client;
 use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::Owner;
 use crate::actions::reauthenticate;
+use crate::api::cors;
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
@@ -30,7 +31,7 @@ use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::web::cookie_header::CookieHeader;
-use crate::web::json::Json;
+use crate::web::json::{Json, JsonOrForm};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::{act, app_of, note_seen};
 use crate::web::{client, same_origin, sealed_cookies};
@@ -198,6 +199,37 @@ impl<T: DeserializeOwned + 'static> FromRequest for Open<T> {
                 app: app?,
                 req,
                 body,
+            })
+        })
+    }
+}
+
+/// A body that anybody may send, as JSON or as a form: what OAuth's clients speak.
+pub struct OAuthRequest<T> {
+    pub app: Data<App>,
+    pub req: HttpRequest,
+    pub body: T,
+    pub is_form: bool,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for OAuthRequest<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (app, req) = (app_of(req), req.clone());
+        let read = JsonOrForm::<T>::from_request(&req, payload);
+        Box::pin(async move {
+            let (app, JsonOrForm { body, is_form }) = (app?, read.await?);
+            // With a form the browser of whoever looks at another site's page could be made to try passwords.
+            if is_form && same_origin::is_anothers(&req) && !cors::may_call(&req, &app.config) {
+                return Err(Rejection::CrossOrigin.into());
+            }
+            Ok(Self {
+                app,
+                req,
+                body,
+                is_form,
             })
         })
     }

@@ -14,9 +14,12 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 
+use crate::api::jwks::JWKS;
+use crate::api::metadata::METADATA;
 use crate::app::App;
+use crate::config::Config;
 
 /// Answers a browser that asks first, and tells it which page may read the answer.
 pub async fn guard(
@@ -44,14 +47,24 @@ pub async fn guard(
 
 /// The origin of the page that calls, if it is one that may call this.
 fn named_origin(req: &ServiceRequest) -> Option<HeaderValue> {
-    let is_api = req.path().starts_with("/api/") || req.path() == "/.well-known/jwks.json";
+    let path = req.path();
+    let is_api = path.starts_with("/api/") || [JWKS, METADATA].contains(&path);
     let app = req.app_data::<Data<App>>().filter(|_| is_api)?;
-    let origin = req.headers().get(ORIGIN)?;
-    let named = &app.config.api.origins;
-    named
+    origin_among(req.headers(), &app.config).cloned()
+}
+
+/// Whether a page of another site calls that the operator has named.
+pub fn may_call(req: &HttpRequest, config: &Config) -> bool {
+    origin_among(req.headers(), config).is_some()
+}
+
+fn origin_among<'a>(headers: &'a HeaderMap, config: &Config) -> Option<&'a HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    let named = &config.api.origins;
+    let is_named = named
         .iter()
-        .any(|named| named.as_bytes() == origin.as_bytes())
-        .then(|| origin.clone())
+        .any(|named| named.as_bytes() == origin.as_bytes());
+    is_named.then_some(origin)
 }
 
 fn tell(headers: &mut HeaderMap, origin: HeaderValue) {

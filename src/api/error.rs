@@ -28,6 +28,8 @@ pub enum ApiError {
     InvalidTarget,
     /// There is no such way to a token.
     UnsupportedGrantType,
+    /// Neither GET nor whatever else was tried is what this is asked by.
+    WrongMethod,
     /// No access token came along.
     NoToken,
     /// One came that opens nothing, or nothing any more.
@@ -73,14 +75,21 @@ pub struct Problem {
     status: u16,
     /// What to do.
     detail: String,
-    /// OAuth's word for it, if it has one.
+    /// OAuth's word for it, if it has one: always, at OAuth's own endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<&'static str>,
+    /// With it, the detail once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error_description: Option<String>,
     /// The field of the body that is not taken.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     field: Option<&'static str>,
     /// So many seconds ago, at the most, the password has to have been entered.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max_age: Option<u64>,
 }
 
@@ -104,6 +113,7 @@ impl ApiError {
                 "No such way to a token",
                 "grant_type is password, email_code or refresh_token.",
             ),
+            Self::WrongMethod => ("method_not_allowed", "This is not asked so", "Send a POST."),
             Self::NoToken => (
                 "no_token",
                 "An access token is missing",
@@ -127,18 +137,18 @@ impl ApiError {
         (name, title, detail.to_owned())
     }
 
-    /// OAuth's word.
+    /// OAuth's word (RFC 6749, 4.1.2.1 and 5.2; RFC 6750, 3.1). Where it has none that fits, the nearest: a client
+    /// that finds none at the token endpoint takes the answer for something else.
     fn error(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidRequest(_) | Self::Rejected(Rejection::Unreadable) => {
-                Some("invalid_request")
-            }
+            Self::InvalidRequest(_) | Self::WrongMethod => Some("invalid_request"),
             Self::InvalidGrant => Some("invalid_grant"),
             Self::InvalidTarget => Some("invalid_target"),
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
             Self::InvalidToken => Some("invalid_token"),
             Self::StepUp { .. } => Some("insufficient_user_authentication"),
-            _ => None,
+            Self::NoToken | Self::Unacceptable { .. } => None,
+            Self::Rejected(rejection) => error_of(rejection),
         }
     }
 
@@ -170,6 +180,22 @@ impl ApiError {
     }
 }
 
+fn error_of(rejection: &Rejection) -> Option<&'static str> {
+    match rejection {
+        Rejection::Unreadable | Rejection::TooLarge | Rejection::TooSlow | Rejection::WrongType => {
+            Some("invalid_request")
+        }
+        Rejection::CrossOrigin => Some("access_denied"),
+        Rejection::TooMany { .. } | Rejection::Busy | Rejection::Trouble(Error::Unavailable(_)) => {
+            Some("temporarily_unavailable")
+        }
+        Rejection::Trouble(Error::Internal(_)) => Some("server_error"),
+        Rejection::NotFound
+        | Rejection::SignInFirst { .. }
+        | Rejection::ReauthenticateFirst { .. } => None,
+    }
+}
+
 fn unacceptable(field: &str) -> &'static str {
     match field {
         "email" => "unacceptable_email",
@@ -182,7 +208,7 @@ fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
         Rejection::Unreadable => (
             "invalid_request",
             "The body could not be read",
-            "It is a JSON object in which each name comes once, with the fields that are described.",
+            "It is a JSON object, or a form where one is taken, in which each name comes once, with the fields that are described.",
         ),
         Rejection::CrossOrigin => (
             "cross_origin",
@@ -203,7 +229,7 @@ fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
         Rejection::WrongType => (
             "unsupported_media_type",
             "This kind of content is not taken",
-            "Send application/json.",
+            "Send application/json; for tokens a form will do.",
         ),
         Rejection::TooMany { .. } => (
             "too_many_requests",
@@ -240,6 +266,7 @@ impl ResponseError for ApiError {
             | Self::InvalidGrant
             | Self::InvalidTarget
             | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoToken | Self::InvalidToken | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
             Self::Unacceptable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Rejected(rejection) => rejection.status_code(),
@@ -266,8 +293,9 @@ impl ResponseError for ApiError {
             kind: rejection::kind(name),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail,
             error: self.error(),
+            error_description: self.error().map(|_| detail.clone()),
+            detail,
             field: self.field(),
             max_age: self.max_age(),
         };

@@ -1,6 +1,6 @@
 //! The public keys (RFC 7517), with which any service checks access tokens on its own.
 //!
-//! A key that was retired is there until the last token it signed is dead.
+//! A key is there before it signs, and until the last token it signed is dead.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -10,8 +10,11 @@ use utoipa::ToSchema;
 use crate::api::Answer;
 use crate::app::App;
 
+/// Where they are.
+pub const JWKS: &str = "/.well-known/jwks.json";
+
 pub fn configure(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource("/.well-known/jwks.json").get(show));
+    cfg.service(web::resource(JWKS).get(show));
 }
 
 /// A set of public keys.

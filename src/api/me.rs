@@ -154,7 +154,7 @@ async fn end_session(caller: Caller, id: Result<PathId, Rejection>) -> Answer {
 #[derive(Deserialize, ToSchema)]
 pub struct PasswordChange {
     /// At least 15 characters, and none of those that many people have.
-    #[schema(value_type = String, format = "password", min_length = 15, max_length = 256)]
+    #[schema(value_type = String, min_length = 15, max_length = 256)]
     password: Zeroizing<String>,
 }
 

@@ -5,17 +5,18 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use askama::Template;
 use serde_json::json;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi as Document, RefOr};
+use utoipa::openapi::{OpenApi as Document, RefOr, Server};
 use utoipa::{Modify, OpenApi};
 
-use crate::api::answers::Problems;
+use crate::api::answers::{self, Problems};
 use crate::api::error::Problem;
-use crate::api::{Answer, codes, jwks, me, tokens};
+use crate::api::{Answer, codes, jwks, me, metadata, tokens};
+use crate::app::App;
 use crate::web::page::{Frame, page};
 use crate::web::rejection::Rejection;
 use crate::web::visitor::Visitor;
@@ -49,6 +50,7 @@ pub fn configure_page(cfg: &mut ServiceConfig) {
         me::change_email,
         me::delete,
         jwks::show,
+        metadata::show,
     ),
     components(schemas(Problem)),
     modifiers(&Bearer, &Problems),
@@ -65,13 +67,21 @@ impl Modify for Bearer {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        // Said where it is open, too: what says nothing is taken for an oversight.
+        for item in document.paths.paths.values_mut() {
+            for asked in answers::operations(item) {
+                asked.security.get_or_insert_default();
+            }
+        }
     }
 }
 
 static DOCUMENT: LazyLock<Document> = LazyLock::new(Described::openapi);
 
-async fn describe() -> Answer {
-    Ok(HttpResponse::Ok().json(&*DOCUMENT))
+async fn describe(app: Data<App>) -> Answer {
+    let mut document = DOCUMENT.clone();
+    document.servers = Some(vec![Server::new(app.config.server.public_url.as_str())]);
+    Ok(HttpResponse::Ok().json(document))
 }
 
 async fn show(visitor: Visitor) -> Result<HttpResponse, Rejection> {
@@ -107,7 +117,7 @@ fn operations() -> Vec<Shown> {
             method,
             path: path.clone(),
             summary: asked.summary.clone().unwrap_or_default(),
-            wants_token: asked.security.is_some(),
+            wants_token: asked.security.as_ref().is_some_and(|by| !by.is_empty()),
             fields: fields(asked),
             answers: answers(asked),
         })

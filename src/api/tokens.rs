@@ -3,6 +3,7 @@
 //! A password or a mailed code begins a session, as in a browser; a refresh token keeps one alive. What comes of
 //! it is handed over as asked ([`delivery`]). A refresh token in a cookie counts only for requests from pages of ours.
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -17,10 +18,10 @@ use crate::actions::refresh::{self, Granted};
 use crate::actions::sign_in::{self, CodeOutcome, Device, NewSession};
 use crate::actions::sign_in_with_password::{self, Attempt};
 use crate::api::Answer;
-use crate::api::answers::CrossOrigin;
-use crate::api::caller::{self, Open};
+use crate::api::caller::{self, OAuthRequest};
 use crate::api::delivery::{self, Delivery, Tokens};
 use crate::api::error::ApiError;
+use crate::api::oauth;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -29,9 +30,17 @@ use crate::web::rejection::Rejection;
 use crate::web::visitor::act;
 use crate::web::{client, password_entry, same_origin};
 
+/// Where tokens are got (RFC 6749, 3.2).
+pub const TOKENS: &str = "/api/v1/tokens";
+
+/// And given back (RFC 7009).
+pub const REVOKE: &str = "/api/v1/tokens/revoke";
+
 pub fn configure(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource("/api/v1/tokens").post(grant))
-        .service(web::resource("/api/v1/tokens/revoke").post(revoke));
+    let grants = web::resource(TOKENS).wrap(from_fn(oauth::speak));
+    let revocations = web::resource(REVOKE).wrap(from_fn(oauth::speak));
+    cfg.service(grants.post(grant))
+        .service(revocations.post(revoke));
 }
 
 /// One way to tokens, and how they are to be delivered.
@@ -41,11 +50,12 @@ pub struct TokenRequest {
     /// `refresh_token`, unless the cookie holds it.
     #[schema(value_type = GrantType)]
     grant_type: Option<String>,
-    /// Whose password it is.
+    /// Whose password it is; `username`, as OAuth's clients call it, is the same.
     #[schema(nullable = false)]
+    #[serde(alias = "username")]
     email: Option<String>,
     /// As it was set, every character of it.
-    #[schema(value_type = Option<String>, nullable = false, format = "password")]
+    #[schema(value_type = Option<String>, nullable = false)]
     password: Option<Zeroizing<String>>,
     /// As `/api/v1/sign-in-codes` answered it.
     #[schema(nullable = false)]
@@ -61,7 +71,7 @@ pub struct TokenRequest {
     /// One of the further services that `API_AUDIENCES` names: the token is for that alone, and only to look.
     #[schema(nullable = false)]
     audience: Option<String>,
-    /// `body`, which is the default; `cookie`, for pages of this site; or `header`.
+    /// `body`, which is the default; `cookie`, for pages of this site, and not with a form; or `header`.
     #[schema(value_type = Option<Delivery>, nullable = false)]
     delivery: Option<String>,
 }
@@ -78,41 +88,64 @@ pub enum GrantType {
 /// Sign in, or refresh.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "tokens", operation_id = "getTokens",
-    request_body = TokenRequest,
+    request_body(content(
+        (TokenRequest = "application/json"),
+        (TokenRequest = "application/x-www-form-urlencoded"),
+    )),
     responses(
-        Open<TokenRequest>,
-        CrossOrigin,
+        OAuthRequest<TokenRequest>,
         (status = 200, description = "Tokens, delivered as asked", body = Tokens),
         (status = 400, description = "Wrong, used, expired or ended; or a field is missing"),
         (status = 429, description = "Too many tries: wait for Retry-After"),
     )
 )]
-async fn grant(Open { app, req, body }: Open<TokenRequest>) -> Answer {
+async fn grant(asked: OAuthRequest<TokenRequest>) -> Answer {
+    let OAuthRequest { app, req, body, .. } = &asked;
     let wanted = body.delivery.as_deref().map(Delivery::parse).transpose()?;
-    // A page of another site must not sign a visitor in to an account of its own.
-    if wanted == Some(Delivery::Cookie) && same_origin::is_anothers(&req) {
-        return Err(Rejection::CrossOrigin.into());
+    if wanted == Some(Delivery::Cookie) {
+        may_set_cookies(&asked)?;
     }
     let mut how = wanted.unwrap_or(Delivery::Body);
     // Fetched before anything is used up: after the commit nothing is left that could fail.
-    let signer = delivery::signer(&app, audience(&app, &body)?).await?;
+    let signer = delivery::signer(app, audience(app, body)?).await?;
     let granted = match body.grant_type.as_deref() {
-        Some("password") => by_password(&app, &req, &body, signer).await?,
-        Some("email_code") => by_code(&app, &req, &body, signer).await?,
+        Some("password") => by_password(&asked, signer).await?,
+        Some("email_code") => by_code(app, req, body, signer).await?,
         Some("refresh_token") => {
             let brought = match &body.refresh_token {
                 Some(token) => token.to_string(),
                 None => {
                     how = wanted.unwrap_or(Delivery::Cookie);
-                    delivery::in_cookie(&req, &app)?
+                    in_cookie(&asked)?
                 }
             };
-            by_refresh_token(&app, &req, &brought, signer).await?
+            by_refresh_token(app, req, &brought, signer).await?
         }
         Some(_) => return Err(ApiError::UnsupportedGrantType),
         None => return Err(ApiError::InvalidRequest("grant_type is missing.")),
     };
-    Ok(delivery::deliver(&app, granted, how))
+    Ok(delivery::deliver(app, granted, how))
+}
+
+/// A page of another site must not sign a visitor in to an account of its own, and none can send JSON unasked.
+fn may_set_cookies<T>(asked: &OAuthRequest<T>) -> Result<(), ApiError> {
+    if asked.is_form {
+        return Err(ApiError::InvalidRequest(
+            "Tokens in cookies are for JSON, and not for forms.",
+        ));
+    }
+    match same_origin::is_anothers(&asked.req) {
+        true => Err(Rejection::CrossOrigin.into()),
+        false => Ok(()),
+    }
+}
+
+/// The refresh token in the cookie, for whoever sent JSON without one.
+fn in_cookie<T>(asked: &OAuthRequest<T>) -> Result<String, ApiError> {
+    match asked.is_form {
+        true => Err(ApiError::InvalidRequest("The token is missing.")),
+        false => delivery::in_cookie(&asked.req, &asked.app),
+    }
 }
 
 /// Another service that the token is to be for, if it is one that the operator named.
@@ -132,18 +165,17 @@ fn grant_new(tx: &Tx, signer: &Signer, begun: Option<NewSession>) -> Result<Opti
 }
 
 async fn by_password(
-    app: &Data<App>,
-    req: &HttpRequest,
-    body: &TokenRequest,
+    asked: &OAuthRequest<TokenRequest>,
     signer: Signer,
 ) -> Result<Granted, ApiError> {
+    let OAuthRequest { app, req, body, .. } = asked;
     let (Some(email), Some(password)) = (&body.email, &body.password) else {
         return Err(ApiError::InvalidRequest("email or password is missing."));
     };
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
         device: Device::program(client::of(req, &app.config)),
-        shown: shown(app, req, body),
+        shown: shown(asked),
     };
     let entered = password_entry::enter(
         app,
@@ -160,10 +192,10 @@ async fn by_password(
 }
 
 /// The refresh token by which a program that signs in shows that it is no stranger.
-fn shown(app: &App, req: &HttpRequest, body: &TokenRequest) -> Option<Token> {
-    match &body.refresh_token {
+fn shown(asked: &OAuthRequest<TokenRequest>) -> Option<Token> {
+    match &asked.body.refresh_token {
         Some(token) => Token::parse(token),
-        None => Token::parse(&delivery::in_cookie(req, app).ok()?),
+        None => Token::parse(&in_cookie(asked).ok()?),
     }
 }
 
@@ -216,38 +248,41 @@ pub struct Revocation {
 /// Give a token back: its session ends.
 #[utoipa::path(
     post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
-    request_body = Revocation,
+    request_body(content(
+        (Revocation = "application/json"),
+        (Revocation = "application/x-www-form-urlencoded"),
+    )),
     responses(
-        Open<Revocation>,
-        CrossOrigin,
+        OAuthRequest<Revocation>,
         (status = 200, description = "It opens nothing any more, whatever it was"),
         (status = 400, description = "The body could not be read, or no token is there"),
     )
 )]
-async fn revoke(Open { app, req, body }: Open<Revocation>) -> Answer {
+async fn revoke(asked: OAuthRequest<Revocation>) -> Answer {
+    let OAuthRequest { app, req, body, .. } = &asked;
     let in_body = body.token.as_deref();
     let brought = match in_body {
         Some(token) => token.clone(),
-        None => delivery::in_cookie(&req, &app)?,
+        None => in_cookie(&asked)?,
     };
     // An access token that is over cannot be told from junk, and does as little.
     let given_back = match Token::parse(&brought) {
         Some(token) => Some(GivenBack::RefreshToken(token.hash())),
         None => {
-            let claims = caller::claims_of(&app, &brought).await.ok();
+            let claims = caller::claims_of(app, &brought).await.ok();
             claims.map(GivenBack::AccessToken)
         }
     };
     if let Some(given_back) = given_back {
-        let client = client::of(&req, &app.config);
-        act(&app, move |tx, app| {
+        let client = client::of(req, &app.config);
+        act(app, move |tx, app| {
             end_sessions::revoke(tx, app, &given_back, &client)
         })
         .await?;
     }
     let mut answer = HttpResponse::Ok();
     if in_body.is_none() {
-        delivery::take_cookies_back(&app, &mut answer);
+        delivery::take_cookies_back(app, &mut answer);
     }
     Ok(answer.finish())
 }

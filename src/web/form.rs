@@ -97,14 +97,16 @@ fn check_query(req: &HttpRequest) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) fn content_type(req: &HttpRequest) -> &str {
+/// What the body is said to be.
+pub fn content_type(req: &HttpRequest) -> &str {
     let value = req.headers().get(CONTENT_TYPE);
     value
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
 }
 
-pub(super) fn is_a_form(content_type: &str) -> bool {
+/// Whether it is said to be a form.
+pub fn is_a_form(content_type: &str) -> bool {
     is_type(content_type, "application/x-www-form-urlencoded")
 }
 

@@ -12,6 +12,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::web::form;
 use crate::web::rejection::Rejection;
@@ -33,6 +34,39 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             parse(&body.await?).map(Json)
         })
     }
+}
+
+/// A body as JSON or as a form, as OAuth's clients send it (RFC 6749, 4; RFC 7009, 2.1). Both are read into the same
+/// fields; one without a value is as one that is missing (RFC 6749, 3.2).
+pub struct JsonOrForm<T> {
+    pub body: T,
+    /// Any page of any site can make a browser send a form, and need not ask first.
+    pub is_form: bool,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonOrForm<T> {
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (is_json, is_form) = (is_json(req), form::is_a_form(form::content_type(req)));
+        let body = form::body(req, payload);
+        Box::pin(async move {
+            let body = match (is_json, is_form) {
+                (true, _) => parse(&body.await?),
+                (_, true) => parse_form(&body.await?),
+                _ => Err(Rejection::WrongType),
+            };
+            body.map(|body| Self { body, is_form })
+        })
+    }
+}
+
+fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
+    let fields = form::pairs(body)?.into_iter();
+    let fields = fields.filter(|(_, value)| !value.is_empty());
+    let fields = fields.map(|(name, value)| (name, Value::String(value)));
+    serde_json::from_value(Value::Object(fields.collect())).map_err(|_| Rejection::Unreadable)
 }
 
 fn is_json(req: &HttpRequest) -> bool {
@@ -77,14 +111,30 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Body {
-        #[serde(default)]
+        #[serde(default, alias = "other_a")]
         a: String,
+        b: Option<String>,
+    }
+
+    #[test]
+    fn a_form_is_read_into_the_same_fields() {
+        let read = |text: &str| {
+            let read = parse_form::<Body>(text.as_bytes());
+            read.map(|body| (body.a, body.b)).ok()
+        };
+        let some = |a: &str, b: Option<&str>| Some((a.to_owned(), b.map(str::to_owned)));
+        assert_eq!(read("a=1&b=x+y&c=3"), some("1", Some("x y")));
+        assert_eq!(read("other_a=1&b="), some("1", None));
+        assert_eq!(read(""), some("", None));
+        for bad in ["a=1&a=1", "a=1&other_a=1", "a=%ff"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]
     fn an_object_is_read_and_each_name_once() {
         let read = |text: &str| parse::<Body>(text.as_bytes()).map(|body| body.a).ok();
-        assert_eq!(read(r#"{"a": "1", "b": [2]}"#).unwrap(), "1");
+        assert_eq!(read(r#"{"a": "1", "c": [2]}"#).unwrap(), "1");
         assert_eq!(read("{}").unwrap(), "");
         for bad in [
             r#"{"a": "1", "a": "1"}"#,

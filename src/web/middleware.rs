@@ -97,7 +97,7 @@ fn allow_head_too(headers: &mut HeaderMap) {
 
 /// Programs get `application/problem+json`, whatever they say they like; elsewhere whoever likes HTML as much, or names neither, gets a page.
 fn prefers_json(req: &HttpRequest) -> bool {
-    if req.path().starts_with("/api/") {
+    if is_for_programs(req) {
         return true;
     }
     let accept = Accept::parse(req).unwrap_or_else(|_| Accept(Vec::new()));
@@ -115,6 +115,13 @@ fn prefers_json(req: &HttpRequest) -> bool {
     json > html
 }
 
+/// No person is shown what is asked for here.
+fn is_for_programs(req: &HttpRequest) -> bool {
+    ["/api/", "/.well-known/"]
+        .iter()
+        .any(|place| req.path().starts_with(place))
+}
+
 fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {
     let is_error = res.status().is_client_error() || res.status().is_server_error();
     is_error
@@ -128,6 +135,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     let status = res.status();
     let (title, advice) = Advice {
         status: status.as_u16(),
+        is_for_programs: is_for_programs(res.request()),
     }
     .words();
     let wait = retry_after(&res);
@@ -190,6 +198,8 @@ struct ErrorPage<'a> {
 #[template(path = "parts/errors.txt")]
 struct Advice {
     status: u16,
+    /// They are told of no pages.
+    is_for_programs: bool,
 }
 
 impl Advice {

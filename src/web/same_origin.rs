@@ -33,7 +33,11 @@ pub async fn guard(
         let id = req.extensions().get::<RequestId>().cloned();
         let request_id = id.map(|RequestId(id)| id);
         tracing::warn!(request_id, "a POST from another origin was refused");
-        let refusal = Rejection::CrossOrigin.error_response();
+        // What takes a form is not there: a program that has mistyped an address need not be told of pages.
+        let refusal = match req.path().starts_with("/api/") {
+            true => Rejection::NotFound.error_response(),
+            false => Rejection::CrossOrigin.error_response(),
+        };
         return Ok(req.into_response(refusal).map_into_right_body());
     }
     Ok(next.call(req).await?.map_into_left_body())
