@@ -3,8 +3,9 @@
 //!
 //! [`actions`] is the table of what can be done to an account. Any two of them overlap on PostgreSQL, on two
 //! nodes, in [`schedules`] that are forced and not hoped for; [`verdict`] says whether what came of it is right. On
-//! SQLite there is one writer, and nothing to overlap. [`sequences`] does anything in any order, on both databases,
-//! and compares what is seen with a [`model`].
+//! SQLite there is one writer, and nothing to overlap. Each action is done [`alone`], too, while the database goes away
+//! at some point. [`sequences`] does anything in any order, on both databases, and compares what is seen with a
+//! [`model`].
 //!
 //! `INTERLEAVINGS_PAIRS` says how many pairs are tried, each at two points of the first one's way: 30 unless it is
 //! set, and those in which something was found once; `all` tries all at all points. `INTERLEAVINGS_ONLY` tries
@@ -14,6 +15,7 @@
 //! another number.
 
 mod actions;
+mod alone;
 mod model;
 mod outcome;
 mod program;
@@ -30,39 +32,58 @@ use std::io::Write;
 use std::time::Instant;
 
 use crate::support::Database;
-use search::{Size, search};
+use search::{Size, Tally, search};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_two_do_at_once_is_what_they_do_one_after_the_other() {
-    let (began, seed) = (Instant::now(), seed());
-    let pairs = chosen("INTERLEAVINGS_PAIRS").unwrap_or_else(|| "30".to_owned());
-    let tally = search(Size {
-        pairs: (pairs != "all").then(|| pairs.parse().unwrap()),
-        only: chosen("INTERLEAVINGS_ONLY").unwrap_or_default(),
-        seed,
-    })
-    .await;
-    let took = began.elapsed().as_secs();
-    let figures = format!("interleavings: {tally}, INTERLEAVINGS_SEED={seed}, {took} s");
-    tell(&figures);
+    let (began, size) = (Instant::now(), size());
+    let tally = search(size).await;
+    let figures = format!("interleavings: {tally}, {}", how(seed(), began));
+    found_nothing(&figures, &tally);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_that_it_was_not_done_has_done_nothing() {
+    let (began, size) = (Instant::now(), size());
+    let tally = alone::search(size).await;
+    let figures = format!("cut off: {tally}, {}", how(seed(), began));
+    found_nothing(&figures, &tally);
+}
+
+on_both! {
+    async fn whatever_happens_the_model_says_what_is_seen(db: Database) {
+        let (began, seed, number) = (Instant::now(), seed(), sequences());
+        let search = move || sequences::search(db, number, seed);
+        let (came, wrong) = tokio::task::spawn_blocking(search).await.unwrap();
+        let figures = format!("sequences on {db:?}: {number}, {came}, {}", how(seed, began));
+        tell(&figures);
+        assert!(wrong.is_none(), "{figures}\n{}", wrong.unwrap());
+    }
+}
+
+fn found_nothing(figures: &str, tally: &Tally) {
+    tell(figures);
     let found = tally.found.iter().map(|(what, at)| format!("{what}\n{at}"));
     let found: Vec<String> = found.collect();
     assert!(found.is_empty(), "{figures}\n{}", found.join("\n"));
 }
 
-on_both! {
-    async fn whatever_happens_the_model_says_what_is_seen(db: Database) {
-        let (began, seed) = (Instant::now(), seed());
-        let number = chosen("INTERLEAVINGS_SEQUENCES").map_or(6, |number| number.parse().unwrap());
-        let search = move || sequences::search(db, number, seed);
-        let (came, wrong) = tokio::task::spawn_blocking(search).await.unwrap();
-        let took = began.elapsed().as_secs();
-        let figures = format!(
-            "sequences on {db:?}: {number}, {came}, INTERLEAVINGS_SEED={seed}, {took} s"
-        );
-        tell(&figures);
-        assert!(wrong.is_none(), "{figures}\n{}", wrong.unwrap());
+fn how(seed: u64, began: Instant) -> String {
+    let took = began.elapsed().as_secs();
+    format!("INTERLEAVINGS_SEED={seed}, {took} s")
+}
+
+fn size() -> Size {
+    let pairs = chosen("INTERLEAVINGS_PAIRS").unwrap_or_else(|| "30".to_owned());
+    Size {
+        pairs: (pairs != "all").then(|| pairs.parse().unwrap()),
+        only: chosen("INTERLEAVINGS_ONLY").unwrap_or_default(),
+        seed: seed(),
     }
+}
+
+fn sequences() -> u32 {
+    chosen("INTERLEAVINGS_SEQUENCES").map_or(6, |number| number.parse().unwrap())
 }
 
 fn seed() -> u64 {

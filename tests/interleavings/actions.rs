@@ -5,7 +5,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use doorpost::accounts::email_address::EmailAddress;
+use doorpost::actions::announce::{self, Fate};
+use doorpost::actions::invite::{self, Invited, Told};
+use doorpost::app::App;
+use doorpost::db::Tx;
+use doorpost::error::Error;
+use doorpost::mail::announcement::Announcement;
+use doorpost::mail::outbox::kept::{self, Retried};
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::program::Program;
@@ -26,6 +35,8 @@ pub enum Need {
     Undo,
     Confirm,
     UsedRefreshToken,
+    Invitation,
+    RefusedLetter,
 }
 
 /// One row.
@@ -123,6 +134,21 @@ impl Got {
         }
     }
 
+    /// A command shows no page: this is as if it did.
+    fn command(done: Result<bool, Error>) -> Self {
+        let status = match done {
+            Ok(true) => StatusCode::OK,
+            Ok(false) => StatusCode::CONFLICT,
+            Err(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Err(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::answer(Page {
+            status,
+            headers: HeaderMap::new(),
+            body: String::new(),
+        })
+    }
+
     fn answer(answer: Page) -> Self {
         Self {
             answer: Some(answer),
@@ -172,6 +198,16 @@ impl Turn {
         let browser = self.with(browser);
         let answer = browser.post(path, fields).await;
         Got::browser(browser, answer)
+    }
+
+    /// What the operator does at this node.
+    async fn operates(
+        &self,
+        does: impl FnOnce(&mut Tx, &App) -> Result<bool, Error> + Send + 'static,
+    ) -> Got {
+        let app = self.world.stage.app(&self.node).clone();
+        let acting = app.clone();
+        Got::command(app.transaction(move |tx| does(tx, &acting)).await)
     }
 
     async fn uses(&self, name: &str, address: &str) -> Got {
@@ -597,6 +633,77 @@ pub const ACTIONS: &[Action] = &[
             let (program, new) = (turn.program(), json!({"email": turn.world.third}));
             let answer = program.post("/api/v1/me/email", &new).await;
             Got::program(program, answer)
+        }),
+    },
+    Action {
+        name: "invite somebody",
+        needs: &[],
+        shows: "",
+        ends: &[CONFIRM_LINK],
+        done: &["200"],
+        act: act!(|turn| {
+            let next = EmailAddress::parse(&turn.world.next).unwrap();
+            turn.operates(move |tx, app| {
+                let invited = invite::invite(tx, app, &next, Told::ByMail)?;
+                Ok(matches!(invited, Invited::Mailed))
+            })
+            .await
+        }),
+    },
+    Action {
+        name: "invite whoever has the former address",
+        needs: &[Need::Undo],
+        shows: "",
+        ends: &[],
+        done: &["200"],
+        act: act!(|turn| {
+            let former = EmailAddress::parse(&turn.world.former).unwrap();
+            turn.operates(move |tx, app| {
+                let invited = invite::invite(tx, app, &former, Told::ByMail)?;
+                Ok(matches!(invited, Invited::Mailed))
+            })
+            .await
+        }),
+    },
+    Action {
+        name: "withdraw an invitation",
+        needs: &[Need::Invitation],
+        shows: "",
+        ends: &[CONFIRM_LINK],
+        done: &["200"],
+        act: act!(|turn| {
+            let next = EmailAddress::parse(&turn.world.next).unwrap();
+            turn.operates(move |tx, _| invite::withdraw(tx, &next))
+                .await
+        }),
+    },
+    Action {
+        name: "try a refused letter again",
+        needs: &[Need::RefusedLetter],
+        shows: "",
+        ends: &[],
+        done: &["200"],
+        act: act!(|turn| {
+            let refused = turn.world.refused_letter.clone();
+            turn.operates(move |tx, _| Ok(kept::retry(tx, &refused)? == Retried::Now))
+                .await
+        }),
+    },
+    Action {
+        name: "announce something",
+        needs: &[],
+        shows: "",
+        ends: &[],
+        done: &["200"],
+        act: act!(|turn| {
+            let id = turn.world.id.clone();
+            turn.operates(move |tx, app| {
+                let home = &app.config.server.public_url;
+                let announcement = Announcement::parse(b"# News\n\nThere are some.\n", home);
+                let announcement = announcement.map_err(|_| Error::internal("a bad text"))?;
+                Ok(announce::announce_to(tx, app, &announcement, &id)? == Fate::Told)
+            })
+            .await
         }),
     },
 ];

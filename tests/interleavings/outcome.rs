@@ -8,12 +8,17 @@ use reqwest::StatusCode;
 use super::actions::Got;
 use super::world::{
     FIRST_IS_KNOWN, KNOWN_BROWSER, NOTIFICATION_LINK, OTHER, OWNER, PASSWORD_BEFORE, PASSWORDS,
-    PROGRAM, REFRESH_TOKEN, SECOND_IS_KNOWN, World,
+    PROGRAM, REFRESH_TOKEN, SECOND_IS_KNOWN, World, nobodys,
 };
-use crate::support::{Mail, PASSWORD};
+use crate::support::{Mail, PASSWORD, Visitor};
 
 /// What opens nothing.
 pub const NOTHING: &str = "nothing";
+
+/// What the page of a stranger says who asked for the address, beside that of one who asked for nobody's.
+pub const STRANGER: &str = "a stranger's page";
+/// It is no other.
+pub const THE_SAME: &str = "as of an address that nobody has";
 
 /// What was seen, by name.
 pub type Outcome = BTreeMap<String, String>;
@@ -28,7 +33,16 @@ impl World {
         self.try_links(&mut seen).await;
         self.try_known_browsers(&mut seen, got).await;
         self.try_passwords(&mut seen).await;
+        self.try_strangers(&mut seen).await;
         seen
+    }
+
+    async fn try_strangers(&self, seen: &mut Outcome) {
+        let what = match compare_strangers(&self.strangers, &self.address).await {
+            None => THE_SAME.to_owned(),
+            Some(how) => how,
+        };
+        seen.insert(STRANGER.to_owned(), what);
     }
 
     async fn count_rows(&self, seen: &mut Outcome) {
@@ -37,8 +51,8 @@ impl World {
             ("accounts", format!("SELECT replace(email, '{address}', 'address') FROM users WHERE id = '{id}'
                 UNION ALL SELECT 'a new account' FROM users WHERE email = '{next}' AND id <> '{id}' ORDER BY 1")),
             ("sessions", format!("SELECT auth_method FROM sessions WHERE user_id = '{id}' ORDER BY 1")),
-            ("refresh tokens", format!("SELECT 'unused' FROM refresh_tokens
-                JOIN sessions ON sessions.id = session_id WHERE user_id = '{id}' AND used_at IS NULL")),
+            ("refresh tokens", format!("SELECT CASE WHEN used_at IS NULL THEN 'unused' ELSE 'used' END
+                FROM refresh_tokens JOIN sessions ON sessions.id = session_id WHERE user_id = '{id}' ORDER BY 1")),
         ];
         for (what, query) in counted {
             let rows = self.stage.query(&query).await;
@@ -48,6 +62,15 @@ impl World {
                 .replace(next, "next")
                 .replace(&self.former, "former");
             seen.insert(what.to_owned(), rows);
+        }
+        if !self.refused_letter.is_empty() {
+            let refused = format!(
+                "SELECT state FROM outbox WHERE id = '{}'",
+                self.refused_letter
+            );
+            let stands = self.stage.query(&refused).await;
+            let stands = stands.first().map_or(NOTHING, |row| row.get(0));
+            seen.insert("the refused letter".to_owned(), stands.to_owned());
         }
         let letters = self.new_letters().await;
         let mut posted: Vec<String> = letters
@@ -121,7 +144,7 @@ impl World {
         }
         let mut new = BTreeMap::<String, Vec<&str>>::new();
         for letter in self.new_letters().await {
-            if !letter.mail.is_news() {
+            if letter.name != "announcement" && !letter.mail.is_news() {
                 let to = self.role(Some(&letter.to));
                 let name = format!("the {} link that was mailed to {to}", letter.name);
                 new.entry(name)
@@ -198,4 +221,17 @@ impl World {
             Some(_) => "SOMEBODY ELSE".to_owned(),
         }
     }
+}
+
+/// Types a wrong code where somebody asked for this address, and where somebody asked for nobody's; in what the answers
+/// differ, if they do.
+pub async fn compare_strangers(strangers: &[Visitor; 2], address: &str) -> Option<String> {
+    const WRONG: &str = "2345-6789";
+    let [asked, of_nobody] = strangers;
+    let page = asked.type_code(WRONG).await.looks();
+    let other = of_nobody.type_code(WRONG).await.looks();
+    let other = other.replace(&nobodys(address), address);
+    let mut lines = page.lines().zip(other.lines());
+    let differ = lines.find(|(one, other)| one != other);
+    differ.map(|(one, other)| format!("{} instead of {}", one.trim(), other.trim()))
 }

@@ -50,6 +50,8 @@ pub enum Order {
     OnlyFirst,
     OnlySecond,
     Neither,
+    /// The first alone, and from there on the database refuses it everything.
+    FirstCutOff(Point),
 }
 
 impl Pair {
@@ -100,6 +102,7 @@ impl Pair {
             Order::FirstStopped(point) => {
                 (stopped, first, second) = self.interleave(&world, point).await;
             }
+            Order::FirstCutOff(point) => (stopped, first) = self.cut_off(&world, point).await,
         }
         let steps = stage.steps().await;
         stage.tick();
@@ -123,5 +126,17 @@ impl Pair {
         stage.tick();
         stage.unlock().await;
         (stopped, first.await.unwrap(), second.await.unwrap())
+    }
+
+    async fn cut_off(&self, world: &Arc<World>, point: Point) -> (bool, Got) {
+        let stage = &world.stage;
+        stage.shut(point, &world.id).await;
+        let first = tokio::spawn(self.first.act(world, stage.first(), 0));
+        let stopped = stage.seen("first", &first).await == Seen::Waits;
+        stage.cut_off().await;
+        stage.unlock().await;
+        let first = first.await.unwrap();
+        stage.restore().await;
+        (stopped, first)
     }
 }

@@ -1,6 +1,6 @@
 //! Which pairs are tried, where the first of them is stopped, and what was found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 use super::actions::ACTIONS;
 use super::schedules::{Order, Pair, Played};
 use super::stage::{Point, Stage};
+use super::tell;
 use super::verdict::{as_in_neither_order, broken_promises};
 
 /// So many pairs are tried side by side, each on a database of its own.
@@ -21,6 +22,9 @@ const PAIRS_A_STAGE: usize = 20;
 
 /// At so many points the first one is stopped, where not all are tried.
 const POINTS: usize = 2;
+
+/// A long search says how far it has come whenever so many pairs are done.
+const PAIRS_A_LINE: usize = 50;
 
 /// Where something was found once: these are tried every time, at all points.
 const FOUND_ONCE: [[&str; 2]; 5] = [
@@ -76,6 +80,7 @@ impl Size {
 /// What was tried, and what was found.
 #[derive(Default)]
 pub struct Tally {
+    of: usize,
     pairs: usize,
     schedules: usize,
     /// By what is wrong: where.
@@ -83,22 +88,53 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, broken: BTreeSet<String>, at: &str) {
-        let found = broken.into_iter().map(|what| (what, at.to_owned()));
-        self.found.extend(found);
+    /// Nothing is tried yet of so many.
+    pub fn of(pairs: usize) -> Self {
+        Self {
+            of: pairs,
+            ..Self::default()
+        }
+    }
+
+    /// Something wrong, and where it was first seen.
+    pub fn note(&mut self, what: String, at: String) {
+        self.found.entry(what).or_insert(at);
+    }
+
+    /// One more schedule is played.
+    pub fn count_schedule(&mut self) {
+        self.schedules += 1;
+    }
+
+    /// One more pair is done. A long search says how far it has come.
+    pub fn count_pair(&mut self) {
+        self.pairs += 1;
+        if self.pairs.is_multiple_of(PAIRS_A_LINE) && self.pairs < self.of {
+            tell(&format!(
+                "interleavings: {self}, {} found",
+                self.found.len()
+            ));
+        }
     }
 }
 
 impl Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} pairs, {} schedules", self.pairs, self.schedules)
+        let Self {
+            of,
+            pairs,
+            schedules,
+            ..
+        } = self;
+        write!(f, "{pairs} of {of} pairs, {schedules} schedules")
     }
 }
 
 /// Tries them.
 pub async fn search(size: Size) -> Tally {
     let queue: Vec<(usize, Pair)> = size.pairs().into_iter().enumerate().collect();
-    let shared = Arc::new((size, Mutex::new(queue), Mutex::new(Tally::default())));
+    let tally = Mutex::new(Tally::of(queue.len()));
+    let shared = Arc::new((size, Mutex::new(queue), tally));
     let worker = |_| {
         let shared = shared.clone();
         tokio::spawn(async move {
@@ -136,8 +172,9 @@ async fn try_pair(
     tally: &Mutex<Tally>,
 ) {
     let note = |played: &Played, at: &str| {
-        let broken = broken_promises(pair, played);
-        tally.lock().unwrap().note(broken, at);
+        for what in broken_promises(pair, played) {
+            tally.lock().unwrap().note(what, at.to_owned());
+        }
     };
     let orders = [Order::FirstBeforeSecond, Order::SecondBeforeFirst];
     let one = pair.play(stage, orders[0]).await;
@@ -146,7 +183,6 @@ async fn try_pair(
     for (order, played) in expected {
         note(played, &format!("    {pair}, {order:?}"));
     }
-    tally.lock().unwrap().pairs += 1;
     for point in points(one.steps) {
         let played = pair.play(stage, Order::FirstStopped(point)).await;
         if !played.stopped {
@@ -154,14 +190,11 @@ async fn try_pair(
         }
         let at = format!("    {pair}, {point}");
         note(&played, &at);
-        tally.lock().unwrap().schedules += 1;
+        tally.lock().unwrap().count_schedule();
         if let Some(how) = as_in_neither_order(stage, pair, &played, expected).await {
             let what = format!("{pair}: as in neither order");
-            tally
-                .lock()
-                .unwrap()
-                .found
-                .insert(what, format!("{at}\n{how}"));
+            tally.lock().unwrap().note(what, format!("{at}\n{how}"));
         }
     }
+    tally.lock().unwrap().count_pair();
 }

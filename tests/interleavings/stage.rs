@@ -3,10 +3,14 @@
 //! Triggers count the steps of the node called `first`: each statement that writes, and each commit. Before
 //! the step of a schedule it stands still, in the midst of its transaction and with all that it holds, until the
 //! gate is opened. Everybody else passes. So a schedule is a fact and not a matter of luck.
+//!
+//! The first node calls itself something else than the others do, at the database too: what it may do there can be
+//! taken away while it stands still.
 
 use std::fmt::{self, Display};
 use std::time::{Duration, Instant};
 
+use doorpost::app::App;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row};
 
@@ -85,6 +89,8 @@ pub struct Stage {
     holder: Client,
     /// Looks on.
     watcher: Client,
+    /// Who the first node is at the database.
+    role: String,
 }
 
 impl Stage {
@@ -92,15 +98,41 @@ impl Stage {
         let mut house = House::new(Database::Postgres).await;
         house.hold_mail();
         let url = house.database_url().to_owned();
+        let watcher = postgres(&url).await;
+        let role = make_role(&watcher).await;
         let stage = Self {
-            first: node(&house, &url, "first"),
-            second: node(&house, &url, "second"),
+            first: node(&house, &url, "first", Some(role.as_str())),
+            second: node(&house, &url, "second", None),
             holder: postgres(&url).await,
-            watcher: postgres(&url).await,
+            watcher,
             house,
+            role,
         };
         stage.count_steps().await;
         stage
+    }
+
+    /// This node, for what is done without a page.
+    pub fn app(&self, node: &str) -> &App {
+        match node == self.first.url {
+            true => &self.first.app,
+            false => &self.second.app,
+        }
+    }
+
+    /// Whatever the first node asks of the database from here on fails, but for what it is amid.
+    pub async fn cut_off(&self) {
+        let cut = format!(
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}",
+            self.role
+        );
+        self.watcher.batch_execute(&cut).await.unwrap();
+    }
+
+    /// It may do everything again.
+    pub async fn restore(&self) {
+        let restored = format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}", self.role);
+        self.watcher.batch_execute(&restored).await.unwrap();
     }
 
     async fn count_steps(&self) {
@@ -114,6 +146,8 @@ impl Stage {
             );
             self.watcher.batch_execute(&triggers).await.unwrap();
         }
+        let counting = format!("GRANT ALL ON SEQUENCE steps TO {}", self.role);
+        self.watcher.batch_execute(&counting).await.unwrap();
     }
 
     /// The node that can be stopped.
@@ -194,8 +228,23 @@ impl Stage {
     }
 }
 
-fn node(house: &House, database: &str, name: &str) -> House {
+/// Somebody who may do everything, until it is taken away. Others on this cluster have theirs.
+async fn make_role(watcher: &Client) -> String {
+    let database = watcher.query_one("SELECT current_database()", &[]).await;
+    let role = format!("first_of_{}", database.unwrap().get::<_, String>(0));
+    let made = format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role};
+            GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    watcher.batch_execute(&made).await.unwrap();
+    role
+}
+
+fn node(house: &House, database: &str, name: &str, role: Option<&str>) -> House {
     let mut named = url::Url::parse(database).unwrap();
+    if let Some(role) = role {
+        named.set_username(role).unwrap();
+    }
     named
         .query_pairs_mut()
         .append_pair("application_name", name);

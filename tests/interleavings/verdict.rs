@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::actions::{Action, DONE, NO, NOT_DONE};
-use super::outcome::NOTHING;
+use super::outcome::{NOTHING, STRANGER, THE_SAME};
 use super::schedules::{Order, Pair, Played};
 use super::stage::Stage;
 use super::world::{
@@ -47,6 +47,15 @@ pub fn broken_promises(pair: &Pair, played: &Played) -> BTreeSet<String> {
         if !["", DONE, NOT_DONE, NO].contains(&&**answer) {
             broken.insert(format!("\"{}\" was answered {answer}", action.name));
         }
+    }
+    if let Some(differs) = played
+        .outcome
+        .get(STRANGER)
+        .filter(|seen| *seen != THE_SAME)
+    {
+        broken.insert(format!(
+            "a stranger who asked sees that somebody has the address: {differs}"
+        ));
     }
     if played.deadlocks > 0 {
         broken.insert(format!("a deadlock of {pair}"));
@@ -93,8 +102,7 @@ pub async fn as_in_neither_order(
         [true, true] => Some(Order::Neither),
     };
     if let Some(order) = alone {
-        let expected = pair.play(stage, order).await;
-        return (!did_the_same(played, &expected)).then(|| told(order, played, &expected));
+        return differs_from(order, played, &pair.play(stage, order).await);
     }
     let is_like =
         |order: &Played| played.answers == order.answers && played.outcome == order.outcome;
@@ -108,10 +116,11 @@ pub async fn as_in_neither_order(
     )
 }
 
-/// Cookies and tokens tell nothing of that: one of the two was not there.
-fn did_the_same(played: &Played, expected: &Played) -> bool {
+/// How what was done differs from this, if it does. Cookies and tokens tell nothing of that: somebody was not there.
+pub fn differs_from(order: Order, played: &Played, expected: &Played) -> Option<String> {
     let mut done = ["accounts", "sessions", "refresh tokens", "mail"].into_iter();
-    done.all(|what| played.outcome.get(what) == expected.outcome.get(what))
+    let is_like = done.all(|what| played.outcome.get(what) == expected.outcome.get(what));
+    (!is_like).then(|| told(order, played, expected))
 }
 
 /// In what they differ.

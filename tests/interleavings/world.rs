@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::users;
+use doorpost::actions::invite::{self, Told};
 use doorpost::keys::KeyPurpose;
 use doorpost::mail::letters::Content;
 use reqwest::StatusCode;
@@ -54,9 +56,13 @@ pub struct World {
     pub program: Program,
     /// It holds a refresh token that was used.
     pub robbed: Option<Program>,
+    /// Somebody else, who asked for the address; and who asked for one that nobody has.
+    pub strangers: [Visitor; 2],
     /// Where the sign-in link was asked for.
     pub asker: Visitor,
     pub sign_in_id: String,
+    /// The id of a letter that the mail server refused.
+    pub refused_letter: String,
     pub notification_link: String,
     pub mails: BTreeMap<&'static str, Mail>,
     /// The one it had, if it had another.
@@ -73,6 +79,7 @@ impl World {
         let number = next_number();
         let mut world = Self::empty(stage, number);
         world.found_account(needs.contains(&Need::Undo)).await;
+        world.strangers_ask().await;
         world.sign_in_everywhere().await;
         for need in needs {
             world.provide(*need).await;
@@ -94,8 +101,10 @@ impl World {
             away: browser(),
             program: Program::new(&browser()),
             robbed: None,
+            strangers: [browser(), browser()],
             asker: browser(),
             sign_in_id: String::new(),
+            refused_letter: String::new(),
             notification_link: String::new(),
             mails: BTreeMap::new(),
             former: format!("former{number}@example.org"),
@@ -136,6 +145,14 @@ impl World {
             self.mails.insert(UNDO_LINK, undo);
             self.stage.house.advance(GAP);
         }
+    }
+
+    async fn strangers_ask(&self) {
+        let nobodys = nobodys(&self.address);
+        for (stranger, address) in self.strangers.iter().zip([&self.address, &nobodys]) {
+            stranger.ask("/sign-in", address).await.sees_inbox_page();
+        }
+        self.stage.house.advance(GAP);
     }
 
     async fn asks_for_address(&self, address: &str) -> Mail {
@@ -199,6 +216,16 @@ impl World {
                 let mail = self.newest_to(&self.next, "/confirm-email").await;
                 self.mails.insert(CONFIRM_LINK, mail);
             }
+            Need::Invitation => self.invites_next().await,
+            Need::RefusedLetter => {
+                let refused = format!(
+                    "UPDATE outbox SET state = 'refused', due_at = NULL, settled_at = {}
+                        WHERE email = '{}' AND letter = 'new_browser' RETURNING id",
+                    self.stage.house.clock.now(),
+                    self.address
+                );
+                self.refused_letter = self.stage.query(&refused).await[0].get(0);
+            }
             Need::UsedRefreshToken => {
                 self.robbed = Some(self.program.clone());
                 for _ in 0..2 {
@@ -208,6 +235,19 @@ impl World {
             }
         }
         self.stage.house.advance(GAP);
+    }
+
+    /// The operator does.
+    async fn invites_next(&mut self) {
+        let (app, next) = (
+            self.stage.house.app.clone(),
+            EmailAddress::parse(&self.next).unwrap(),
+        );
+        let inviting = app.clone();
+        let invited = app.transaction(move |tx| invite::invite(tx, &inviting, &next, Told::ByMail));
+        invited.await.unwrap();
+        let mail = self.newest_to(&self.next, "/confirm-email").await;
+        self.mails.insert(CONFIRM_LINK, mail);
     }
 
     /// Keeps the mail that just went to the account's address.
@@ -275,6 +315,11 @@ impl World {
         letters.retain(|letter| !self.old_letters.contains(&letter.id));
         letters
     }
+}
+
+/// An address that nobody has, and that looks like this one.
+pub fn nobodys(address: &str) -> String {
+    format!("zoe{}", &address[3..])
 }
 
 /// What the first and the second choose where they set one.
