@@ -5,20 +5,23 @@
 //! nodes, in [`schedules`] that are forced and not hoped for; [`verdict`] says whether what came of it is right. On
 //! SQLite there is one writer, and nothing to overlap. Each action is done [`alone`], too, while the database goes away
 //! at some point. [`sequences`] does anything in any order, on both databases, and compares what is seen with a
-//! [`model`].
+//! [`model`]; [`repeats`] does it over and over, and compares what is one too many with [`budgets`].
 //!
 //! `INTERLEAVINGS_PAIRS` says how many pairs are tried, each at two points of the first one's way: 30 unless it is
 //! set, and those in which something was found once; `all` tries all at all points. `INTERLEAVINGS_ONLY` tries
 //! those whose line, as a failure prints it, has this in it: with `all` it tries one pair through.
-//! `INTERLEAVINGS_SEQUENCES` says how many sequences are played: 6 unless it is set. What is drawn is the same in
-//! every run, so that one that fails does so for what was changed; to look further, set `INTERLEAVINGS_SEED` to
-//! another number.
+//! `INTERLEAVINGS_SEQUENCES` says how many sequences are played: 6 unless it is set, and as many of what is done over and
+//! over. What is drawn is the same in every run, so that one that fails does so for what was changed; to look further,
+//! set `INTERLEAVINGS_SEED` to another number.
 
 mod actions;
 mod alone;
+mod always;
+mod budgets;
 mod model;
 mod outcome;
 mod program;
+mod repeats;
 mod schedules;
 mod search;
 mod sequences;
@@ -56,6 +59,15 @@ on_both! {
         let search = move || sequences::search(db, number, seed);
         let (came, wrong) = tokio::task::spawn_blocking(search).await.unwrap();
         let figures = format!("sequences on {db:?}: {number}, {came}, {}", how(seed, began));
+        tell(&figures);
+        assert!(wrong.is_none(), "{figures}\n{}", wrong.unwrap());
+    }
+
+    async fn however_often_it_is_done_the_budgets_say_what_is_one_too_many(db: Database) {
+        let (began, seed, number) = (Instant::now(), seed(), sequences());
+        let search = move || repeats::search(db, number, seed);
+        let (tries, wrong) = tokio::task::spawn_blocking(search).await.unwrap();
+        let figures = format!("repeats on {db:?}: {number}, {tries} tries, {}", how(seed, began));
         tell(&figures);
         assert!(wrong.is_none(), "{figures}\n{}", wrong.unwrap());
     }

@@ -4,7 +4,7 @@
 //! Accounts, browsers, programs, addresses and passwords are numbers here. Whatever happens, the model says who
 //! is signed in where afterwards, and for what; and which letters with links went out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds.
 pub type Time = i64;
@@ -22,6 +22,9 @@ const IDLE: Time = 7 * DAY;
 const LIFETIME: Time = 30 * DAY;
 const CODE_TRIES: u32 = 5;
 const WRONG_ADDRESSES: u32 = 3;
+
+/// Sign-up is open to every address but this one, which may be had by invitation.
+const BY_INVITATION: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -130,6 +133,7 @@ pub struct Model {
     /// Those that were mailed, in order.
     pub links: Vec<Link>,
     asks: Vec<Ask>,
+    invited: BTreeSet<usize>,
 }
 
 impl Model {
@@ -216,13 +220,23 @@ impl Model {
 
     /// A browser or a program wants to come in.
     pub fn asks_to_come_in(&mut self, holder: Holder, address: usize) {
-        let ask = self.new_ask(holder, true);
+        let ask = self.new_ask(Some(holder), true);
+        self.answers(ask, address);
+    }
+
+    /// Somebody else does, who tries nothing of what is mailed.
+    pub fn stranger_asks(&mut self, address: usize) {
+        let ask = self.new_ask(None, true);
+        self.answers(ask, address);
+    }
+
+    fn answers(&mut self, ask: usize, address: usize) {
         if let Some(account) = self.account_of(address) {
             self.end_links(|link| link.purpose == Purpose::SignIn && link.address == address);
             self.mail(Purpose::SignIn, address, Some(account), Some(ask), None);
         } else if self.keeper(address).is_some() {
             self.mail_undo_again(address);
-        } else {
+        } else if self.is_open(address) {
             self.end_links(|link| link.purpose == Purpose::ConfirmEmail && link.address == address);
             self.mail(Purpose::ConfirmEmail, address, None, Some(ask), None);
         }
@@ -233,11 +247,29 @@ impl Model {
         if self.account_of(address).is_none() && self.keeper(address).is_none() {
             self.end_links(|link| link.purpose == Purpose::ConfirmEmail && link.address == address);
             self.mail(Purpose::ConfirmEmail, address, None, None, None);
+            self.invited.insert(address);
+        }
+    }
+
+    /// The operator takes that back.
+    pub fn is_withdrawn(&mut self, address: usize) {
+        if self.invited.remove(&address) {
+            self.end_links(|link| link.purpose == Purpose::ConfirmEmail && link.address == address);
+        }
+    }
+
+    /// What was mailed since there were so many links waited until now: the life of a link begins as it leaves. The
+    /// undo link that is mailed once more is as old as the first one.
+    pub fn leave_now(&mut self, from: usize) {
+        for link in &mut self.links[from..] {
+            if link.purpose != Purpose::UndoChangeEmail {
+                link.expires_at = self.now + link.purpose.lifetime();
+            }
         }
     }
 
     pub fn asks_to_reset(&mut self, browser: usize, address: usize) {
-        let ask = self.new_ask(Holder::Browser(browser), false);
+        let ask = self.new_ask(Some(Holder::Browser(browser)), false);
         if let Some(account) = self.account_of(address) {
             self.end_links(|link| {
                 link.purpose == Purpose::ResetPassword && link.address == address
@@ -254,7 +286,7 @@ impl Model {
         }
     }
 
-    fn new_ask(&mut self, holder: Holder, has_code: bool) -> usize {
+    fn new_ask(&mut self, holder: Option<Holder>, has_code: bool) -> usize {
         self.asks.push(Ask {
             link: None,
             has_code,
@@ -262,8 +294,9 @@ impl Model {
         });
         let ask = Some(self.asks.len() - 1);
         match holder {
-            Holder::Browser(browser) => self.browsers[browser].ask = ask,
-            Holder::Program(program) => self.programs[program].ask = ask,
+            Some(Holder::Browser(browser)) => self.browsers[browser].ask = ask,
+            Some(Holder::Program(program)) => self.programs[program].ask = ask,
+            None => {}
         }
         self.asks.len() - 1
     }
@@ -392,7 +425,8 @@ impl Model {
             return;
         }
         self.asks[ask].tries += 1;
-        if self.asks[ask].link == Some(link) && self.is_live(link) {
+        let is_right = self.asks[ask].link == Some(link);
+        if is_right && self.is_live(link) && self.is_admitted(link) {
             self.links[link].used = true;
             self.comes_in_by(holder, link, None);
         }
@@ -421,7 +455,7 @@ impl Model {
 
     /// A link's form is sent with the address it was sent to, and a password where one is chosen.
     pub fn uses_link(&mut self, browser: usize, link: usize, password: usize) {
-        if !self.is_live(link) {
+        if !self.is_live(link) || !self.is_admitted(link) {
             return;
         }
         let Link {
@@ -442,7 +476,7 @@ impl Model {
                     self.accounts[account].password = Some(password);
                     self.end_everything(account);
                     // From here on this browser waits for no code, but for the new password.
-                    self.new_ask(Holder::Browser(browser), false);
+                    self.new_ask(Some(Holder::Browser(browser)), false);
                 }
             }
             Purpose::ChangeEmail | Purpose::UndoChangeEmail => self.changes_address(browser, link),
@@ -463,7 +497,10 @@ impl Model {
             ..
         } = self.links[link];
         let account = account.filter(|account| self.accounts[*account].exists);
-        let Some(account) = account.filter(|account| self.may_have(*account, address)) else {
+        // Back to an address that it had it may come in any case: sign-up was open to that once.
+        let is_open = purpose == Purpose::UndoChangeEmail || self.is_open(address);
+        let may = |account: &usize| is_open && self.may_have(*account, address);
+        let Some(account) = account.filter(may) else {
             return; // and it is not spent
         };
         self.links[link].used = true;
@@ -474,6 +511,19 @@ impl Model {
             Purpose::UndoChangeEmail => self.takes_back(browser, link, account),
             _ => self.moves_on(link, account, before),
         }
+    }
+
+    fn is_open(&self, address: usize) -> bool {
+        address != BY_INVITATION || self.invited.contains(&address)
+    }
+
+    /// Whether the link still gives a new account its address, where it would have to.
+    fn is_admitted(&self, link: usize) -> bool {
+        let Link {
+            purpose, address, ..
+        } = self.links[link];
+        let makes_account = purpose == Purpose::ConfirmEmail && self.account_of(address).is_none();
+        !makes_account || (self.is_open(address) && self.keeper(address).is_none())
     }
 
     /// Nobody else has it, and nobody may yet take it back.
@@ -506,7 +556,7 @@ impl Model {
             is_later && link.purpose == Purpose::UndoChangeEmail
         });
         let (ask, address) = (
-            self.new_ask(Holder::Browser(browser), false),
+            self.new_ask(Some(Holder::Browser(browser)), false),
             self.accounts[account].address,
         );
         self.mail(
@@ -652,7 +702,7 @@ impl Model {
         self.end_links(|link| {
             link.purpose == Purpose::ChangeEmail && link.account == Some(account)
         });
-        if self.may_have(account, address) {
+        if self.may_have(account, address) && self.is_open(address) {
             self.mail(
                 Purpose::ChangeEmail,
                 address,

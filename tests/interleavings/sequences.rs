@@ -13,18 +13,25 @@ use std::time::Duration;
 use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::users;
 use doorpost::actions::invite::{self, Told};
+use doorpost::mail::letters::Priority;
+use doorpost::mail::outbox::{self, Claimed};
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::model::{Holder, Model, SECOND, Time};
+use super::always;
+use super::model::{Holder, MINUTE, Model, SECOND, Time};
+use super::outcome::compare_strangers;
 use super::program::Program;
 use super::steps::{
-    ADDRESSES, Around, BEGINNING, BROWSERS, ByProgram, Guess, InBrowser, PASSWORDS, PROGRAMS, Step,
-    step,
+    ADDRESSES, Around, BEGINNING, BROWSERS, ByProgram, Guess, InBrowser, Late, PASSWORDS, PROGRAMS,
+    Step, Trouble, step,
 };
-use crate::support::{Database, House, Mail, Visitor, secret_key};
+use super::tell;
+use super::world::nobodys;
+use crate::support::{Database, House, Mail, Visitor, eventually, secret_key};
 
 /// The longest sequence.
 const STEPS: usize = 100;
@@ -35,11 +42,28 @@ const SHRINKS: u32 = 300;
 /// Where the public sees it, whichever node there is.
 const PUBLIC_URL: &str = "http://localhost:8080";
 
+/// Mail that no node has looked at yet.
+const UNTRIED: &str = "SELECT count(*) AS n FROM outbox WHERE state = 'queued' AND tries = 0";
+
 /// Plays so many; what came about, and what is wrong with the shortest sequence that shows it.
 pub fn search(db: Database, sequences: u32, seed: u64) -> (Came, Option<String>) {
+    let steps = proptest::collection::vec(step(), 1..=STEPS);
+    draw(steps, sequences, seed, async |steps: &Vec<Step>| {
+        play(db, steps).await
+    })
+}
+
+/// Draws so many of these and plays each; the sum of what came of them, and what is wrong with the smallest that shows
+/// it.
+pub fn draw<T: fmt::Debug, C: Add<Output = C> + Copy + Default>(
+    drawn: impl Strategy<Value = T>,
+    number: u32,
+    seed: u64,
+    play: impl AsyncFn(&T) -> Result<C, String>,
+) -> (C, Option<String>) {
     let runtime = Runtime::new().unwrap();
     let config = Config {
-        cases: sequences,
+        cases: number,
         max_shrink_iters: SHRINKS,
         failure_persistence: None,
         ..Config::default()
@@ -47,16 +71,25 @@ pub fn search(db: Database, sequences: u32, seed: u64) -> (Came, Option<String>)
     let mut seeds = [0; 32];
     seeds[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seeds);
-    let (steps, all) = (
-        proptest::collection::vec(step(), 1..=STEPS),
-        Cell::new(Came::default()),
-    );
-    let played = TestRunner::new_with_rng(config, rng).run(&steps, |steps| {
-        let came = runtime.block_on(play(db, &steps));
-        all.set(all.get() + came.map_err(TestCaseError::fail)?);
+    let (all, played, failed) = (Cell::new(C::default()), Cell::new(0), Cell::new(false));
+    let run = TestRunner::new_with_rng(config, rng).run(&drawn, |drawn| {
+        let came = runtime.block_on(play(&drawn));
+        played.set(played.get() + 1);
+        match came {
+            Ok(came) => all.set(all.get() + came),
+            Err(why) => {
+                if !failed.replace(true) {
+                    let number = played.get();
+                    tell(&format!(
+                        "number {number} is wrong, a shorter one is looked for: {why}"
+                    ));
+                }
+                return Err(TestCaseError::fail(why));
+            }
+        }
         Ok(())
     });
-    let wrong = match played {
+    let wrong = match run {
         Ok(()) => None,
         Err(TestError::Fail(why, _)) => Some(why.to_string()),
         Err(why) => Some(why.to_string()),
@@ -170,6 +203,10 @@ struct Play {
     mails: Vec<Mail>,
     tokens: BTreeSet<String>,
     keys: Vec<String>,
+    /// Who asked for this address, and who asked for nobody's.
+    strangers: Vec<([Visitor; 2], usize)>,
+    /// What was seen to be wrong while something was done.
+    wrong: Vec<String>,
 }
 
 impl Play {
@@ -188,12 +225,18 @@ impl Play {
             mails: Vec::new(),
             tokens: BTreeSet::new(),
             keys: vec![house.secret_key().to_owned()],
+            strangers: Vec::new(),
+            wrong: Vec::new(),
             house: Some(house),
         }
     }
 
     fn house(&self) -> &House {
         self.house.as_ref().unwrap()
+    }
+
+    fn house_mut(&mut self) -> &mut House {
+        self.house.as_mut().unwrap()
     }
 
     fn advance(&mut self, by: Time) {
@@ -214,11 +257,12 @@ impl Play {
                     .sees_inbox_page();
                 self.model.asks_to_reset(number, address);
             }
-            InBrowser::AskWhileKeyIsReplaced(address) => {
-                self.house.as_mut().unwrap().hold_mail();
+            InBrowser::AskAmid(trouble, address) => {
+                let links = self.model.links.len();
+                self.house_mut().hold_mail();
                 self.asks(number, "/sign-in", address).await;
-                self.keys.push(secret_key());
-                self.hand_over().await;
+                self.goes_through(trouble).await;
+                self.model.leave_now(links);
             }
             InBrowser::UseLink(mail, password) => self.uses_link(number, mail, password).await,
             InBrowser::TypeCode(mail) => self.types_code(number, mail).await,
@@ -260,12 +304,7 @@ impl Play {
                 browser.post("/account/email", &fields).await;
                 self.model.asks_for_address(number, address);
             }
-            InBrowser::Delete => {
-                let shown = self.model.seen(self.model.browsers[number].session);
-                let address = shown.map_or("", |(address, _)| ADDRESSES[address]);
-                browser.post("/account/delete", &[("email", address)]).await;
-                self.model.deletes(number);
-            }
+            InBrowser::Delete => self.deletes(browser, number).await,
             InBrowser::SignOut => {
                 browser.post("/sign-out", &[]).await;
                 self.model.signs_out(number);
@@ -280,6 +319,24 @@ impl Play {
             }
             _ => panic!("{does:?} wants no session"),
         }
+    }
+
+    /// With all that was mailed to its address.
+    async fn deletes(&mut self, browser: &Visitor, number: usize) {
+        let shown = self.model.seen(self.model.browsers[number].session);
+        let address = shown.map_or("", |(address, _)| ADDRESSES[address]);
+        let deleted = browser.post("/account/delete", &[("email", address)]).await;
+        self.model.deletes(number);
+        if deleted.header("location") != Some("/") {
+            return;
+        }
+        let left = "SELECT count(*) AS n FROM outbox WHERE letter <> 'account_deleted'";
+        let left = format!("{left} AND email = '{address}'");
+        if self.house().count(left).await > 0 {
+            let wrong = format!("mail to {address} outlived the account");
+            self.wrong.push(wrong);
+        }
+        self.strangers_guess().await;
     }
 
     async fn by_program(&mut self, number: usize, does: &ByProgram) {
@@ -348,6 +405,15 @@ impl Play {
             }
             Around::WriteNotification(address) => self.writes_notification(address).await,
             Around::Invite(address) => self.invites(address).await,
+            Around::Withdraw(address) => {
+                let email = EmailAddress::parse(ADDRESSES[address]).unwrap();
+                let app = &self.house().app;
+                let withdrawn = app.transaction(move |tx| invite::withdraw(tx, &email));
+                withdrawn.await.unwrap();
+                self.model.is_withdrawn(address);
+            }
+            Around::StrangersAsk(address) => self.strangers_ask(address).await,
+            Around::StrangersGuess => self.strangers_guess().await,
             Around::Wait(time) => self.advance(time),
             Around::Restart => self.hand_over().await,
             Around::ReplaceKey => {
@@ -355,6 +421,86 @@ impl Play {
                 self.hand_over().await;
             }
         }
+    }
+
+    async fn strangers_ask(&mut self, address: usize) {
+        let strangers = [self.house().visitor(), self.house().visitor()];
+        let nobodys = nobodys(ADDRESSES[address]);
+        for (stranger, address) in strangers.iter().zip([ADDRESSES[address], &nobodys]) {
+            stranger.ask("/sign-in", address).await.sees_inbox_page();
+        }
+        self.model.stranger_asks(address);
+        self.strangers.push((strangers, address));
+    }
+
+    /// Each types a wrong code, and sees what they would see of an address that nobody has.
+    async fn strangers_guess(&mut self) {
+        for (strangers, address) in &self.strangers {
+            let differs = compare_strangers(strangers, ADDRESSES[*address]).await;
+            let seen = "a stranger who asked sees that somebody has the address";
+            self.wrong
+                .extend(differs.map(|how| format!("{seen}: {how}")));
+        }
+    }
+
+    /// Mail waits, and is to leave all the same, once.
+    async fn goes_through(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::KeyIsReplaced => {
+                self.keys.push(secret_key());
+                return self.hand_over().await;
+            }
+            Trouble::NodesDisagree => {
+                let key = secret_key();
+                let settings = [("PUBLIC_URL", PUBLIC_URL), ("SECRET_KEY", &*key)];
+                let other = self.house().second_node(&settings);
+                eventually("it to be met", async || {
+                    self.house().count(UNTRIED).await == 0
+                })
+                .await;
+                drop(other);
+            }
+            Trouble::NodeDies => drop(self.claim().await),
+            Trouble::NodeIsPaused(late) => {
+                let paused = self.claim().await;
+                self.advance(MINUTE);
+                let taken_up = self.claim().await;
+                for mail in paused {
+                    if self.says(mail, late).await {
+                        let wrong = format!("{late:?}: it moved mail that another node had");
+                        self.wrong.push(wrong);
+                    }
+                }
+                for mail in taken_up {
+                    self.says(mail, Late::GivesBack).await;
+                }
+            }
+        }
+        self.advance(MINUTE);
+        self.house_mut().release_mail();
+    }
+
+    /// All mail that is due, as a node's worker claims it.
+    async fn claim(&self) -> Vec<Claimed> {
+        let claimed = self.house().app.transaction(|tx| {
+            let mut claimed = outbox::claim(tx, 8, Priority::Bulk)?;
+            claimed.extend(outbox::claim(tx, 8, Priority::Bulk)?);
+            Ok(claimed)
+        });
+        claimed.await.unwrap()
+    }
+
+    /// Whether it was heard.
+    async fn says(&self, mail: Claimed, what: Late) -> bool {
+        let said = self.house().app.transaction(move |tx| match what {
+            Late::GivesBack => outbox::give_back(tx, &mail),
+            Late::PutsOff => outbox::later(tx, &mail, Duration::from_secs(1), "not now"),
+            Late::Refuses => outbox::refused(tx, &mail, "no such user"),
+            Late::Drops => outbox::dropped(tx, &mail, "too late"),
+            Late::Forgets => outbox::forgotten(tx, &mail),
+            Late::HasSent => outbox::sent(tx, &mail),
+        });
+        said.await.unwrap()
     }
 
     async fn asks(&mut self, number: usize, route: &str, address: usize) {
@@ -471,6 +617,9 @@ impl Play {
         for copy in &mut self.copies {
             copy.jar = copy.jar.at(&house);
         }
+        for (strangers, _) in &mut self.strangers {
+            *strangers = strangers.each_ref().map(|stranger| stranger.at(&house));
+        }
         let copied = self.copied_tokens.iter_mut().map(|copy| &mut copy.program);
         for program in self.programs.iter_mut().chain(copied) {
             *program = program.moved_to(&house.url);
@@ -480,7 +629,9 @@ impl Play {
 
     /// What differs from the model.
     async fn look(&mut self) -> Vec<String> {
-        let mut wrong = self.read_mail().await;
+        let mut wrong = std::mem::take(&mut self.wrong);
+        wrong.extend(self.read_mail().await);
+        wrong.extend(always::broken(self.house()).await);
         for number in 0..BROWSERS {
             let session = self.model.browsers[number].session;
             let expected = self.model.seen(session);
@@ -563,8 +714,9 @@ async fn opens_another(who: &str, program: &Program, expected: Option<usize>) ->
 }
 
 /// Limits have tests of their own.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("PUBLIC_URL", PUBLIC_URL),
+    ("SIGN_UP", "example.org"), // and the last of them by invitation
     ("ARGON2_MEMORY_KIB", "64"),
     ("ARGON2_PASSES", "1"),
     ("LIMIT_MAIL_GAP", "off"),

@@ -4,7 +4,13 @@ use proptest::prelude::*;
 
 use super::model::{DAY, HOUR, MINUTE, Time};
 
-pub const ADDRESSES: [&str; 3] = ["ada@example.org", "ben@example.org", "cleo@example.net"];
+/// The last of them is to be had by invitation.
+pub const ADDRESSES: [&str; 4] = [
+    "ada@example.org",
+    "ben@example.org",
+    "cleo@example.org",
+    "dora@example.net",
+];
 pub const PASSWORDS: [&str; 2] = [
     "a horse that eats staples",
     "quite another horse altogether",
@@ -12,13 +18,14 @@ pub const PASSWORDS: [&str; 2] = [
 pub const BROWSERS: usize = 3;
 pub const PROGRAMS: usize = 2;
 
-/// How every sequence begins: with two people, the first of whom has a program, too.
-pub const BEGINNING: [Step; 5] = [
+/// How every sequence begins: with two people, the first of whom has a program, too, and strangers who are curious.
+pub const BEGINNING: [Step; 6] = [
     Step::Browser(0, InBrowser::Register(0)),
     Step::Browser(0, InBrowser::UseLink(0, 0)),
     Step::Browser(1, InBrowser::Register(1)),
     Step::Browser(1, InBrowser::UseLink(0, 1)),
     Step::Program(0, ByProgram::SignIn(0, Guess::Right)),
+    Step::Around(Around::StrangersAsk(0)),
 ];
 
 /// Addresses, passwords, browsers and programs are numbers; a mail is the newest but so many.
@@ -51,8 +58,8 @@ pub enum InBrowser {
     FollowNotification,
     /// Somebody steals its cookies.
     CopyJar,
-    /// A node with another key takes over while the mail waits that was asked for.
-    AskWhileKeyIsReplaced(usize),
+    /// And before the mail leaves that was asked for, something happens to the nodes.
+    AskAmid(Trouble, usize),
 }
 
 /// What a program does.
@@ -69,6 +76,30 @@ pub enum ByProgram {
     CopyToken,
 }
 
+/// What happens to nodes while mail waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// A node with another key takes over.
+    KeyIsReplaced,
+    /// A node meets the mail that has another key alone.
+    NodesDisagree,
+    /// A node dies that has claimed it.
+    NodeDies,
+    /// A node that has claimed it is paused, and says this of it once another has taken it up.
+    NodeIsPaused(Late),
+}
+
+/// What a node says of mail that is not its own any more.
+#[derive(Clone, Copy, Debug)]
+pub enum Late {
+    GivesBack,
+    PutsOff,
+    Refuses,
+    Drops,
+    Forgets,
+    HasSent,
+}
+
 /// What happens around them.
 #[derive(Clone, Debug)]
 pub enum Around {
@@ -77,6 +108,11 @@ pub enum Around {
     WriteNotification(usize),
     /// By the operator.
     Invite(usize),
+    Withdraw(usize),
+    /// Somebody asks for this address who has nothing to do with it, and somebody else for one that nobody has.
+    StrangersAsk(usize),
+    /// All of them type a wrong code.
+    StrangersGuess,
     Wait(Time),
     /// Another node takes over.
     Restart,
@@ -117,7 +153,7 @@ fn in_browser() -> impl Strategy<Value = InBrowser> {
         1 => Just(InBrowser::EndLinks),
         3 => Just(InBrowser::FollowNotification),
         3 => Just(InBrowser::CopyJar),
-        1 => address().prop_map(InBrowser::AskWhileKeyIsReplaced),
+        2 => (trouble(), address()).prop_map(|(trouble, address)| InBrowser::AskAmid(trouble, address)),
     ]
 }
 
@@ -138,15 +174,43 @@ fn around() -> impl Strategy<Value = Around> {
     prop_oneof![
         1 => mail().prop_map(Around::NameWrongAddress),
         2 => address().prop_map(Around::WriteNotification),
-        2 => address().prop_map(Around::Invite),
+        3 => invited().prop_map(Around::Invite),
+        2 => invited().prop_map(Around::Withdraw),
+        1 => address().prop_map(Around::StrangersAsk),
+        2 => Just(Around::StrangersGuess),
         4 => wait().prop_map(Around::Wait),
         1 => Just(Around::Restart),
         1 => Just(Around::ReplaceKey),
     ]
 }
 
+fn trouble() -> impl Strategy<Value = Trouble> {
+    prop_oneof![
+        Just(Trouble::KeyIsReplaced),
+        Just(Trouble::NodesDisagree),
+        Just(Trouble::NodeDies),
+        late().prop_map(Trouble::NodeIsPaused),
+    ]
+}
+
+fn late() -> impl Strategy<Value = Late> {
+    prop_oneof![
+        Just(Late::GivesBack),
+        Just(Late::PutsOff),
+        Just(Late::Refuses),
+        Just(Late::Drops),
+        Just(Late::Forgets),
+        Just(Late::HasSent),
+    ]
+}
+
 fn address() -> impl Strategy<Value = usize> {
     0..ADDRESSES.len()
+}
+
+/// Where it makes a difference, more often than not.
+fn invited() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(ADDRESSES.len() - 1), 1 => address()]
 }
 
 fn password() -> impl Strategy<Value = usize> {
