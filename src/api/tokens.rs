@@ -6,7 +6,7 @@
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -245,6 +245,10 @@ pub struct Revocation {
     token: Option<Zeroizing<String>>,
 }
 
+/// Nothing, which clients may ignore (RFC 7009, 2.2); some read it all the same, and fail if it is no JSON.
+#[derive(Serialize, ToSchema)]
+pub struct Revoked {}
+
 /// Give a token back: its session ends.
 #[utoipa::path(
     post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
@@ -254,7 +258,7 @@ pub struct Revocation {
     )),
     responses(
         OAuthRequest<Revocation>,
-        (status = 200, description = "It opens nothing any more, whatever it was"),
+        (status = 200, description = "It opens nothing any more, whatever it was", body = Revoked),
         (status = 400, description = "The body could not be read, or no token is there"),
     )
 )]
@@ -284,5 +288,5 @@ async fn revoke(asked: OAuthRequest<Revocation>) -> Answer {
     if in_body.is_none() {
         delivery::take_cookies_back(app, &mut answer);
     }
-    Ok(answer.finish())
+    Ok(answer.json(Revoked {}))
 }
