@@ -29,7 +29,8 @@
 //! 7. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
 //!    [`server::Server`].
 //! 8. [`operator`]: the command line.
-//! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`].
+//! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`],
+//!    [`invisible`].
 //!
 //! A signature says who may call; an action says what happens; a handler only says what is shown.
 
@@ -45,6 +46,7 @@ pub mod error;
 pub mod flows;
 pub mod health;
 pub mod humanize;
+pub mod invisible;
 pub mod keys;
 pub mod mail;
 pub mod operator;

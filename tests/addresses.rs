@@ -34,8 +34,12 @@ fn refused() -> Vec<String> {
         "eve@example.org\u{85}",
         "eve\u{7f}@example.org",
         "eve\u{1b}[31m@example.org",
-        "eve@example.org\u{a0}",
-        "\u{feff}eve@example.org",
+        // what nobody sees, inside
+        "ev\u{a0}e@example.org",
+        "ev\u{feff}e@example.org",
+        "eve@exam\u{200e}ple.org",
+        "eve@example.org\u{202e}x",
+        "eve@exam\u{3000}ple.org",
         "eve%0d%0aBcc:all@example.org",
         "eve@example.org%0d%0aBcc:all",
         "eve@example.org%00",
@@ -107,7 +111,6 @@ fn refused() -> Vec<String> {
         "évé@example.org",
         "\u{435}ve@example.org",
         "eve\u{200d}@example.org",
-        "\u{202e}eve@example.org",
         "ｅve@example.org",
         "e\u{301}ve@example.org",
         "✉@example.org",
@@ -131,6 +134,15 @@ fn taken() -> Vec<(String, String)> {
     let mut taken: Vec<(String, String)> = [
         ("ada@example.org", "ada@example.org"),
         ("  bea@example.org ", "bea@example.org"),
+        // what nobody sees around it
+        ("\u{a0}nbsp@example.org\u{a0}", "nbsp@example.org"),
+        ("\u{feff}bom@example.org", "bom@example.org"),
+        ("zwsp@example.org\u{200b}", "zwsp@example.org"),
+        ("\u{202e}rlo@example.org\u{202c}", "rlo@example.org"),
+        (
+            "\u{2009}\u{3000} wide@example.org\u{200e}\u{fe0f} ",
+            "wide@example.org",
+        ),
         ("Cyd.Lee@EXAMPLE.org", "cyd.lee@example.org"),
         ("DAN@example.ORG", "dan@example.org"),
         // no folding of dots or plus signs, whoever the provider is
@@ -282,6 +294,40 @@ on_both! {
                 !command.contains("eve") && !command.contains("all@"),
                 "{command:?}"
             );
+        }
+    }
+
+    /// Whoever typed it sees no mistake in it, so they are told what it is; wherever an address is typed.
+    async fn what_nobody_sees_in_an_address_is_named(db: Database) {
+        let house = House::new(db).await;
+        let owner = house.owner("ada@example.org").await;
+        let (asked, mail) = house.asked("/sign-in", "ada@example.org").await;
+        drop(asked);
+        let link = [("token", mail.token())];
+        for (typed, name) in [
+            ("ev\u{a0}e@example.org", "There is a no-break space (U+00A0) in this address."),
+            ("eve@exam\u{200e}ple.org", "There is an invisible mark of the writing direction (U+200E)"),
+            ("eve@example.org\t", "There is a tab (U+0009)"),
+            ("e\u{200b}ve@example.org", "There is a zero-width space (U+200B)"),
+        ] {
+            for (route, visitor, beside) in [
+                ("/register", house.visitor(), &[][..]),
+                ("/sign-in", house.visitor(), &[]),
+                ("/forgot-password", house.visitor(), &[]),
+                ("/sign-in/password", house.visitor(), &[("password", "x")]),
+                ("/sign-in/link", house.visitor(), &link),
+                ("/account/email", owner.clone(), &[]),
+                ("/account/delete", owner.clone(), &[]),
+            ] {
+                let fields = [&[("email", typed)], beside].concat();
+                visitor.post(route, &fields).await.says_mistake(name);
+            }
+            let body = serde_json::json!({"email": typed}).to_string();
+            let program = house.visitor();
+            let request = program.request(reqwest::Method::POST, "/api/v1/sign-in-codes");
+            let page = program.send(request.header("content-type", "application/json").body(body)).await;
+            assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+            assert!(page.body.contains(name), "{}", page.body);
         }
     }
 

@@ -190,9 +190,9 @@ on_both! {
         let operator = Operator::of(&house);
 
         // An address; a file of addresses; all.
-        let said = operator.told(NEWS, &["--to", " Reader0@Example.org"]);
+        let said = operator.told(NEWS, &["--to", "\u{a0}Reader0@Example.org\u{200b}"]);
         assert_eq!(said, "1 letter waits to be sent.\n");
-        let list = "# The early ones\n\nreader0@example.org\nREADER1@example.org\nreader1@example.org\n\
+        let list = "\u{feff}# The early ones\n\u{a0}\nreader0@example.org\u{200b}\r\nREADER1@example.org\nreader1@example.org\n\
                     reader3@example.org\nnobody@example.org\n";
         std::fs::write(operator.path("list"), list).unwrap();
         let said = operator.told(NEWS, &["--to", "list"]);

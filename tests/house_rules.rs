@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
         "domain_name",
         "error",
         "humanize",
+        "invisible",
         "keys",
         "random",
         "schema",

@@ -14,6 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain_name::DomainName;
+use crate::invisible;
 
 /// RFC 5321, 4.5.3.1.1.
 const LONGEST_LOCAL_PART: usize = 64;
@@ -36,6 +37,8 @@ pub enum NotAnAddress {
     Malformed,
     /// A list, or an address with a name or a comment.
     MoreThanOne,
+    /// Something in it that nobody sees, where it matters.
+    Invisible(char),
     /// Something before the `@` that is outside ASCII.
     ForeignLocalPart,
     /// Something after the `@` that is no full host name.
@@ -45,10 +48,19 @@ pub enum NotAnAddress {
 }
 
 impl EmailAddress {
-    /// Brings what was typed into the canonical form: ASCII space around it is dropped, the local part
+    /// Brings what was typed into the canonical form: what nobody sees around it is dropped, the local part
     /// lower-cased, the domain turned into lower-case A-labels.
     pub fn parse(typed: &str) -> Result<Self, NotAnAddress> {
-        let typed = typed.trim_matches(' ');
+        let typed = invisible::trimmed(typed);
+        // Whoever typed it sees no other mistake: "without a dot at its end" would send them looking for one.
+        let seen = |why| match typed.chars().find(|sign| invisible::is_invisible(*sign)) {
+            Some(sign) if why != NotAnAddress::MoreThanOne => NotAnAddress::Invisible(sign),
+            _ => why,
+        };
+        Self::canonical(typed).map_err(seen)
+    }
+
+    fn canonical(typed: &str) -> Result<Self, NotAnAddress> {
         let (local_part, domain) = typed.split_once('@').ok_or(NotAnAddress::Malformed)?;
         if typed.contains(MORE_THAN_AN_ADDRESS) || domain.contains('@') {
             return Err(NotAnAddress::MoreThanOne);
@@ -160,6 +172,10 @@ impl fmt::Display for NotAnAddress {
             Self::MoreThanOne => {
                 "Enter one email address and nothing else, like name@example.org."
             }
+            Self::Invisible(sign) => {
+                let sign = invisible::name_of(sign);
+                return write!(f, "There is {sign} in this address. Delete it, or type the address anew.");
+            }
             Self::ForeignLocalPart => {
                 "Before the @ only the letters a to z, digits and signs can be used here, like name@example.org."
             }
@@ -188,6 +204,16 @@ mod tests {
         for (typed, canonical) in [
             ("a@example.org", "a@example.org"),
             ("  a@example.org  ", "a@example.org"),
+            // what nobody sees around it
+            ("\u{a0}a@example.org", "a@example.org"),
+            ("a@example.org\u{a0}", "a@example.org"),
+            ("\u{feff}a@example.org", "a@example.org"),
+            ("a@example.org\u{200b}", "a@example.org"),
+            ("\u{200e} a@example.org \u{200f}", "a@example.org"),
+            ("\u{202a}a@example.org\u{202c}", "a@example.org"),
+            ("\u{2068}a@example.org\u{2069}", "a@example.org"),
+            ("\u{202f}\u{2009}a@example.org\u{3000}", "a@example.org"),
+            ("a@example.org\u{ad}\u{2060}\u{fe0f}", "a@example.org"),
             ("Ann.Lee@Example.ORG", "ann.lee@example.org"),
             ("ANN@EXAMPLE.ORG", "ann@example.org"),
             ("a.n.n@gmail.com", "a.n.n@gmail.com"),
@@ -276,35 +302,37 @@ mod tests {
             ("a..b@example.org", Malformed),
             (".@example.org", Malformed),
             // control characters, in every part
-            ("a\r@example.org", Malformed),
-            ("a\n@example.org", Malformed),
-            ("a\t@example.org", Malformed),
-            ("a\0@example.org", Malformed),
-            ("a\u{7f}@example.org", Malformed),
-            ("\ta@example.org", Malformed),
-            ("\na@example.org", Malformed),
-            ("a@example.org\n", Domain),
-            ("a@example.org\r\n", Domain),
-            ("a@example.org\t", Domain),
-            ("a@example.org\0", Domain),
-            ("a@exam\0ple.org", Domain),
+            ("a\r@example.org", Invisible('\r')),
+            ("a\n@example.org", Invisible('\n')),
+            ("a\t@example.org", Invisible('\t')),
+            ("a\0@example.org", Invisible('\0')),
+            ("a\u{7f}@example.org", Invisible('\u{7f}')),
+            ("\ta@example.org", Invisible('\t')),
+            ("\na@example.org", Invisible('\n')),
+            ("a@example.org\n", Invisible('\n')),
+            ("a@example.org\r\n", Invisible('\r')),
+            ("a@example.org\t", Invisible('\t')),
+            ("a@example.org\0", Invisible('\0')),
+            ("a@exam\0ple.org", Invisible('\0')),
             ("a@example.org\r\nBcc:b@example.org", MoreThanOne),
             ("a@example.org\r\nRCPT TO:<b@example.org>", MoreThanOne),
             ("a@example.org%0d%0aBcc", Domain),
-            ("a@example.org\u{85}", Domain),
-            ("a@example.org\u{2028}", Domain),
-            ("a\u{2028}@example.org", ForeignLocalPart),
-            ("a\u{85}@example.org", ForeignLocalPart),
+            ("a@example.org\u{85}", Invisible('\u{85}')),
+            ("a@example.org\u{2028}", Invisible('\u{2028}')),
+            ("a\u{2028}@example.org", Invisible('\u{2028}')),
+            ("a\u{85}@example.org", Invisible('\u{85}')),
             // letters outside ASCII
             ("ä@example.org", ForeignLocalPart),
             ("用户@example.org", ForeignLocalPart),
             ("\u{430}nn@example.org", ForeignLocalPart),
-            ("a\u{200b}@example.org", ForeignLocalPart),
-            ("\u{a0}a@example.org", ForeignLocalPart),
+            ("a\u{200b}@example.org", Invisible('\u{200b}')),
+            ("a\u{a0}b@example.org", Invisible('\u{a0}')),
+            ("a@exam\u{a0}ple.org", Invisible('\u{a0}')),
+            ("a@exam\u{200e}ple.org", Invisible('\u{200e}')),
+            ("a@example\u{2060}.\u{202e}gro", Invisible('\u{2060}')),
             ("\u{212a}@example.org", ForeignLocalPart),
             ("a\u{ff20}example.org", Malformed),
             ("a@b\u{ff20}example.org", Domain),
-            ("a@example.org\u{3000}", Domain),
             // domains
             ("a@localhost", Domain),
             ("a@example", Domain),

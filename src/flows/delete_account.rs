@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 use serde::Deserialize;
 
-use crate::accounts::email_address::EmailAddress;
+use crate::accounts::email_address::{EmailAddress, NotAnAddress};
 use crate::actions::delete_account;
 use crate::flows::Answer;
 use crate::web::field_error::FieldError;
@@ -39,11 +39,15 @@ impl BehindGate for DeleteForm {
 }
 
 async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
-    let typed = EmailAddress::parse(&form.email).ok();
+    let typed = EmailAddress::parse(&form.email);
+    let error = match typed {
+        Err(why @ NotAnAddress::Invisible(_)) => FieldError::Address(why),
+        _ => FieldError::AnotherAddress,
+    };
     let client = gate.visitor.client();
     let deleted = gate.act(move |tx, app, owner| {
         // Compared with the address that the account has now, in this transaction.
-        let is_its_own = typed.is_some_and(|typed| typed.as_str() == owner.user().email);
+        let is_its_own = typed.is_ok_and(|typed| typed.as_str() == owner.user().email);
         if is_its_own {
             delete_account::delete(tx, app, owner, &client)?;
         }
@@ -52,7 +56,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
     if deleted.await? {
         return gate.visitor.leave();
     }
-    let again = DeletePage::of(&gate, form.email, Some(FieldError::AnotherAddress));
+    let again = DeletePage::of(&gate, form.email, Some(error));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)
 }
 

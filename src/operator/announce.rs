@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::invisible;
 use crate::mail::announcement::Announcement;
 
 /// What is announced, and to whom.
@@ -117,7 +118,7 @@ fn read_whom(to: &str) -> Result<Whom, String> {
 fn read_addresses(file: &Path) -> Result<Vec<EmailAddress>, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let lines = text.lines().zip(1..);
+    let lines = text.lines().map(invisible::trimmed).zip(1..);
     let addresses = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
     addresses
         .map(|(line, number)| {

@@ -7,7 +7,7 @@ use askama::Template;
 use crate::accounts::email_address::NotAnAddress;
 use crate::accounts::passwords::{self, Refused};
 use crate::actions::TooMany;
-use crate::humanize;
+use crate::{humanize, invisible};
 
 /// A mistake in a form; shown, it is a sentence or two that say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]

@@ -12,7 +12,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::accounts::email_address::EmailAddress;
+use crate::accounts::email_address::{EmailAddress, NotAnAddress};
 use crate::accounts::links::{self, Consumed, Link, Look, Purpose};
 use crate::accounts::passwords::Refused;
 use crate::actions::follow_link::{self, Followed, Outcome};
@@ -275,8 +275,12 @@ pub async fn check(
     let typed = match EmailAddress::parse(&form.email) {
         _ if !seen.ask_address => None,
         Ok(typed) => Some(typed),
-        Err(_) => {
-            let again = LinkView::again(&seen, form.email, Some(FieldError::NoLinkAddress));
+        Err(why) => {
+            let error = match why {
+                NotAnAddress::Invisible(_) => FieldError::Address(why),
+                _ => FieldError::NoLinkAddress,
+            };
+            let again = LinkView::again(&seen, form.email, Some(error));
             return Ok(Checked::Again(again));
         }
     };
