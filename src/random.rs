@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use rand::Rng;
 use rand::rand_core::UnwrapErr;
 #[expect(clippy::disallowed_types, reason = "the one drawer of randomness")]
@@ -146,18 +147,21 @@ impl Code {
         Self(Zeroizing::new(letters))
     }
 
-    /// Reads what a person typed: any case, with or without the hyphen, spaces around or within.
+    /// Reads what a person typed or pasted: in any case, in letters of any width and style (NFKC), with whatever a
+    /// mail program, a phone or a document put around and between them: dashes, spaces that are to be seen and others,
+    /// quotes, a full stop. None of that is a letter.
     pub fn parse(typed: &str) -> Option<Self> {
-        let letters: String = typed
-            .chars()
-            .filter(|c| !matches!(c, '-' | ' '))
-            .map(|c| c.to_ascii_uppercase())
-            .collect();
-        let fits = letters.len() == Self::LENGTH
-            && letters
-                .bytes()
-                .all(|letter| Self::LETTERS.contains(&letter));
-        fits.then(|| Self(Zeroizing::new(letters)))
+        let plain = ComposingNormalizerBorrowed::new_nfkc().normalize(typed);
+        let mut letters = Zeroizing::new(String::with_capacity(Self::LENGTH));
+        for letter in plain.chars().filter(|sign| sign.is_alphabetic()) {
+            let letter = letter.to_ascii_uppercase();
+            let fits = u8::try_from(letter).is_ok_and(|letter| Self::LETTERS.contains(&letter));
+            if !fits || letters.len() == Self::LENGTH {
+                return None;
+            }
+            letters.push(letter);
+        }
+        (letters.len() == Self::LENGTH).then_some(Self(letters))
     }
 
     /// As a letter shows it: `XXXX-XXXX`.
@@ -212,11 +216,57 @@ mod tests {
             shown.to_lowercase(),
             shown.replace('-', ""),
             format!(" {} ", shown.replace('-', " ")),
+            // Dashes and spaces of every kind.
+            shown.replace('-', "\u{2010}"),
+            shown.replace('-', "\u{2011}"),
+            shown.replace('-', "\u{2012}"),
+            shown.replace('-', " \u{2013} "),
+            shown.replace('-', "\u{2014}"),
+            shown.replace('-', "\u{2212}"),
+            shown.replace('-', "\u{ad}-\u{ff0d}_\u{b7}"),
+            shown.replace('-', "\u{a0}\u{202f}\u{3000}"),
+            shown.replace('-', "\t\r\n\u{85}\u{2028}"),
+            format!(
+                "\u{feff}\u{200b}{}\u{200d}\u{2060}\u{200e}",
+                shown.replace('-', "\u{200b}-\u{200c}")
+            ),
+            // What stands around it in a sentence.
+            format!("\u{201e}{shown}\u{201c}."),
+            format!("\"{shown}\""),
+            format!("'{shown}',"),
+            format!("*{shown}*"),
+            format!("<{shown}>"),
+            format!("\u{2022} {shown}\u{2026}"),
+            // Letters of another width or style.
+            shown.chars().map(full_width).collect(),
+            shown.to_lowercase().chars().map(full_width).collect(),
         ] {
             assert_eq!(Code::parse(&typed), Some(code.clone()), "{typed}");
         }
-        for typed in ["", "BCDF", "AEIO-UAEI", "BCDF-GHJKL", "ＢCDF-GHJK"] {
+        for typed in [
+            "",
+            " ",
+            "----",
+            "BCDF",
+            "AEIO-UAEI",
+            "BCDF-GHJKL",
+            "BCDF-GHJA",
+            // A letter of another alphabet is none of ours, however much it looks like one.
+            "BCDF-GH\u{458}K",
+            "\u{392}CDF-GHJK",
+            "\u{412}BCDF-GHJK",
+            "Code: BCDF-GHJK",
+        ] {
             assert_eq!(Code::parse(typed), None, "{typed}");
+        }
+        assert_eq!(Code::parse(&"B".repeat(100_000)), None);
+    }
+
+    /// As a keyboard for Chinese or Japanese writes it.
+    fn full_width(letter: char) -> char {
+        match u32::from(letter) {
+            sign @ 0x21..=0x7e => char::from_u32(sign + 0xfee0).unwrap_or(letter),
+            _ => letter,
         }
     }
 

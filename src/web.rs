@@ -7,7 +7,8 @@
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
-//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`client`]: what visitors send, parsed once.
+//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`], [`client`]: what visitors send, parsed
+//!   once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
@@ -26,6 +27,7 @@ pub mod next;
 pub mod one_click;
 pub mod page;
 pub mod password_entry;
+pub mod pasted_link;
 pub mod path_id;
 pub mod rejection;
 pub mod same_origin;

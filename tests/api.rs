@@ -235,6 +235,22 @@ on_both! {
         is_problem(&program.code(&id, &code).await, 400, "invalid_grant");
     }
 
+    async fn a_code_is_taken_as_people_paste_it_and_what_cannot_be_one_costs_no_try(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        let (id, code) = code_for(&house, ADA).await;
+        let program = Program::at(&house);
+        for typed in ["", "BCDF", "not a code", "AEIO-UYAE", "https://e.test/sign-in/link?token=x"] {
+            let page = program.code(&id, typed).await;
+            is_problem(&page, 400, "not_a_code");
+            let problem = read(&page);
+            assert_eq!((&problem["error"], &problem["field"]), (&json!("invalid_request"), &json!("code")));
+        }
+        assert_eq!(house.count("SELECT CAST(max(code_tries) AS BIGINT) AS n FROM links").await, 0);
+        let pasted = format!("\u{feff}\u{201e}{}\u{201c}.\t", code.to_lowercase().replace('-', "\u{a0}\u{2013}\u{200b}"));
+        assert_eq!(program.code(&id, &pasted).await.status, StatusCode::OK);
+    }
+
     async fn known_and_unknown_addresses_look_alike(db: Database) {
         let house = House::with(db, &[("SIGN_UP", "invited")]).await;
         house.execute("INSERT INTO invitations (email, invited_at) VALUES ('ada@example.org', 0)").await;

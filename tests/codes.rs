@@ -15,19 +15,29 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SESSIONS: &str = "SELECT count(*) AS n FROM sessions";
 
 const WRONG: &str = "This code is not right";
+const NO_CODE: &str = "A code is 8 letters and nothing else";
 const NO_ASK: &str = "Nothing asked for in this browser";
 const ENDED: &str = "No code is taken here any more";
 
 on_both! {
     async fn a_code_is_taken_as_people_type_it(db: Database) {
         let house = House::new(db).await;
-        let spellings: [fn(&str) -> String; 6] = [
+        let spellings: [fn(&str) -> String; 14] = [
             |shown| shown.to_owned(),
             |shown| shown.replace('-', ""),
             |shown| shown.to_lowercase(),
             |shown| shown.to_lowercase().replace('-', ""),
             |shown| format!("  {shown} "),
             |shown| shown.replace('-', " "),
+            // and as pasting leaves it
+            |shown| shown.replace('-', "\u{2011}"),
+            |shown| shown.replace('-', " \u{2013} "),
+            |shown| shown.replace('-', "\u{a0}\u{200b}"),
+            |shown| format!("\u{feff}{shown}\u{200d}\t\r\n"),
+            |shown| format!("\u{201e}{shown}\u{201c}."),
+            |shown| format!("\u{2022} *{shown}*,"),
+            |shown| shown.chars().map(full_width).collect(),
+            |shown| shown.to_lowercase().replace('-', "\u{2212}").chars().map(full_width).collect(),
         ];
         for (n, spelling) in spellings.iter().enumerate() {
             let address = format!("ada{n}@example.org");
@@ -41,6 +51,49 @@ on_both! {
             ada.type_code(&spelling(shown)).await.goes_on_to("/account");
             assert_eq!(ada.signed_in_as().await, Some(address));
         }
+    }
+
+    /// However often it is typed, and by whom: the tries are for what may be a code.
+    async fn what_cannot_be_a_code_costs_no_try(db: Database) {
+        let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "5/1m")]).await;
+        let (ada, mail) = house.asked("/register", "ada@example.org").await;
+        for typed in [
+            "B", "BCDF-GHJ", "BCDF-GHJK-L", "not a code", "AEIO-UYAE", "\u{412}CDF-GHJK", "1234-5678",
+            "Code: BCDF-GHJK", "https://e.test/sign-in/link?token=x",
+        ] {
+            ada.type_code(typed).await.says_mistake(NO_CODE);
+        }
+        for typed in ["", " ", "\u{200b}\u{a0}"] {
+            ada.type_code(typed).await.says_mistake("Type the code from the message");
+        }
+        assert_eq!(house.count("SELECT CAST(max(code_tries) AS BIGINT) AS n FROM links").await, 0);
+        assert_eq!(house.count("SELECT count(*) AS n FROM limits WHERE name LIKE 'token%'").await, 0);
+        ada.type_code(mail.code()).await.goes_on_to("/account");
+    }
+
+    /// In the browser that asked as a click does; elsewhere to the page that asks for the address.
+    async fn a_link_in_the_place_of_the_code_leads_where_it_leads(db: Database) {
+        let house = House::new(db).await;
+        house.member("ada@example.org").await;
+        let fields = [("email", "ada@example.org"), ("next", "/members")];
+        let (ada, elsewhere) = (house.visitor(), house.visitor());
+        ada.post("/sign-in", &fields).await.sees_inbox_page();
+        let mail = house.mails_to("ada@example.org", 2).await.remove(0);
+        let pasted = format!("\u{feff}<{}>.\r\n", mail.link);
+        let led = elsewhere.type_code(&pasted).await;
+        led.goes_on_to(mail.path());
+        assert_eq!(led.header("referrer-policy"), Some("no-referrer"));
+        let page = elsewhere.follow(led).await;
+        assert!(page.body.contains("name=\"email\""), "{}", page.body);
+        assert_eq!(elsewhere.signed_in_as().await, None);
+        let led = ada.type_code(&pasted).await;
+        led.goes_on_to(mail.path());
+        ada.get(led.location()).await.goes_on_to("/members");
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some("ada@example.org"));
+        // Another site's is none, whatever it looks like.
+        let (bob, mail) = house.asked("/register", "bob@example.org").await;
+        let theirs = mail.link.replacen("localhost", "localhost@e.test", 1);
+        bob.type_code(&theirs).await.says_mistake(NO_CODE);
     }
 
     async fn a_code_signs_a_member_in_and_confirms_a_stranger(db: Database) {
@@ -104,9 +157,13 @@ on_both! {
     async fn a_wrong_code_comes_back_with_its_mistake(db: Database) {
         let house = House::new(db).await;
         let (ada, mail) = house.asked("/register", "ada@example.org").await;
-        for (typed, shown) in [("bcdf-ghj", "bcdf-ghj"), ("\"><b>", "&#34;&#62;&#60;b&#62;")] {
+        for (typed, shown, mistake) in [
+            ("bcdf-ghjk", "bcdf-ghjk", WRONG),
+            ("bcdf-ghj", "bcdf-ghj", NO_CODE),
+            ("\"><b>", "&#34;&#62;&#60;b&#62;", NO_CODE),
+        ] {
             let again = ada.type_code(typed).await;
-            again.says_mistake(WRONG);
+            again.says_mistake(mistake);
             assert_eq!(again.between("name=\"code\" type=\"text\" value=\"", "\"").as_deref(), Some(shown));
         }
         ada.type_code(mail.code()).await.goes_on_to("/account");
@@ -145,7 +202,7 @@ on_both! {
         bob.type_code(mail.code()).await.goes_on_to("/account");
 
         let (ada, mail) = house.asked("/register", "ada@example.org").await;
-        for typed in ["BBBB-BBBB", "bbbbbbbb", "not a code", "B", "BBBB-BBBB"] {
+        for typed in ["BBBB-BBBB", "bbbbbbbb", "CCCC-CCCC", "DDDD-DDDD", "BBBB-BBBB"] {
             ada.type_code("").await.says_mistake("Type the code from the message");
             let wrong = ada.type_code(typed).await;
             assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{typed}");
@@ -299,6 +356,14 @@ on_both! {
         let house = House::with(db, &[("SIGN_UP", "example.net")]).await;
         let (bob, mail) = house.asked("/register", "bob@example.net").await;
         bob.type_code(mail.code()).await.goes_on_to("/account");
+    }
+}
+
+/// As a keyboard for Chinese or Japanese writes it.
+fn full_width(letter: char) -> char {
+    match letter {
+        '!'..='~' => char::from_u32(u32::from(letter) + 0xfee0).unwrap(),
+        _ => letter,
     }
 }
 

@@ -289,7 +289,7 @@ pub fn try_code(
     tx: &mut Tx,
     keys: &Keys,
     link_request_id: &str,
-    typed: Option<&Code>,
+    typed: &Code,
 ) -> Result<CodeTried> {
     let Some(found) = find_by_link_request(tx, link_request_id)? else {
         return Ok(CodeTried::Ended);
@@ -306,10 +306,10 @@ pub fn try_code(
     let Some((code_mac, tries)) = counted else {
         return Ok(CodeTried::Ended);
     };
-    let is_right = typed.zip(code_mac).is_some_and(|(code, mac)| {
+    let is_right = code_mac.is_some_and(|mac| {
         keys.verify(
             KeyPurpose::Code,
-            &[link_request_id.as_bytes(), code.as_bytes()],
+            &[link_request_id.as_bytes(), typed.as_bytes()],
             &mac,
         )
     });

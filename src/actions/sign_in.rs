@@ -114,7 +114,7 @@ pub fn by_code(
     tx: &mut Tx,
     app: &App,
     link_request_id: &str,
-    code: Option<&Code>,
+    code: &Code,
     device: &Device,
 ) -> Result<Counted<CodeOutcome>> {
     let outcome = match links::try_code(tx, &app.keys, link_request_id, code)? {

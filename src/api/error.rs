@@ -24,6 +24,8 @@ pub enum ApiError {
     InvalidRequest(&'static str),
     /// The password, code or refresh token opens nothing; nobody is told why.
     InvalidGrant,
+    /// What came as a code cannot be one; it was not tried.
+    NotACode,
     /// The service that the token is to be for is none that the operator named (RFC 8707).
     InvalidTarget,
     /// There is no such way to a token.
@@ -103,6 +105,11 @@ impl ApiError {
                 "This opens nothing",
                 "It is wrong, used, expired or ended. Sign in again.",
             ),
+            Self::NotACode => (
+                "not_a_code",
+                "This cannot be a code",
+                "A code is 8 letters, none of them A, E, I, O, U or Y. This was not counted as a try.",
+            ),
             Self::InvalidTarget => (
                 "invalid_target",
                 "No such audience",
@@ -141,7 +148,7 @@ impl ApiError {
     /// that finds none at the token endpoint takes the answer for something else.
     fn error(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidRequest(_) | Self::WrongMethod => Some("invalid_request"),
+            Self::InvalidRequest(_) | Self::NotACode | Self::WrongMethod => Some("invalid_request"),
             Self::InvalidGrant => Some("invalid_grant"),
             Self::InvalidTarget => Some("invalid_target"),
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
@@ -175,6 +182,7 @@ impl ApiError {
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::Unacceptable { field, .. } => Some(field),
+            Self::NotACode => Some("code"),
             _ => None,
         }
     }
@@ -264,6 +272,7 @@ impl ResponseError for ApiError {
         match self {
             Self::InvalidRequest(_)
             | Self::InvalidGrant
+            | Self::NotACode
             | Self::InvalidTarget
             | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,

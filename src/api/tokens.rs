@@ -60,7 +60,8 @@ pub struct TokenRequest {
     /// As `/api/v1/sign-in-codes` answered it.
     #[schema(nullable = false)]
     sign_in_id: Option<String>,
-    /// From the message: in any case, with its hyphen or without.
+    /// From the message: in any case, with its hyphen or without, with whatever pasting adds. What is not eight
+    /// letters of a code is no try.
     #[schema(nullable = false)]
     code: Option<String>,
     /// The newest one, which was not used yet. Beside a password, any that the program was ever given for this
@@ -211,10 +212,10 @@ async fn by_code(
     if !random::is_id(&sign_in_id) {
         return Err(ApiError::InvalidGrant);
     }
-    let code = Code::parse(code);
+    let code = Code::parse(code).ok_or(ApiError::NotACode)?;
     let device = Device::program(client::of(req, &app.config));
     let granted = act(app, move |tx, app| {
-        let tried = sign_in::by_code(tx, app, &sign_in_id, code.as_ref(), &device)?;
+        let tried = sign_in::by_code(tx, app, &sign_in_id, &code, &device)?;
         match tried {
             Ok(CodeOutcome::In(begun)) => grant_new(tx, &signer, Some(*begun)).map(Ok),
             Ok(CodeOutcome::Wrong | CodeOutcome::Ended) => Ok(Ok(None)),

@@ -17,12 +17,14 @@ use crate::actions::request_link::LinkKind;
 use crate::actions::sign_in::{self, CodeOutcome};
 use crate::clock::Timestamp;
 use crate::flows::Answer;
+use crate::invisible;
 use crate::random::Code;
 use crate::web::field_error::FieldError;
 use crate::web::form::{self, Form};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::pasted_link;
 use crate::web::sealed_cookies::PendingRequest;
 use crate::web::visitor::Visitor;
 
@@ -80,18 +82,24 @@ struct CodeForm {
     code: String,
 }
 
+/// Only what can be a code is a try. A link that was pasted in its place is followed, as by a click.
 async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
+    if let Some(page) = pasted_link::page_of(&form.code, &visitor.app.config.server.public_url) {
+        return Ok(confidential(see_other(page.as_str()).finish()));
+    }
     let asked = visitor.pending_requests();
     let Some(pending) = asked.newest_with_code().cloned() else {
         return sent_again(SentPage::of(&visitor, asked.newest()));
     };
-    if form.code.trim().is_empty() {
+    if invisible::trimmed(form.code.trim()).is_empty() {
         return error_in_code(&visitor, &pending, form.code, FieldError::NoCode);
     }
-    let (link_request_id, code) = (pending.id.clone(), Code::parse(&form.code));
-    let device = visitor.device(pending.shared);
-    let tried = visitor
-        .act(move |tx, app| sign_in::by_code(tx, app, &link_request_id, code.as_ref(), &device));
+    let Some(code) = Code::parse(&form.code) else {
+        return error_in_code(&visitor, &pending, form.code, FieldError::NotACode);
+    };
+    let (link_request_id, device) = (pending.id.clone(), visitor.device(pending.shared));
+    let tried =
+        visitor.act(move |tx, app| sign_in::by_code(tx, app, &link_request_id, &code, &device));
     match tried.await?? {
         CodeOutcome::In(begun) => visitor.welcome(&begun, &link_page::next_of(Some(&pending))),
         CodeOutcome::Wrong => error_in_code(&visitor, &pending, form.code, FieldError::WrongCode),

@@ -23,6 +23,8 @@ pub enum FieldError {
     /// Whichever of the two it is.
     WrongAddressOrPassword,
     NoCode,
+    /// What was typed cannot be a code at all.
+    NotACode,
     WrongCode,
     /// The address a link was sent to was asked for.
     NoLinkAddress,
