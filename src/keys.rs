@@ -49,10 +49,12 @@ pub enum KeyPurpose {
     SignedLink,
     /// What access tokens are signed with.
     SigningKey,
+    /// The refresh token that took a used one's place, for whom the answer did not reach.
+    RefreshSuccessor,
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -62,6 +64,7 @@ impl KeyPurpose {
         Self::Code,
         Self::SignedLink,
         Self::SigningKey,
+        Self::RefreshSuccessor,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -75,6 +78,7 @@ impl KeyPurpose {
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",
             Self::SigningKey => b"doorpost signing key",
+            Self::RefreshSuccessor => b"doorpost refresh successor",
         }
     }
 }

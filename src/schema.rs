@@ -121,6 +121,7 @@ diesel::table! {
         issued_at -> BigInt,
         expires_at -> BigInt,
         used_at -> Nullable<BigInt>,
+        successor -> Nullable<Binary>,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What programs do: tokens, what may be done with one, and all the ways in which one opens nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine;
@@ -7,8 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorpost::accounts::signing_keys;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use crate::support::{Database, House, PASSWORD, Page, Visitor, at_once};
+use crate::support::{Database, House, PASSWORD, Page, Visitor, at_once, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,6 +20,11 @@ const CODES: &str = "/api/v1/sign-in-codes";
 const TOKENS: &str = "/api/v1/tokens";
 const REVOKE: &str = "/api/v1/tokens/revoke";
 const ME: &str = "/api/v1/me";
+
+/// So long the answer to a refresh is told again.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
+
+const REUSED: &str = "SELECT count(*) AS n FROM events WHERE name = 'refresh_token_reused'";
 
 /// Somebody's program: no cookies, no pages, a pair of tokens once it has one.
 #[derive(Clone)]
@@ -389,11 +396,77 @@ on_both! {
             is_problem(&program.refresh().await, 400, "invalid_grant");
         }
         assert_eq!(bystander.signed_in_as().await.as_deref(), Some(ADA), "another sign-in is another family");
-        let noted = "SELECT count(*) AS n FROM events WHERE name = 'refresh_token_reused'";
-        assert_eq!(house.count(noted).await, 1);
+        assert_eq!(house.count(REUSED).await, 1);
     }
 
-    async fn of_many_refreshes_at_once_one_wins_and_then_nobody_has_a_living_token(db: Database) {
+    /// An answer is lost on its way to a phone; or two threads of a program refresh at once.
+    async fn a_refresh_that_is_repeated_at_once_gets_the_same_answer(db: Database) {
+        let house = House::new(db).await;
+        let other_node = second_node(&house);
+        house.member_with_password(ADA).await;
+        let lost = Program::of_owner(&house, ADA).await;
+        let first = lost.clone().with(&lost.refresh().await);
+        house.advance(TOLD_AGAIN - Duration::from_millis(1));
+        let elsewhere = Program { http: Program::at(&other_node).http, ..lost.clone() };
+        for repeated in [lost.clone(), elsewhere] {
+            let again = lost.clone().with(&repeated.refresh().await);
+            assert_eq!(again.refresh, first.refresh);
+            for program in [&first, &again] {
+                assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+            }
+        }
+        assert_eq!(house.count("SELECT count(*) AS n FROM refresh_tokens").await, 2);
+        assert_eq!(house.count(REUSED).await, 0);
+        // It goes on as if nothing had been lost.
+        let second = first.clone().with(&first.refresh().await);
+        assert_eq!(second.signed_in_as().await.as_deref(), Some(ADA));
+    }
+
+    /// Later it may be a thief, and so it may once the program has gone on.
+    async fn a_refresh_that_is_repeated_later_or_after_its_answer_was_used_ends_the_session(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let repeats: [&str; 3] = ["too late", "its successor used", "the rights changed"];
+        for (number, why) in (1..).zip(repeats) {
+            let first = Program::of_owner(&house, ADA).await;
+            let second = first.clone().with(&first.refresh().await);
+            let last = match why {
+                "too late" => {
+                    house.advance(TOLD_AGAIN);
+                    second
+                }
+                "its successor used" => second.clone().with(&second.refresh().await),
+                _ => {
+                    let same = json!({"password": "another horse that eats staples"});
+                    second.clone().with(&second.post("/api/v1/me/password", &same).await)
+                }
+            };
+            assert_eq!(last.signed_in_as().await.as_deref(), Some(ADA), "{why}");
+            is_problem(&first.refresh().await, 400, "invalid_grant");
+            assert_eq!(last.signed_in_as().await, None, "{why}");
+            is_problem(&last.refresh().await, 400, "invalid_grant");
+            assert_eq!(house.count(REUSED).await, number, "{why}");
+        }
+    }
+
+    /// Whoever has the database has none of it, and after a minute not even whoever has the key as well.
+    async fn what_is_told_again_lies_sealed_and_not_for_long(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let program = Program::of_owner(&house, ADA).await;
+        let program = program.clone().with(&program.refresh().await);
+        let kept = "SELECT count(*) AS n FROM refresh_tokens WHERE successor IS NOT NULL";
+        purge(&house).await;
+        assert_eq!(house.count(kept).await, 1);
+        let dump = house.dump().await;
+        assert!(!dump.windows(43).any(|window| window == program.refresh.as_bytes()));
+        house.advance(TOLD_AGAIN);
+        purge(&house).await;
+        assert_eq!(house.count(kept).await, 0);
+        assert_eq!(program.refresh().await.status, StatusCode::OK);
+    }
+
+    async fn of_many_refreshes_at_once_all_get_the_same_answer(db: Database) {
         let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "off")]).await;
         let other_node = second_node(&house);
         house.member_with_password(ADA).await;
@@ -404,16 +477,17 @@ on_both! {
                 if index % 2 == 1 {
                     racer.http = Program::at(&other_node).http;
                 }
-                async move { racer.refresh().await }
+                async move { racer.clone().with(&racer.refresh().await) }
             });
-            let pages = at_once(racers).await;
-            let won: Vec<&Page> = pages.iter().filter(|page| page.status == StatusCode::OK).collect();
-            assert_eq!(won.len(), 1);
-            let winner = program.clone().with(won[0]);
-            for one in [&program, &winner] {
-                assert_eq!(one.signed_in_as().await, None);
-                is_problem(&one.refresh().await, 400, "invalid_grant");
+            let racers = at_once(racers).await;
+            let granted: BTreeSet<&str> = racers.iter().map(|racer| racer.refresh.as_str()).collect();
+            assert_eq!(granted.len(), 1);
+            for racer in &racers {
+                assert_eq!(racer.signed_in_as().await.as_deref(), Some(ADA));
             }
+            house.advance(TOLD_AGAIN);
+            is_problem(&program.refresh().await, 400, "invalid_grant");
+            assert_eq!(racers[0].signed_in_as().await, None);
         }
         assert_eq!(house.count("SELECT count(*) AS n FROM refresh_tokens").await, 0);
     }
@@ -908,6 +982,63 @@ on_both! {
         let ring = house.app.signing_keys.read_again(&house.app.db).await.unwrap();
         assert!(!holds(&ring.signs.as_ref().unwrap().pkcs8[36..68]), "nor the private half");
     }
+}
+
+/// Both have looked the token up before either may use it; and whoever waits for the account reads it again.
+#[tokio::test]
+async fn two_refreshes_that_wait_for_one_account_get_the_same_answer() {
+    let house = House::new(Database::Postgres).await;
+    let other_node = second_node(&house);
+    house.member_with_password(ADA).await;
+    let program = Program::of_owner(&house, ADA).await;
+    let (mut holder, driven) = connected(&house).await;
+    let (watcher, watched) = connected(&house).await;
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("SELECT 1 FROM users FOR UPDATE", &[])
+        .await
+        .unwrap();
+    let racers = [&house, &other_node].map(|node| {
+        let racer = Program {
+            http: Program::at(node).http,
+            ..program.clone()
+        };
+        tokio::spawn(async move { racer.clone().with(&racer.refresh().await) })
+    });
+    eventually("both wait for the account", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        watcher
+            .query_one(waiting, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            == 2
+    })
+    .await;
+    lock.rollback().await.unwrap();
+    let [one, other] = racers;
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    assert_eq!(one.refresh, other.refresh);
+    for program in [&one, &other] {
+        assert_eq!(program.signed_in_as().await.as_deref(), Some(ADA));
+    }
+    assert_eq!(
+        house
+            .count("SELECT count(*) AS n FROM refresh_tokens")
+            .await,
+        2
+    );
+    drop((holder, watcher));
+    let _ = (driven.await, watched.await);
+}
+
+/// Somebody else's connection to the database of this house.
+async fn connected(house: &House) -> (tokio_postgres::Client, JoinHandle<()>) {
+    let (client, connection) = tokio_postgres::connect(house.database_url(), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let driven = tokio::spawn(async move { connection.await.unwrap() });
+    (client, driven)
 }
 
 /// Another node of the same site.

@@ -1,8 +1,12 @@
 //! Refresh tokens: what keeps a program's session alive, each good for one use.
 //!
-//! A use is one guarded `UPDATE` whose row count decides. Whoever brings a token that was used already, be it
-//! in the same moment, is a thief or was robbed by one, and nobody can tell which: the session ends, and with
-//! it everything that came of its tokens (RFC 9700, 4.14.2).
+//! Whoever brings a token that was used already is a thief or was robbed by one, and nobody can tell which: the
+//! session ends, and with it everything that came of its tokens (RFC 9700, 4.14.2).
+//!
+//! But for a few seconds: an answer is lost on its way to a phone, or two of its threads refresh at once, and
+//! neither is a theft. Until what came of a token is used itself, it is told again to whoever brings that token; so
+//! long it lies beside it, sealed. Of a thief and the robbed, whoever comes second, and later than that, still ends
+//! the session.
 //!
 //! All tokens of a session begin alike. That half opens nothing, and outlives the session: by it an account knows a
 //! program again that signs in anew, as it knows a browser by its cookie.
@@ -16,7 +20,8 @@ use crate::accounts::users::{Held, KnownAccount, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Token, TokenHash};
 use crate::schema::{known_programs, refresh_tokens, sessions as sessions_table};
 
@@ -33,15 +38,45 @@ const MOST_KNOWN: i64 = 100;
 /// table, and are known as its own all the same: they begin as the others do.
 const MOST_USED: i64 = 10;
 
-/// Makes one for this session of this account, in place of the one before it, if there was one.
-pub fn issue(
-    tx: &mut Tx,
-    user: &Held<User>,
-    session: &Session,
-    before: Option<&Token>,
-) -> Result<Token> {
+/// So long the answer to a use is told again.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
+
+/// Makes the first one of a session, or one that has nothing in common with those before.
+pub fn issue(tx: &mut Tx, user: &Held<User>, session: &Session) -> Result<Token> {
     debug_assert_eq!(session.user_id, user.id);
-    let token = draw(tx, session, before)?;
+    let token = begin_family(tx, session)?;
+    insert(tx, session, &token)?;
+    Ok(token)
+}
+
+/// Uses an unused one up, and makes the one that takes its place.
+pub fn replace(tx: &mut Tx, keys: &Keys, held: &HeldSession, used: &Token) -> Result<Token> {
+    let session = &held.session;
+    let successor = match is_of_known_program(tx, session, used)? {
+        true => used.draw_sibling(),
+        false => begin_family(tx, session)?,
+    };
+    let sealed = keys.seal(KeyPurpose::RefreshSuccessor, successor.reveal().as_bytes())?;
+    let hash = used.hash();
+    let unused = refresh_tokens::table
+        .find(hash.as_bytes())
+        .filter(refresh_tokens::used_at.is_null());
+    let used_up = diesel::update(unused)
+        .set((
+            refresh_tokens::used_at.eq(tx.now),
+            refresh_tokens::successor.eq(sealed),
+        ))
+        .execute(tx.conn)?;
+    if used_up == 0 {
+        return Err(Error::internal(
+            "a refresh token was used while its account was held",
+        ));
+    }
+    insert(tx, session, &successor)?;
+    Ok(successor)
+}
+
+fn insert(tx: &mut Tx, session: &Session, token: &Token) -> Result<()> {
     diesel::insert_into(refresh_tokens::table)
         .values((
             refresh_tokens::token_hash.eq(token.hash().as_bytes()),
@@ -50,8 +85,7 @@ pub fn issue(
             refresh_tokens::expires_at.eq(tx.now + millis(LIFETIME)),
         ))
         .execute(tx.conn)?;
-    forget_used_but_newest(tx, &session.id)?;
-    Ok(token)
+    forget_used_but_newest(tx, &session.id)
 }
 
 fn forget_used_but_newest(tx: &mut Tx, session_id: &str) -> Result<()> {
@@ -73,25 +107,24 @@ fn forget_used_but_newest(tx: &mut Tx, session_id: &str) -> Result<()> {
 /// What is forgotten in one go: a release before this one may have left many.
 const SURPLUS: i64 = 500;
 
-/// All tokens of a session are one family, by which its program is known.
-fn draw(tx: &mut Tx, session: &Session, before: Option<&Token>) -> Result<Token> {
-    if let Some(before) = before {
-        let family = before.family();
-        let its_own = known_programs::table
-            .find(family.as_bytes())
-            .filter(known_programs::session_id.eq(&session.id));
-        let seen = diesel::update(its_own)
-            .set(known_programs::since.eq(tx.now))
-            .execute(tx.conn)?;
-        if seen > 0 {
-            return Ok(before.draw_sibling());
-        }
-    }
+/// All tokens of a session are one family, by which its program is known. It is seen again.
+fn is_of_known_program(tx: &mut Tx, session: &Session, token: &Token) -> Result<bool> {
+    let family = token.family();
+    let its_own = known_programs::table
+        .find(family.as_bytes())
+        .filter(known_programs::session_id.eq(&session.id));
+    let seen = diesel::update(its_own)
+        .set(known_programs::since.eq(tx.now))
+        .execute(tx.conn)?;
+    Ok(seen > 0)
+}
+
+/// The account comes to know a program by the first token that it is given.
+fn begin_family(tx: &mut Tx, session: &Session) -> Result<Token> {
     let first = Token::draw();
-    let family = first.family();
     diesel::insert_into(known_programs::table)
         .values((
-            known_programs::family.eq(family.as_bytes()),
+            known_programs::family.eq(first.family().as_bytes()),
             known_programs::user_id.eq(&session.user_id),
             known_programs::session_id.eq(&session.id),
             known_programs::since.eq(tx.now),
@@ -128,37 +161,69 @@ pub fn known_by(tx: &mut Tx, token: &Token) -> Result<Option<KnownAccount>> {
     Ok(known.map(|(user_id, since)| KnownAccount { user_id, since }))
 }
 
-/// What became of a token that was brought to be used.
-pub enum Used {
-    /// It was used up, and keeps this session alive.
-    Fresh(HeldSession),
+/// What a token that was brought to be used turned out to be. Its account is held: it is that until the
+/// transaction ends, and of any number of callers at once each finds what the one before has left.
+pub enum Brought {
+    /// It was not used before, and keeps this session alive.
+    Unused(HeldSession),
+    /// It was used a moment ago, and what took its place was not.
+    JustUsed(HeldSession, Token),
     /// It was used before.
-    Again(HeldSession),
+    UsedBefore(HeldSession),
     /// It keeps no session alive.
     Dead,
 }
 
-/// Uses a token up. Of any number of callers at once one gets past here.
-pub fn consume(tx: &mut Tx, config: &Config, token: &Token) -> Result<Used> {
+/// Looks what is to become of a token.
+pub fn bring(tx: &mut Tx, config: &Config, keys: &Keys, token: &Token) -> Result<Brought> {
     let hash = token.hash();
     let Some(held) = hold_session(tx, config, &hash)? else {
         // One that was forgotten was used before.
         let of_family = hold_of_family(tx, config, token)?;
-        return Ok(of_family.map_or(Used::Dead, Used::Again));
+        return Ok(of_family.map_or(Brought::Dead, Brought::UsedBefore));
     };
-    let unused = refresh_tokens::table
+    // Read once the account is held: another use of it may have been under way.
+    let row: Option<(Timestamp, Option<Timestamp>, Option<Vec<u8>>)> = refresh_tokens::table
         .find(hash.as_bytes())
-        .filter(refresh_tokens::used_at.is_null());
-    let used = diesel::update(unused)
-        .set(refresh_tokens::used_at.eq(tx.now))
-        .returning(refresh_tokens::expires_at)
-        .get_result::<i64>(tx.conn)
+        .select((
+            refresh_tokens::expires_at,
+            refresh_tokens::used_at,
+            refresh_tokens::successor,
+        ))
+        .first(tx.conn)
         .optional()?;
-    Ok(match used {
-        None => Used::Again(held),
-        Some(expires_at) if expires_at <= tx.now => Used::Dead,
-        Some(_) => Used::Fresh(held),
+    Ok(match row {
+        Some((expires_at, None, _)) if expires_at <= tx.now => Brought::Dead,
+        Some((_, None, _)) => Brought::Unused(held),
+        Some((_, Some(used_at), Some(sealed))) if tx.now < used_at + millis(TOLD_AGAIN) => {
+            match unused_successor(tx, keys, &held, &sealed)? {
+                Some(successor) => Brought::JustUsed(held, successor),
+                None => Brought::UsedBefore(held),
+            }
+        }
+        Some(_) | None => Brought::UsedBefore(held),
     })
+}
+
+/// The token that took another's place in this session, while nobody has used it.
+fn unused_successor(
+    tx: &mut Tx,
+    keys: &Keys,
+    held: &HeldSession,
+    sealed: &[u8],
+) -> Result<Option<Token>> {
+    let opened = keys.open(KeyPurpose::RefreshSuccessor, sealed);
+    let text = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(successor) = text.as_deref().and_then(Token::parse) else {
+        return Ok(None);
+    };
+    let unused: i64 = refresh_tokens::table
+        .find(successor.hash().as_bytes())
+        .filter(refresh_tokens::session_id.eq(&held.session.id))
+        .filter(refresh_tokens::used_at.is_null())
+        .count()
+        .get_result(tx.conn)?;
+    Ok((unused > 0).then_some(successor))
 }
 
 /// The rights of the session have changed: each token that it had so far counts as used.
@@ -170,17 +235,6 @@ pub fn spend_all(tx: &mut Tx, session: &HeldSession) -> Result<()> {
         .set(refresh_tokens::used_at.eq(tx.now))
         .execute(tx.conn)?;
     Ok(())
-}
-
-/// The living session that a token keeps alive, with its account held, while nobody has used it yet.
-pub fn hold_unused(tx: &mut Tx, config: &Config, token: &Token) -> Result<Option<HeldSession>> {
-    let held = hold_session(tx, config, &token.hash())?;
-    let used_at: Option<Option<Timestamp>> = refresh_tokens::table
-        .find(token.hash().as_bytes())
-        .select(refresh_tokens::used_at)
-        .first(tx.conn)
-        .optional()?;
-    Ok(held.filter(|_| used_at == Some(None)))
 }
 
 /// The living session whose tokens begin as this one does.
@@ -224,7 +278,22 @@ pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
         .load(tx.conn)?;
     let gone = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
     let gone = diesel::delete(gone).execute(tx.conn)?;
-    Ok(gone + purge_known(tx, at_most)?)
+    Ok(gone + purge_successors(tx, at_most)? + purge_known(tx, at_most)?)
+}
+
+/// What is not told again any more need not lie there, not even sealed.
+fn purge_successors(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::successor.is_not_null())
+        .filter(refresh_tokens::used_at.le(tx.now - millis(TOLD_AGAIN)))
+        .select(refresh_tokens::token_hash)
+        .limit(at_most)
+        .load(tx.conn)?;
+    let told = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
+    let cleared = diesel::update(told)
+        .set(refresh_tokens::successor.eq(None::<Vec<u8>>))
+        .execute(tx.conn)?;
+    Ok(cleared)
 }
 
 fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {

@@ -1,17 +1,17 @@
 //! A program's session goes on: its refresh token is used up, and another takes its place.
 //!
-//! Whoever brings a token that was used already, be it in the same moment, is a thief or was robbed by one, and
-//! nobody can tell which: the session ends, and with it everything that came of its tokens (RFC 9700, 4.14.2).
+//! Whoever brings a token that was used already is a thief or was robbed by one, and nobody can tell which: the
+//! session ends, and with it everything that came of its tokens (RFC 9700, 4.14.2). Only right after its use, while
+//! what took its place is unused, the same answer is given again: the first may have been lost.
 //!
-//! The new tokens are made and signed in the transaction that grants them. If something could fail after the commit,
-//! the program would try again, and a second use of its token ends the session.
+//! The new tokens are made and signed in the transaction that grants them: nothing can fail after the commit.
 
 use crate::accounts::access_tokens::Signer;
 use crate::accounts::client::Client;
 use crate::accounts::events::Event;
 use crate::accounts::limits::{self, Verb};
-use crate::accounts::refresh_tokens::{self, Used};
-use crate::accounts::sessions::{self, HeldSession, Session};
+use crate::accounts::refresh_tokens::{self, Brought};
+use crate::accounts::sessions::{self, Session};
 use crate::accounts::users::{Held, User};
 use crate::actions::{Counted, end_sessions, follow_link};
 use crate::app::App;
@@ -46,29 +46,32 @@ pub fn refresh(
     token: Option<&Token>,
     client: &Client,
 ) -> Result<Counted<Option<Granted>>> {
-    if let Some(token) = token
-        && let Some(held) = refresh_tokens::hold_unused(tx, &app.config, token)?
-        && let Err(too_many) = limits::count_verb(tx, &app.config, Verb::Refresh, &held.user)?
-    {
-        return Ok(Err(too_many));
-    }
-    let used = match token {
-        Some(token) => refresh_tokens::consume(tx, &app.config, token)?,
-        None => Used::Dead,
+    let guessed = |tx: &mut Tx| Ok(follow_link::count_guess(tx, app, client)?.map(|()| None));
+    let Some(token) = token else {
+        return guessed(tx);
     };
-    match used {
-        Used::Fresh(HeldSession { session, user }) => {
-            sessions::touch(tx, &session.id, client)?;
-            let refresh_token = refresh_tokens::issue(tx, &user, &session, token)?;
-            return grant(tx, signer, &session, refresh_token).map(|on| Ok(Some(on)));
-        }
-        Used::Again(held) => {
+    let (held, granted_before) = match refresh_tokens::bring(tx, &app.config, &app.keys, token)? {
+        Brought::Unused(held) => (held, None),
+        Brought::JustUsed(held, successor) => (held, Some(successor)),
+        Brought::UsedBefore(held) => {
             let why = Event::RefreshTokenReused;
             end_sessions::end(tx, &held.user, &held.session.id, why, client)?;
+            return guessed(tx);
         }
-        Used::Dead => {}
+        Brought::Dead => return guessed(tx),
+    };
+    if let Err(too_many) = limits::count_verb(tx, &app.config, Verb::Refresh, &held.user)? {
+        return Ok(Err(too_many));
     }
-    Ok(follow_link::count_guess(tx, app, client)?.map(|()| None))
+    let refresh_token = match granted_before {
+        Some(successor) => successor,
+        None => {
+            sessions::touch(tx, &held.session.id, client)?;
+            refresh_tokens::replace(tx, &app.keys, &held, token)?
+        }
+    };
+    // The access token is signed anew, for it may be asked for another service than the first time.
+    grant(tx, signer, &held.session, refresh_token).map(|on| Ok(Some(on)))
 }
 
 /// The rights of a program's session have changed: all of its tokens are dead, and it goes on with new ones. `None`
@@ -86,6 +89,6 @@ pub(super) fn renew(
         return Ok(None);
     };
     refresh_tokens::spend_all(tx, &held)?;
-    let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session, None)?;
+    let refresh_token = refresh_tokens::issue(tx, &held.user, &held.session)?;
     grant(tx, signer, &held.session, refresh_token).map(Some)
 }

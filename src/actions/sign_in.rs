@@ -213,7 +213,7 @@ fn begin(
     let (holder, client) = (device.holder, &device.client);
     let started = sessions::start(tx, user, method, holder, client, device.replaced.as_ref())?;
     let refresh_token = match holder {
-        Holder::Program => Some(refresh_tokens::issue(tx, user, &started.session, None)?),
+        Holder::Program => Some(refresh_tokens::issue(tx, user, &started.session)?),
         Holder::Browser | Holder::SharedBrowser => None,
     };
     events::note(tx, &user.id, Event::SignedIn(method), client)?;

@@ -17,6 +17,8 @@ pub const DAY: Time = 24 * HOUR;
 /// How long after a password entry it counts.
 const WINDOW: Time = 10 * MINUTE;
 const ACCESS_TOKEN: Time = 15 * MINUTE;
+/// How long the answer to a refresh is told again.
+const TOLD_AGAIN: Time = 10 * SECOND;
 const NOTIFICATION_LINK: Time = 14 * DAY;
 const IDLE: Time = 7 * DAY;
 const LIFETIME: Time = 30 * DAY;
@@ -120,6 +122,8 @@ pub struct Program {
     pub session: Option<usize>,
     ask: Option<usize>,
     pub access_issued_at: Time,
+    /// When it used the refresh token that it still has, for the answer was lost.
+    lost_at: Option<Time>,
 }
 
 /// What the world looks like.
@@ -399,6 +403,7 @@ impl Model {
             Holder::Program(program) => {
                 self.programs[program].session = session;
                 self.programs[program].access_issued_at = now;
+                self.programs[program].lost_at = None;
             }
         }
     }
@@ -613,13 +618,34 @@ impl Model {
     }
 
     pub fn refreshes(&mut self, program: usize) {
-        let session = self.programs[program]
-            .session
-            .filter(|session| self.lives(*session));
-        if let Some(session) = session {
+        if self.uses_refresh_token(program) {
             self.programs[program].access_issued_at = self.now;
-            self.sessions[session].seen_at = self.now;
+            self.programs[program].lost_at = None;
         }
+    }
+
+    /// What took its token's place was used by nobody: this is the only one who has the token.
+    pub fn loses_refresh(&mut self, program: usize) {
+        let lost_before = self.programs[program].lost_at;
+        if self.uses_refresh_token(program) {
+            self.programs[program].lost_at = lost_before.or(Some(self.now));
+        }
+    }
+
+    /// Whether that is answered with tokens.
+    fn uses_refresh_token(&mut self, program: usize) -> bool {
+        let Program {
+            session, lost_at, ..
+        } = self.programs[program];
+        let Some(session) = session.filter(|session| self.lives(*session)) else {
+            return false;
+        };
+        match lost_at {
+            None => self.sessions[session].seen_at = self.now,
+            Some(lost_at) if self.now < lost_at + TOLD_AGAIN => {}
+            Some(_) => self.sessions[session].ended = true,
+        }
+        !self.sessions[session].ended
     }
 
     // --- what somebody does who is signed in ---
@@ -673,6 +699,7 @@ impl Model {
         if let Some((session, account)) = self.owner_by_program(program) {
             self.sets_password(session, account, password);
             self.programs[program].access_issued_at = self.now;
+            self.programs[program].lost_at = None;
         }
     }
 

@@ -374,6 +374,11 @@ impl Play {
                 self.model.refreshes(number);
                 program.refresh().await
             }
+            ByProgram::LoseRefresh => {
+                self.model.loses_refresh(number);
+                program.refresh().await;
+                return;
+            }
             ByProgram::Revoke => {
                 self.model.revokes(number);
                 program.revoke().await

@@ -69,6 +69,8 @@ pub enum ByProgram {
     TypeCode(usize),
     SignIn(usize, Guess),
     Refresh,
+    /// The answer never arrives: the program keeps the token that it has used.
+    LoseRefresh,
     Revoke,
     ChangePassword(usize),
     AskForAddress(usize),
@@ -163,6 +165,7 @@ fn by_program() -> impl Strategy<Value = ByProgram> {
         3 => mail().prop_map(ByProgram::TypeCode),
         3 => (address(), guess()).prop_map(|(address, guess)| ByProgram::SignIn(address, guess)),
         2 => Just(ByProgram::Refresh),
+        1 => Just(ByProgram::LoseRefresh),
         1 => Just(ByProgram::Revoke),
         2 => password().prop_map(ByProgram::ChangePassword),
         2 => address().prop_map(ByProgram::AskForAddress),
