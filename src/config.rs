@@ -19,6 +19,7 @@ mod reader;
 mod reference;
 mod rules;
 mod secret_key;
+mod security;
 mod sign_up;
 mod smtp_url;
 #[macro_use]
@@ -33,6 +34,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use lettre::message::Mailbox;
+
+use crate::clock::Timestamp;
 
 pub use amounts::Rate;
 pub use database_url::DatabaseUrl;
@@ -194,6 +197,16 @@ variables! {
     hsts: Hsts {
         /// Whether browsers shall insist on https for every host below that of `PUBLIC_URL`, too: `true` or `false`.
         include_subdomains: bool = "HSTS_INCLUDE_SUBDOMAINS", "false", yes_or_no;
+    }
+
+    /// Whom to tell of a security hole
+    security: Security {
+        /// `mailto:`, `https:` or `tel:` URIs between commas: what `/.well-known/security.txt` says; unset, there is none.
+        contacts: Vec<String> = "SECURITY_CONTACT", "", list_of(security::contact);
+
+        /// The last day (`2027-06-30`, at most a year from now) on which that is right: what it says, too.
+        expires: Option<Timestamp> = "SECURITY_CONTACT_EXPIRES", "", optional(security::last_day);
+        check rules::a_contact_says_until_when(&contacts, expires);
     }
 
     /// The log

@@ -24,6 +24,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
 pub mod unsubscribe;
+pub mod well_known;
 
 /// What a handler gives: an answer, or why there is none.
 pub type Answer = Result<HttpResponse, Rejection>;
@@ -46,5 +47,6 @@ pub fn configure(cfg: &mut ServiceConfig) {
     export::configure(cfg);
     delete_account::configure(cfg);
     unsubscribe::configure(cfg);
+    well_known::configure(cfg);
     dev_inbox::configure(cfg);
 }

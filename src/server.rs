@@ -236,6 +236,12 @@ fn announce(app: &App, listening: SocketAddr) {
     if app.config.has_dev_inbox() {
         tracing::info!("its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)");
     }
+    let contact_until = app.config.security.expires;
+    if contact_until.is_some_and(|expires| expires < app.clock.now()) {
+        tracing::warn!(
+            "SECURITY_CONTACT_EXPIRES has passed: nobody relies on security.txt any more"
+        );
+    }
     if !app.config.server.public_url.is_https() {
         tracing::warn!("plain http: cookies are not Secure; fine on this machine and nowhere else");
     }

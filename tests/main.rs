@@ -61,4 +61,5 @@ mod soak;
 mod supply;
 mod unwritable;
 mod upgrade;
+mod well_known;
 mod wire;

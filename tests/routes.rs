@@ -219,6 +219,15 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "200",
         "200",
     ),
+    (
+        "GET",
+        "/.well-known/change-password",
+        "303 /account/password",
+        "303 /account/password",
+        "303 /account/password",
+    ),
+    ("GET", "/.well-known/security.txt", "404", "404", "404"),
+    ("GET", "/robots.txt", "200", "200", "200"),
     ("GET", "/healthz", "200", "200", "200"),
     ("GET", "/readyz", "200", "200", "200"),
     ("GET", "/static/doorpost.css", "200", "200", "200"),
@@ -240,13 +249,25 @@ pub fn paths(mail_id: &str) -> BTreeMap<String, BTreeSet<Method>> {
     paths
 }
 
+/// What programs find at a place of its own.
+const OF_THE_API: [&str; 2] = [
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+];
+
 /// The routes that the description of the API is of.
 pub fn of_the_api() -> Vec<String> {
     ROUTES
         .iter()
-        .filter(|(_, path, ..)| path.starts_with("/api/v1/") || path.starts_with("/.well-known/"))
+        .filter(|(_, path, ..)| path.starts_with("/api/v1/") || OF_THE_API.contains(path))
         .map(|(method, path, ..)| format!("{method} {}", path.replace("{session}", "{id}")))
         .collect()
+}
+
+/// The paths of pages, and what each answers a stranger.
+pub fn for_strangers() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let pages = ROUTES.iter().filter(|(method, ..)| *method == "GET");
+    pages.map(|(_, path, to_a_stranger, ..)| (*path, *to_a_stranger))
 }
 
 /// The path to ask for: with the id of a mail, and with a file's fingerprint.

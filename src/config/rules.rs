@@ -11,6 +11,7 @@ use lettre::message::Mailbox;
 use super::public_url::is_this_machine;
 use super::reader::{Mistake, Refusal};
 use super::{PublicUrl, SecretKey, Server, SmtpUrl, argon2, secret_key, smtp_url};
+use crate::clock::Timestamp;
 
 type Judged = Result<(), Refusal>;
 
@@ -65,6 +66,21 @@ pub(super) fn a_public_site_hashes_slowly(server: &Server, memory_kib: u32, pass
         "ARGON2_MEMORY_KIB",
         "is, with ARGON2_PASSES, too little for passwords, and PUBLIC_URL is not loopback",
         "19456 with ARGON2_PASSES=2, or more",
+    )
+}
+
+pub(super) fn a_contact_says_until_when(contacts: &[String], expires: Option<Timestamp>) -> Judged {
+    refuse_if(
+        !contacts.is_empty() && expires.is_none(),
+        "SECURITY_CONTACT",
+        "is set, and SECURITY_CONTACT_EXPIRES is not",
+        "it together with SECURITY_CONTACT_EXPIRES, the last day on which it is right",
+    )?;
+    refuse_if(
+        contacts.is_empty() && expires.is_some(),
+        "SECURITY_CONTACT_EXPIRES",
+        "is set, and SECURITY_CONTACT is not",
+        "it together with SECURITY_CONTACT, whom to tell of a security hole",
     )
 }
 

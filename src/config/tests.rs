@@ -215,6 +215,10 @@ fn every_value_that_does_not_parse_is_refused_by_name() {
         ("MAIL_QUEUE_MAX", "-1"),
         ("MAIL_QUEUE_MAX", "18446744073709551616"),
         ("HSTS_INCLUDE_SUBDOMAINS", "1"),
+        ("SECURITY_CONTACT", "security@example.org"),
+        ("SECURITY_CONTACT", "mailto:security@example.org"),
+        ("SECURITY_CONTACT_EXPIRES", "next year"),
+        ("SECURITY_CONTACT_EXPIRES", "2027-06-30"),
         ("RUST_LOG", "doorpost=loud"),
         ("LOG_FORMAT", "xml"),
     ] {
