@@ -57,6 +57,7 @@ diesel::table! {
         wants_new_token -> Bool,
         for_program -> Bool,
         token_epoch -> Integer,
+        label -> Text,
     }
 }
 
@@ -103,6 +104,7 @@ diesel::table! {
         browser -> Text,
         request_id -> Text,
         count -> BigInt,
+        label -> Text,
     }
 }
 

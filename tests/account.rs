@@ -129,7 +129,7 @@ on_both! {
     /// Promise of the trail: nobody can write so much into it that something else is lost.
     async fn what_anybody_can_repeat_pushes_out_nothing_but_its_own(db: Database) {
         use diesel::prelude::*;
-        use doorpost::accounts::client::Client;
+        use doorpost::accounts::client::{Client, Label};
         use doorpost::accounts::events::{self, Event};
         use doorpost::accounts::limits::Network;
         use doorpost::db::Tx;
@@ -143,7 +143,9 @@ on_both! {
             for n in networks {
                 let client = Client {
                     network: Network::of(std::net::Ipv4Addr::from(n + (198 << 24)).into()),
-                    browser: "a browser".into(),
+                    product: Some("a browser".to_owned()),
+                    is_program: false,
+                    label: Label::default(),
                     request_id: "a request".into(),
                 };
                 // By strangers, and by whoever has a session that came from a link.

@@ -970,6 +970,70 @@ on_both! {
         }
     }
 
+    /// What its owner sees of a program: our words for what it is, and theirs for which it is.
+    async fn a_program_is_said_to_be_one_and_called_what_its_owner_calls_it(db: Database) {
+        let house = House::new(db).await;
+        let browser = house.member_with_password(ADA).await;
+        for (agent, label, kind) in [
+            ("python-requests/2.32.5", "Ada\u{2019}s <b>backup</b>\u{a0}", "a program (Python)"),
+            ("okhttp/5.0.0", "\u{5d4}\u{5d8}\u{5dc}\u{5e4}\u{5d5}\u{5df} 2", "a program (OkHttp)"),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "", "a program (Firefox on Linux)"),
+            ("evil <i>agent</i>", "", "an unknown program"),
+        ] {
+            house.advance(Duration::from_secs(2 * 60 * 60));
+            let mut program = Program::at(&house);
+            program.http = program.http.calling_itself(agent);
+            let body = json!({"grant_type": "password", "email": ADA, "password": PASSWORD, "label": label});
+            let program = program.clone().with(&program.post(TOKENS, &body).await);
+            let label = label.trim_end_matches('\u{a0}');
+            let program = program.clone().with(&program.refresh().await); // which changes nothing of it
+            let listed = read(&program.get("/api/v1/me/sessions").await);
+            let listed = &listed["sessions"].as_array().unwrap()[0];
+            assert_eq!((&listed["browser"], &listed["label"]), (&json!(kind), &json!(label)));
+            assert_eq!(listed["program"], true);
+            let escaped = label.replace('<', "&#60;").replace('>', "&#62;");
+            let shown = match label {
+                "" => kind.to_owned(),
+                _ => format!("\u{201c}<bdi>{escaped}</bdi>\u{201d}, {kind}"),
+            };
+            for path in ["/account/sessions", "/account/activity"] {
+                let page = browser.get(path).await;
+                assert!(page.body.contains(&shown), "{path}: {shown} in {}", page.body);
+                assert!(!page.body.contains("evil"), "{path}");
+            }
+        }
+        let news = house.news_to(ADA).await;
+        let told = news.iter().find(|mail| mail.text.contains("Program: Python\n")).unwrap();
+        assert!(told.text.contains("with a program it has not been used with before"), "{}", told.text);
+        assert!(told.html.contains("Program:</span> Python<br>"), "{}", told.html);
+        for mail in &news {
+            for part in [&mail.text, &mail.html, &mail.subject] {
+                assert!(!part.contains("backup") && !part.contains("evil") && !part.contains('\u{5d4}'), "{part}");
+            }
+        }
+        house.execute("DELETE FROM events WHERE name <> 'signed_in'").await;
+        browser.reauthenticate().await;
+        let export = browser.post("/account/export", &[]).await;
+        assert!(export.body.contains("Ada\u{2019}s <b>backup</b>"), "it is kept, and so it is in what is kept");
+    }
+
+    async fn a_label_that_is_none_costs_nothing(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let (id, code) = code_for(&house, ADA).await;
+        for label in ["a\nb", "a\u{202e}b", "\0", &"a".repeat(61)] {
+            for mut body in [
+                json!({"grant_type": "password", "email": ADA, "password": PASSWORD}),
+                json!({"grant_type": "email_code", "sign_in_id": id, "code": code}),
+            ] {
+                body["label"] = json!(label);
+                is_problem(&Program::at(&house).post(TOKENS, &body).await, 400, "invalid_request");
+            }
+        }
+        let body = json!({"grant_type": "email_code", "sign_in_id": id, "code": code, "label": "a".repeat(60)});
+        assert_eq!(Program::at(&house).post(TOKENS, &body).await.status, StatusCode::OK);
+    }
+
     /// Promise 1: a dump of the database opens nothing.
     async fn no_token_and_no_key_stands_in_the_database(db: Database) {
         let house = House::new(db).await;

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use doorpost::accounts::client::Client;
+use doorpost::accounts::client::{Client, Label};
 use doorpost::accounts::limits::Network;
 use doorpost::mail::letters::{Content, Letter, Priority};
 use doorpost::mail::notices::Notice;
@@ -927,7 +927,9 @@ impl Away {
 fn somebody() -> Client {
     Client {
         network: Network::of("192.0.2.1".parse().unwrap()),
-        browser: "Firefox on Linux".into(),
+        product: Some("Firefox on Linux".to_owned()),
+        is_program: false,
+        label: Label::default(),
         request_id: "none".into(),
     }
 }

@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use doorpost::accounts::client::Client;
+use doorpost::accounts::client::{Client, Label};
 use doorpost::accounts::limits::Network;
 use doorpost::mail::letters::Priority;
 use doorpost::mail::notices::Notice;
@@ -261,7 +261,9 @@ async fn tell(house: &House, address: &'static str) {
     let outbox = house.app.outbox.clone();
     let client = Client {
         network: Network::of("192.0.2.1".parse().unwrap()),
-        browser: "Firefox on Linux".into(),
+        product: Some("Firefox on Linux".to_owned()),
+        is_program: false,
+        label: Label::default(),
         request_id: "none".into(),
     };
     let told = house

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix_web::cookie::{Cookie, CookieJar};
-use doorpost::accounts::client::Client;
+use doorpost::accounts::client::{Client, Label};
 use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::limits::Network;
 use doorpost::accounts::sessions::{self, AuthMethod, Holder};
@@ -780,7 +780,9 @@ async fn session_of(house: &House, address: &str) -> Token {
         };
         let client = Client {
             network: Network::of("192.0.2.1".parse().unwrap()),
-            browser: "a browser".into(),
+            product: Some("a browser".to_owned()),
+            is_program: false,
+            label: Label::default(),
             request_id: "a request".into(),
         };
         sessions::start(

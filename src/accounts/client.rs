@@ -4,14 +4,19 @@
 //! it: many people may share an IP address, and a browser may call itself anything.
 
 use crate::accounts::limits::Network;
+use crate::invisible;
 
 /// A browser or a program that made a request.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Where it calls from.
     pub network: Network,
-    /// Our own coarse words for it, never the visitor's.
-    pub browser: String,
+    /// Our own coarse words for it, never the visitor's; `None` where we have none.
+    pub product: Option<String>,
+    /// Whether it is a program, by what it calls itself or by the way that it came.
+    pub is_program: bool,
+    /// What whoever signed it in calls it.
+    pub label: Label,
     /// The request, as the log names it.
     pub request_id: String,
 }
@@ -20,5 +25,92 @@ impl Client {
     /// Its address, as the tables and letters have it.
     pub fn ip(&self) -> String {
         self.network.ip.to_string()
+    }
+
+    /// The same, in a session that is called this.
+    pub fn labelled(&self, label: &Label) -> Self {
+        Self {
+            label: label.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// What it is, as the tables and letters have it: words of ours alone.
+    pub fn kind(&self) -> String {
+        match (&self.product, self.is_program) {
+            (Some(product), false) => product.clone(),
+            (Some(product), true) => format!("a program ({product})"),
+            (None, false) => "an unknown browser".to_owned(),
+            (None, true) => "an unknown program".to_owned(),
+        }
+    }
+}
+
+/// What somebody calls a program of theirs, to tell it from others; empty, if it has no name.
+///
+/// A stranger who signs in chooses it, too. So it is one short line that can be seen, it is always shown as
+/// somebody's words, and it stands in no letter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Label(String);
+
+impl Label {
+    /// The most characters it may have.
+    pub const MOST: usize = 60;
+
+    /// Takes a line of visible text, without what nobody sees around it. Nothing in it may hide, break the line or
+    /// turn the direction of what follows; two signs that join letters are needed to write some languages.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = invisible::trimmed(text);
+        let is_needed = |sign: char| matches!(sign, ' ' | '\u{200c}' | '\u{200d}' | '\u{fe0f}');
+        let is_seen = |sign: char| is_needed(sign) || !invisible::is_invisible(sign);
+        let fits = text.chars().count() <= Self::MOST && text.chars().all(is_seen);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// To be stored, or shown as what somebody wrote.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One that a table held.
+impl From<String> for Label {
+    fn from(stored: String) -> Self {
+        Self(stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_one_short_line_that_can_be_seen() {
+        let most = "\u{e9}".repeat(60);
+        for (text, label) in [
+            ("", ""),
+            (" Ada\u{2019}s phone \u{200b}", "Ada\u{2019}s phone"),
+            (
+                "\u{1f469}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}",
+                "\u{1f469}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}",
+            ),
+            ("<b>backup</b>", "<b>backup</b>"),
+            (&most, &most),
+        ] {
+            assert_eq!(Label::parse(text).as_ref().map(Label::as_str), Some(label));
+        }
+        let longer = "a".repeat(61);
+        for text in [
+            "a\nb",
+            "a\0",
+            "\ta",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            "a\u{ad}b",
+            "a\u{3164}b",
+            &longer,
+        ] {
+            assert_eq!(Label::parse(text), None, "{text:?}");
+        }
     }
 }

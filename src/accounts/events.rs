@@ -143,6 +143,8 @@ pub struct Noted {
     pub ip: String,
     pub browser: String,
     pub request_id: String,
+    /// What whoever signed the program in calls it; empty for a browser.
+    pub label: String,
     /// How often it happened, the last time at this moment.
     pub count: i64,
 }
@@ -218,7 +220,8 @@ fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<boo
         .filter(events::at.ge(began_at))
         .filter(of_kind!(event))
         .filter(events::ip.eq(client.ip()))
-        .filter(events::browser.eq(&client.browser))
+        .filter(events::browser.eq(client.kind()))
+        .filter(events::label.eq(client.label.as_str()))
         .select(events::id)
         .first(tx.conn)
         .optional()?;
@@ -244,7 +247,8 @@ fn insert(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<(
         event.name().into_sql::<Text>(),
         event.detail().into_sql::<Nullable<Text>>(),
         client.ip().into_sql::<Text>(),
-        client.browser.as_str().into_sql::<Text>(),
+        client.kind().into_sql::<Text>(),
+        client.label.as_str().into_sql::<Text>(),
         client.request_id.as_str().into_sql::<Text>(),
         1.into_sql::<BigInt>(),
     ));
@@ -256,6 +260,7 @@ fn insert(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<(
         events::detail,
         events::ip,
         events::browser,
+        events::label,
         events::request_id,
         events::count,
     );

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::accounts::client::Client;
+use crate::accounts::client::{Client, Label};
 use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -66,6 +66,9 @@ pub struct Session {
     pub for_program: bool,
     /// Access tokens that were signed under an earlier epoch are not accepted.
     pub token_epoch: i32,
+    /// What whoever signed a program in calls it.
+    #[diesel(deserialize_as = String)]
+    pub label: Label,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
 }
@@ -227,6 +230,7 @@ pub fn start(
         wants_new_token: false,
         for_program: holder == Holder::Program,
         token_epoch: 0,
+        label: client.label.clone(),
         email: user.email.clone(),
     };
     diesel::insert_into(sessions::table)
@@ -242,7 +246,8 @@ pub fn start(
             sessions::password_entered_at.eq(session.password_entered_at),
             sessions::wants_new_token.eq(session.wants_new_token),
             sessions::ip.eq(client.ip()),
-            sessions::browser.eq(&client.browser),
+            sessions::browser.eq(client.kind()),
+            sessions::label.eq(client.label.as_str()),
         ))
         .execute(tx.conn)?;
     end_all_but_newest(tx, user)?;
@@ -342,10 +347,13 @@ pub struct Listed {
     pub id: String,
     pub auth_method: String,
     pub shared: bool,
+    /// Refresh tokens keep it alive, and no cookie opens it.
+    pub for_program: bool,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     pub ip: String,
     pub browser: String,
+    pub label: Label,
 }
 
 /// The living sessions of an account, the last seen first.
@@ -363,10 +371,12 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
         id: session.id,
         auth_method: session.auth_method,
         shared: session.shared,
+        for_program: session.for_program,
         created_at: session.created_at,
         last_seen_at: session.last_seen_at,
         ip,
         browser,
+        label: session.label,
     });
     Ok(listed.collect())
 }
@@ -400,7 +410,7 @@ pub fn touch(tx: &mut Tx, id: &str, client: &Client) -> Result<()> {
     .set((
         sessions::last_seen_at.eq(tx.now),
         sessions::ip.eq(client.ip()),
-        sessions::browser.eq(&client.browser),
+        sessions::browser.eq(client.kind()),
     ))
     .execute(tx.conn)?;
     Ok(())

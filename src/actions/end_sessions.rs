@@ -66,7 +66,10 @@ pub fn revoke(tx: &mut Tx, app: &App, given_back: &GivenBack, client: &Client) -
         }
     };
     match held {
-        Some(held) => sign_out(tx, &held, client),
+        Some(held) => {
+            let client = client.labelled(&held.session.label);
+            sign_out(tx, &held, &client)
+        }
         None => Ok(()),
     }
 }

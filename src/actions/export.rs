@@ -53,6 +53,8 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "last_seen_at": rfc3339(session.last_seen_at),
             "ip": session.ip,
             "browser": session.browser,
+            "program": session.for_program,
+            "label": session.label.as_str(),
             "shared": session.shared,
         })).collect::<Vec<_>>(),
         "links": links.iter().map(|link| json!({
@@ -68,6 +70,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "detail": event.detail,
             "ip": event.ip,
             "browser": event.browser,
+            "label": event.label,
             "request_id": event.request_id,
         })).collect::<Vec<_>>(),
         "mail": mail.iter().map(|mail| json!({

@@ -54,8 +54,9 @@ pub fn refresh(
         Brought::Unused(held) => (held, None),
         Brought::JustUsed(held, successor) => (held, Some(successor)),
         Brought::UsedBefore(held) => {
+            let robbed = client.labelled(&held.session.label);
             let why = Event::RefreshTokenReused;
-            end_sessions::end(tx, &held.user, &held.session.id, why, client)?;
+            end_sessions::end(tx, &held.user, &held.session.id, why, &robbed)?;
             return guessed(tx);
         }
         Brought::Dead => return guessed(tx),

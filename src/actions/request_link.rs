@@ -156,9 +156,9 @@ pub(super) fn mail_nobody(
     client: &Client,
 ) -> Result<()> {
     let issued = links::decoy(tx, &app.config, &app.keys, wanted)?;
-    let browser = Some(client.browser.as_str());
+    let browser = client.kind();
     app.outbox.decoy(tx, |outbox, tx| {
-        outbox.post_link(tx, wanted.email, &issued, browser)
+        outbox.post_link(tx, wanted.email, &issued, Some(&browser))
     })
 }
 
@@ -174,6 +174,6 @@ pub(super) fn mail_link(
 }
 
 fn post(tx: &mut Tx, app: &App, to: &str, issued: &Issued, client: Option<&Client>) -> Result<()> {
-    let browser = client.map(|client| client.browser.as_str());
-    app.outbox.post_link(tx, to, issued, browser)
+    let browser = client.map(Client::kind);
+    app.outbox.post_link(tx, to, issued, browser.as_deref())
 }

@@ -62,7 +62,9 @@ impl FromRequest for Caller {
             let (config, named) = (app.config.clone(), claims.clone());
             let found = app.read(move |tx| session_of(tx, &config, &named));
             let session = found.await?.ok_or(ApiError::InvalidToken)?;
-            note_seen(&app, &session, || client::of(&req, &app.config));
+            note_seen(&app, &session, || {
+                client::of_program(&req, &app.config, session.label.clone())
+            });
             Ok(Self {
                 app,
                 req,
@@ -131,7 +133,7 @@ impl Caller {
 
     /// Who makes the request, for the account's owner to recognise.
     pub fn client(&self) -> Client {
-        client::of(&self.req, &self.app.config)
+        client::of_program(&self.req, &self.app.config, self.session.label.clone())
     }
 
     /// Does something in one transaction, which holds the account and looks once more whether the session lives.

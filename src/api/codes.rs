@@ -9,6 +9,7 @@ use actix_web::web::{self, ServiceConfig};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::accounts::client::Label;
 use crate::accounts::email_address::EmailAddress;
 use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
 use crate::api::Answer;
@@ -63,7 +64,7 @@ async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
         id: random::id(),
         kind: LinkKind::SignIn,
         email,
-        client: client::of(&req, &app.config),
+        client: client::of_program(&req, &app.config, Label::default()),
         known: Vec::new(),
     };
     let sign_in_id = request.id.clone();

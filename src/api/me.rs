@@ -87,7 +87,12 @@ pub struct ShownSession {
     #[schema(format = "date-time")]
     last_seen_at: String,
     ip: String,
+    /// Our own words for the browser or the program.
     browser: String,
+    /// It is a program's.
+    program: bool,
+    /// As the program was called when it signed in; empty, if it was not.
+    label: String,
     /// On a shared computer.
     shared: bool,
     /// The one that asks.
@@ -104,6 +109,8 @@ impl ShownSession {
             last_seen_at: rfc3339(listed.last_seen_at),
             ip: listed.ip,
             browser: listed.browser,
+            program: listed.for_program,
+            label: listed.label.as_str().to_owned(),
             shared: listed.shared,
         }
     }

@@ -3,14 +3,15 @@
 //! A password or a mailed code begins a session, as in a browser; a refresh token keeps one alive. What comes of
 //! it is handed over as asked ([`delivery`]). A refresh token in a cookie counts only for requests from pages of ours.
 
+use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::accounts::access_tokens::Signer;
+use crate::accounts::client::{Client, Label};
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::passwords::Priority;
 use crate::actions::end_sessions::{self, GivenBack};
@@ -69,6 +70,10 @@ pub struct TokenRequest {
     /// count for it.
     #[schema(value_type = Option<String>, nullable = false)]
     refresh_token: Option<Zeroizing<String>>,
+    /// Beside a password or a code: what the session is called in the list of sessions, to tell it from others. At most
+    /// 60 characters on one line.
+    #[schema(nullable = false, max_length = 60, example = "Ada’s phone")]
+    label: Option<String>,
     /// One of the further services that `API_AUDIENCES` names: the token is for that alone, and only to look.
     #[schema(nullable = false)]
     audience: Option<String>,
@@ -107,11 +112,12 @@ async fn grant(asked: OAuthRequest<TokenRequest>) -> Answer {
         may_set_cookies(&asked)?;
     }
     let mut how = wanted.unwrap_or(Delivery::Body);
+    let client = client::of_program(req, &app.config, label(body)?);
     // Fetched before anything is used up: after the commit nothing is left that could fail.
     let signer = delivery::signer(app, audience(app, body)?).await?;
     let granted = match body.grant_type.as_deref() {
-        Some("password") => by_password(&asked, signer).await?,
-        Some("email_code") => by_code(app, req, body, signer).await?,
+        Some("password") => by_password(&asked, client, signer).await?,
+        Some("email_code") => by_code(app, body, client, signer).await?,
         Some("refresh_token") => {
             let brought = match &body.refresh_token {
                 Some(token) => token.to_string(),
@@ -120,7 +126,7 @@ async fn grant(asked: OAuthRequest<TokenRequest>) -> Answer {
                     in_cookie(&asked)?
                 }
             };
-            by_refresh_token(app, req, &brought, signer).await?
+            by_refresh_token(app, &brought, client, signer).await?
         }
         Some(_) => return Err(ApiError::UnsupportedGrantType),
         None => return Err(ApiError::InvalidRequest("grant_type is missing.")),
@@ -158,6 +164,12 @@ fn audience(app: &App, body: &TokenRequest) -> Result<Option<String>, ApiError> 
     }
 }
 
+fn label(body: &TokenRequest) -> Result<Label, ApiError> {
+    let why = "label is one line of at most 60 characters, all of them visible.";
+    let text = body.label.as_deref().unwrap_or_default();
+    Label::parse(text).ok_or(ApiError::InvalidRequest(why))
+}
+
 fn grant_new(tx: &Tx, signer: &Signer, begun: Option<NewSession>) -> Result<Option<Granted>> {
     let begun = begun.and_then(|begun| Some((begun.session, begun.refresh_token?)));
     begun
@@ -167,15 +179,16 @@ fn grant_new(tx: &Tx, signer: &Signer, begun: Option<NewSession>) -> Result<Opti
 
 async fn by_password(
     asked: &OAuthRequest<TokenRequest>,
+    client: Client,
     signer: Signer,
 ) -> Result<Granted, ApiError> {
-    let OAuthRequest { app, req, body, .. } = asked;
+    let OAuthRequest { app, body, .. } = asked;
     let (Some(email), Some(password)) = (&body.email, &body.password) else {
         return Err(ApiError::InvalidRequest("email or password is missing."));
     };
     let attempt = Attempt {
         email: EmailAddress::parse(email).map_err(|_| ApiError::InvalidGrant)?,
-        device: Device::program(client::of(req, &app.config)),
+        device: Device::program(client),
         shown: shown(asked),
     };
     let entered = password_entry::enter(
@@ -202,8 +215,8 @@ fn shown(asked: &OAuthRequest<TokenRequest>) -> Option<Token> {
 
 async fn by_code(
     app: &Data<App>,
-    req: &HttpRequest,
     body: &TokenRequest,
+    client: Client,
     signer: Signer,
 ) -> Result<Granted, ApiError> {
     let (Some(sign_in_id), Some(code)) = (body.sign_in_id.clone(), &body.code) else {
@@ -213,7 +226,7 @@ async fn by_code(
         return Err(ApiError::InvalidGrant);
     }
     let code = Code::parse(code).ok_or(ApiError::NotACode)?;
-    let device = Device::program(client::of(req, &app.config));
+    let device = Device::program(client);
     let granted = act(app, move |tx, app| {
         let tried = sign_in::by_code(tx, app, &sign_in_id, &code, &device)?;
         match tried {
@@ -227,11 +240,11 @@ async fn by_code(
 
 async fn by_refresh_token(
     app: &Data<App>,
-    req: &HttpRequest,
     brought: &str,
+    client: Client,
     signer: Signer,
 ) -> Result<Granted, ApiError> {
-    let (token, client) = (Token::parse(brought), client::of(req, &app.config));
+    let token = Token::parse(brought);
     let granted = act(app, move |tx, app| {
         refresh::refresh(tx, app, &signer, token.as_ref(), &client)
     });
@@ -279,7 +292,7 @@ async fn revoke(asked: OAuthRequest<Revocation>) -> Answer {
         }
     };
     if let Some(given_back) = given_back {
-        let client = client::of(req, &app.config);
+        let client = client::of_program(req, &app.config, Label::default());
         act(app, move |tx, app| {
             end_sessions::revoke(tx, app, &given_back, &client)
         })

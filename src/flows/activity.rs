@@ -49,6 +49,8 @@ struct Shown {
     name: String,
     detail: String,
     browser: String,
+    /// What whoever signed the program in calls it.
+    label: String,
     ip: String,
     /// How often, if it was more than once.
     times: Option<String>,
@@ -61,6 +63,7 @@ impl Shown {
             name: noted.name,
             detail: noted.detail.unwrap_or_default(),
             browser: noted.browser,
+            label: noted.label,
             ip: noted.ip,
             times: match noted.count {
                 ..=1 => None,

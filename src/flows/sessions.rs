@@ -61,6 +61,8 @@ struct Shown {
     id: String,
     method: &'static str,
     browser: String,
+    /// What whoever signed the program in calls it.
+    label: String,
     ip: String,
     since: String,
     last_seen: String,
@@ -77,6 +79,7 @@ impl Shown {
             last_seen: humanize::moment(listed.last_seen_at),
             id: listed.id,
             browser: listed.browser,
+            label: listed.label.as_str().to_owned(),
             ip: listed.ip,
             shared: listed.shared,
         }

@@ -26,7 +26,7 @@ pub enum Notice {
     PasswordGuessed,
     /// So many were tried in a row that no more are taken for up to a day.
     PasswordPaused,
-    /// Somebody signed in from a browser that the account does not know.
+    /// Somebody signed in from a browser, or with a program, that the account does not know.
     NewBrowser,
     /// A change of the address was asked for; to the address that would be left.
     EmailChangeAsked,
@@ -59,10 +59,11 @@ pub fn letter(
 ) -> Result<Letter> {
     let site = config.server.public_url.host();
     let letter = &Fields {
-        said: notice.paragraphs(site, to)?,
+        said: notice.paragraphs(site, to, happened.client.is_program)?,
         link,
         when: humanize::moment(happened.at),
-        browser: happened.client.browser.clone(),
+        is_program: happened.client.is_program,
+        product: happened.client.product.clone().unwrap_or_default(),
         ip: happened.client.ip(),
         untold: (happened.untold > 0).then(|| humanize::times(happened.untold)),
     };
@@ -112,7 +113,7 @@ impl Notice {
         }
     }
 
-    fn paragraphs(self, site: &str, to: &str) -> Result<Paragraphs> {
+    fn paragraphs(self, site: &str, to: &str, by_program: bool) -> Result<Paragraphs> {
         macro_rules! paragraphs {
             ($template:tt) => {{
                 #[derive(Template)]
@@ -129,6 +130,7 @@ impl Notice {
             Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
             Self::PasswordGuessed => paragraphs!("mail/notices/password_guessed.txt"),
             Self::PasswordPaused => paragraphs!("mail/notices/password_paused.txt"),
+            Self::NewBrowser if by_program => paragraphs!("mail/notices/new_program.txt"),
             Self::NewBrowser => paragraphs!("mail/notices/new_browser.txt"),
             Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),
             Self::EmailChanged => paragraphs!("mail/notices/email_changed.txt"),
@@ -165,7 +167,9 @@ struct Fields {
     said: Paragraphs,
     link: Option<String>,
     when: String,
-    browser: String,
+    /// Our own words for the browser or the program; empty where we have none.
+    product: String,
+    is_program: bool,
     ip: String,
     untold: Option<String>,
 }

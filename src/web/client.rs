@@ -11,7 +11,7 @@ use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpMessage, HttpRequest};
 use ipnet::IpNet;
 
-use crate::accounts::client::Client;
+use crate::accounts::client::{Client, Label};
 use crate::accounts::limits::Network;
 use crate::config::Config;
 use crate::web::middleware::RequestId;
@@ -37,13 +37,28 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     believed
 }
 
-/// Who makes this request.
+/// Who makes this request of a page.
 pub fn of(req: &HttpRequest, config: &Config) -> Client {
     let id = req.extensions().get::<RequestId>().cloned();
+    let agent = req.headers().get(USER_AGENT);
+    let agent = agent
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     Client {
         network: Network::of(address(req, &config.proxies.trusted)),
-        browser: browser(req),
+        product: product(agent),
+        is_program: first_in(agent, PROGRAMS).is_some(),
+        label: Label::default(),
         request_id: id.map_or_else(String::new, |RequestId(id)| id),
+    }
+}
+
+/// Who makes this request of the API: a program, whatever it calls itself.
+pub fn of_program(req: &HttpRequest, config: &Config, label: Label) -> Client {
+    Client {
+        is_program: true,
+        label,
+        ..of(req, config)
     }
 }
 
@@ -71,52 +86,85 @@ fn warn_of_unknown_proxy(req: &HttpRequest, peer: IpAddr) {
     }
 }
 
-/// The visitor's browser in our own coarse words; nothing the visitor wrote gets into a page or letter.
-pub fn browser(req: &HttpRequest) -> String {
-    let agent = req
-        .headers()
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    named(agent)
-}
-
-fn named(agent: &str) -> String {
-    // The order matters: every browser claims to be those that came before it.
-    let browser = first_in(
-        agent,
-        &[
-            ("Edg", "Edge"),
-            ("OPR/", "Opera"),
-            ("SamsungBrowser", "Samsung Internet"),
-            ("Firefox/", "Firefox"),
-            ("FxiOS", "Firefox"),
-            ("CriOS", "Chrome"),
-            ("Chrome/", "Chrome"),
-            ("Safari/", "Safari"),
-            ("curl/", "curl"),
-        ],
-    );
-    let system = first_in(
-        agent,
-        &[
-            ("Android", "Android"),
-            ("iPhone", "iPhone"),
-            ("iPad", "iPad"),
-            ("Windows", "Windows"),
-            ("Mac OS X", "Mac"),
-            ("CrOS", "ChromeOS"),
-            ("Linux", "Linux"),
-        ],
-    );
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(name), None) | (None, Some(name)) => name.to_owned(),
-        (None, None) => "an unknown browser".to_owned(),
+/// A browser or a program in our own coarse words; nothing the visitor wrote gets into a page or letter.
+fn product(agent: &str) -> Option<String> {
+    let name = first_in(agent, PROGRAMS).or_else(|| first_in(agent, BROWSERS));
+    let system = first_in(agent, SYSTEMS);
+    match (name, system) {
+        (Some(name), Some(system)) => Some(format!("{name} on {system}")),
+        (name, system) => name.or(system).map(str::to_owned),
     }
 }
 
-fn first_in(agent: &str, names: &[(&str, &'static str)]) -> Option<&'static str> {
+/// By what it calls itself: the mark, and our name for it.
+type Names = &'static [(&'static str, &'static str)];
+
+/// What makes requests for programs: tools, and libraries by their language. Some claim to be browsers besides.
+const PROGRAMS: Names = &[
+    ("curl/", "curl"),
+    ("Wget/", "Wget"),
+    ("HTTPie/", "HTTPie"),
+    ("PostmanRuntime/", "Postman"),
+    ("insomnia/", "Insomnia"),
+    ("PowerShell/", "PowerShell"),
+    ("python", "Python"),
+    ("Python", "Python"),
+    ("aiohttp/", "Python"),
+    ("okhttp/", "OkHttp"),
+    ("Apache-HttpClient/", "Java"),
+    ("Java-http-client/", "Java"),
+    ("Java/", "Java"),
+    ("Dalvik/", "an app"),
+    ("CFNetwork/", "an app"),
+    ("Dart/", "Dart"),
+    ("Go-http-client/", "Go"),
+    ("axios/", "Node.js"),
+    ("node", "Node.js"),
+    ("undici", "Node.js"),
+    ("Deno/", "Deno"),
+    ("Bun/", "Bun"),
+    ("reqwest/", "Rust"),
+    ("ureq/", "Rust"),
+    ("GuzzleHttp/", "PHP"),
+    ("PHP", "PHP"),
+    ("Faraday", "Ruby"),
+    ("Ruby", "Ruby"),
+    ("libwww-perl/", "Perl"),
+    ("RestSharp/", ".NET"),
+];
+
+/// The order matters: every browser claims to be those that came before it.
+const BROWSERS: Names = &[
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Vivaldi/", "Vivaldi"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("Lynx/", "Lynx"),
+    ("w3m/", "w3m"),
+    ("ELinks", "ELinks"),
+    ("Links (", "Links"),
+    ("NetSurf/", "NetSurf"),
+    ("Dillo/", "Dillo"),
+];
+
+const SYSTEMS: Names = &[
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "Mac"),
+    ("Darwin/", "an Apple device"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+    ("linux", "Linux"),
+];
+
+fn first_in(agent: &str, names: Names) -> Option<&'static str> {
     names
         .iter()
         .find(|(mark, _)| agent.contains(mark))
@@ -161,13 +209,67 @@ mod tests {
     }
 
     #[test]
-    fn browsers_are_named_in_our_own_words() {
-        let firefox =
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
-        assert_eq!(named(firefox), "Firefox on Windows");
-        let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 \
-                      (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
-        assert_eq!(named(iphone), "Safari on iPhone");
-        assert_eq!(named("<a href=//e.test>"), "an unknown browser");
+    fn browsers_and_programs_are_named_in_our_own_words() {
+        let kind = |agent: &'static str| {
+            let req = TestRequest::default()
+                .peer_addr("192.0.2.1:80".parse().unwrap())
+                .insert_header((USER_AGENT, agent))
+                .to_http_request();
+            let config = Config::from_environment([("SECRET_KEY", "")]).unwrap();
+            let by_api = of_program(&req, &config, Label::default());
+            (of(&req, &config).kind(), by_api.kind())
+        };
+        for (agent, browser, program) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on Windows",
+                "a program (Firefox on Windows)",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                 Version/18.0 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+                "a program (Safari on iPhone)",
+            ),
+            (
+                "Lynx/2.9.0dev.12 libwww-FM/2.14 SSL-MM/1.4.1",
+                "Lynx",
+                "a program (Lynx)",
+            ),
+            ("curl/8.14.1", "a program (curl)", "a program (curl)"),
+            (
+                "python-requests/2.32.5",
+                "a program (Python)",
+                "a program (Python)",
+            ),
+            (
+                "Python-urllib/3.13",
+                "a program (Python)",
+                "a program (Python)",
+            ),
+            ("okhttp/5.0.0", "a program (OkHttp)", "a program (OkHttp)"),
+            (
+                "MyApp/7 CFNetwork/3826.400.120 Darwin/24.3.0",
+                "a program (an app on an Apple device)",
+                "a program (an app on an Apple device)",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.26100.1",
+                "a program (PowerShell on Windows)",
+                "a program (PowerShell on Windows)",
+            ),
+            (
+                "<a href=//e.test>",
+                "an unknown browser",
+                "an unknown program",
+            ),
+            ("", "an unknown browser", "an unknown program"),
+        ] {
+            assert_eq!(
+                kind(agent),
+                (browser.to_owned(), program.to_owned()),
+                "{agent}"
+            );
+        }
     }
 }
