@@ -4,6 +4,8 @@
 //! one text for each: `BÜCHER.example`, `bücher。example` and `xn--bcher-kva.example` are one name. An IP
 //! address is never a name.
 
+mod letters;
+
 use std::fmt;
 
 use idna::AsciiDenyList;
@@ -42,6 +44,21 @@ impl DomainName {
     /// Whether it has more than one label, as every name on the public Internet does.
     pub fn is_full(&self) -> bool {
         self.0.contains('.')
+    }
+}
+
+/// A name in that form as people write it: `bücher.example`. A label whose letters could be taken for those of
+/// another name stays as it is (`xn--…`).
+pub fn shown(name: &str) -> String {
+    let (shown, read) = Uts46::new().to_user_interface(
+        name.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+        |label, top_level, _| letters::are_what_they_seem(label, top_level),
+    );
+    match read {
+        Ok(()) => shown.into_owned(),
+        Err(_) => name.to_owned(),
     }
 }
 
@@ -120,6 +137,14 @@ mod tests {
         fn the_canonical_form_is_a_fixed_point(name in "\\PC{0,30}(\\.\\PC{1,8})?") {
             if let Some(once) = DomainName::parse(&name) {
                 prop_assert_eq!(DomainName::parse(once.as_str()), Some(once));
+            }
+        }
+
+        /// However it is shown, it is that name and no other.
+        #[test]
+        fn what_is_shown_leads_to_the_same_name(name in "[a-z\\p{L}\\p{M}\\p{N}-]{1,12}\\.[a-z\\p{L}]{1,6}") {
+            if let Some(name) = DomainName::parse(&name) {
+                prop_assert_eq!(DomainName::parse(&shown(name.as_str())), Some(name));
             }
         }
     }

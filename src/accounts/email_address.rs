@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain_name::DomainName;
+use crate::domain_name::{self, DomainName};
 use crate::invisible;
 
 /// RFC 5321, 4.5.3.1.1.
@@ -106,8 +106,22 @@ impl EmailAddress {
         format!("{:.1}…@{:.1}…", local_part, domain)
     }
 
+    /// As people write it: with the domain in its own letters, where they cannot be taken for others.
+    pub fn shown(&self) -> String {
+        shown(&self.0)
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('@').unwrap_or((&self.0, ""))
+    }
+}
+
+/// An address in the canonical spelling, as a table or a cookie holds it, as people write it; for pages alone. Mail
+/// goes to the canonical one.
+pub fn shown(address: &str) -> String {
+    match address.split_once('@') {
+        Some((local_part, domain)) => format!("{local_part}@{}", domain_name::shown(domain)),
+        None => address.to_owned(),
     }
 }
 
@@ -396,6 +410,9 @@ mod tests {
         assert_eq!(address.masked(), "a…@e…");
         assert_eq!(format!("{address:?}"), "EmailAddress(a…@e…)");
         assert_eq!(address.to_string(), "ann.lee@example.org");
+        let address = EmailAddress::parse("ann@bücher.example").expect("an address");
+        assert_eq!(address.to_string(), "ann@xn--bcher-kva.example");
+        assert_eq!(address.shown(), "ann@bücher.example");
     }
 
     #[test]

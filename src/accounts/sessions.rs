@@ -15,6 +15,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use crate::accounts::client::{Client, Label};
+use crate::accounts::email_address;
 use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -107,6 +108,11 @@ pub fn find_of_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<
 }
 
 impl Session {
+    /// The address of its account, as people write it.
+    pub fn shown_email(&self) -> String {
+        email_address::shown(&self.email)
+    }
+
     /// Until when its last password entry counts; use does not stretch it.
     pub fn reauthenticated_until(&self, config: &Config) -> Option<Timestamp> {
         let entered_at = self.password_entered_at?;

@@ -212,7 +212,7 @@ impl ChangePage {
         let pending = app.read(move |tx| links::pending_change(tx, &config, &user_id));
         Ok(Self {
             frame: gate.visitor.frame(),
-            own_email: gate.session.email.clone(),
+            own_email: gate.session.shown_email(),
             pending: pending.await?,
             email,
             error,

@@ -84,7 +84,7 @@ impl ChangePage {
     fn of(gate: &Reauthenticated, error: Option<FieldError>) -> Self {
         Self {
             frame: gate.visitor.frame(),
-            email: gate.session.email.clone(),
+            email: gate.session.shown_email(),
             error,
         }
     }

@@ -73,7 +73,7 @@ impl DeletePage {
     fn of(gate: &Reauthenticated, email: String, error: Option<FieldError>) -> Self {
         Self {
             frame: gate.visitor.frame(),
-            own_email: gate.session.email.clone(),
+            own_email: gate.session.shown_email(),
             email,
             error,
         }

@@ -45,7 +45,7 @@ async fn show(visitor: Visitor) -> Answer {
     Ok(page(&SignInPage {
         frame: visitor.frame(),
         email: reset
-            .map(|pending| pending.email.clone())
+            .map(|pending| pending.shown_email())
             .unwrap_or_default(),
         next: next.or_else(|| reset.and_then(|pending| pending.next.clone())),
         shared: reset.is_some_and(|pending| pending.shared),

@@ -107,7 +107,7 @@ impl EnterPage {
             .await?;
         Ok(Self {
             frame: visitor.frame(),
-            email: session.email.clone(),
+            email: session.shown_email(),
             has_password: user.is_some_and(|user| user.has_password()),
             window: humanize::lasting(visitor.app.config.sessions.reauthentication_window),
             next,

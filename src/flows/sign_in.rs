@@ -238,7 +238,7 @@ impl SentTo {
     fn of(pending: &PendingRequest, now: Timestamp) -> Self {
         let wait = u64::try_from(pending.again_at - now).unwrap_or(0);
         Self {
-            email: pending.email.clone(),
+            email: pending.shown_email(),
             route: pending.route.clone(),
             has_code: pending.has_code(),
             next: pending.next.clone(),

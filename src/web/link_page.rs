@@ -12,7 +12,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::accounts::email_address::{EmailAddress, NotAnAddress};
+use crate::accounts::email_address::{self, EmailAddress, NotAnAddress};
 use crate::accounts::links::{self, Consumed, Link, Look, Purpose};
 use crate::accounts::passwords::Refused;
 use crate::actions::follow_link::{self, Followed, Outcome};
@@ -149,7 +149,7 @@ fn somebody_else(visitor: &Visitor, link: &Link) -> Option<String> {
         Some(user_id) => here.user_id == *user_id,
         None => here.email == link.email,
     };
-    (!is_me).then(|| here.email.clone())
+    (!is_me).then(|| here.shown_email())
 }
 
 fn is_me(visitor: &Visitor, user_id: &str) -> bool {
@@ -197,7 +197,7 @@ impl LinkView {
     pub fn of(seen: &Seen) -> Self {
         Self {
             token: seen.token.reveal().to_owned(),
-            sent_to: (!seen.ask_address).then(|| seen.email.clone()),
+            sent_to: (!seen.ask_address).then(|| email_address::shown(&seen.email)),
             ask_address: seen.ask_address,
             email: String::new(),
             error: None,

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::accounts::email_address::EmailAddress;
+use crate::accounts::email_address::{self, EmailAddress};
 use crate::accounts::signed_links::Purpose;
 use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
 use crate::db::Tx;
@@ -58,7 +58,7 @@ impl LinkRequestView {
         let links = visitor.app.signed_links.clone();
         let reading = move |tx: &mut Tx| links.reader(tx, Purpose::Notification, &token);
         let reader = visitor.app.read(reading).await?;
-        let email = reader.map_or_else(String::new, |reader| reader.email);
+        let email = reader.map_or_else(String::new, |reader| email_address::shown(&reader.email));
         Ok(Self { email, ..form })
     }
 }

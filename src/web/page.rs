@@ -15,7 +15,7 @@ use crate::web::headers;
 pub struct Frame {
     /// What the site calls itself.
     pub site: &'static str,
-    /// The address of whoever is signed in.
+    /// The address of whoever is signed in, as people write it.
     pub signed_in: Option<String>,
 }
 

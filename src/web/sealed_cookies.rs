@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::email_address;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::Session;
 use crate::accounts::signed_links::{self, SignedToken};
@@ -89,6 +90,11 @@ impl PendingRequest {
     /// Whether the mail it asks for may have a code: one that sets a password has none.
     pub fn has_code(&self) -> bool {
         has_code(&self.route)
+    }
+
+    /// The address, as people write it.
+    pub fn shown_email(&self) -> String {
+        email_address::shown(&self.email)
     }
 }
 

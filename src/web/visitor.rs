@@ -102,7 +102,7 @@ impl Visitor {
     pub fn frame(&self) -> Frame {
         Frame {
             site: self.app.name,
-            signed_in: self.session.as_ref().map(|session| session.email.clone()),
+            signed_in: self.session.as_ref().map(Session::shown_email),
         }
     }
 

@@ -4,6 +4,7 @@
 use diesel::prelude::*;
 
 use super::{Purpose, WRONG_ADDRESSES, live_of};
+use crate::accounts::email_address;
 use crate::accounts::users::User;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -48,6 +49,13 @@ pub fn oldest_undo(tx: &mut Tx, email: &str) -> Result<Option<Undo>> {
 pub struct PendingChange {
     pub email: String,
     pub asked_at: Timestamp,
+}
+
+impl PendingChange {
+    /// The address, as people write it.
+    pub fn shown_email(&self) -> String {
+        email_address::shown(&self.email)
+    }
 }
 
 /// The pending change of this account's address, if there is one. A change to an address that was taken,
