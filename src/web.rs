@@ -3,7 +3,7 @@
 //! * [`middleware`]: around every request: its id, the security headers, error pages, the log line.
 //! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`]: a POST is ours or it is refused.
-//! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`]: what a browser carries.
+//! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`], [`set_cookie`]: what a browser carries.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
@@ -33,6 +33,7 @@ pub mod rejection;
 pub mod same_origin;
 pub mod sealed_cookies;
 pub mod session_cookie;
+pub mod set_cookie;
 pub mod step_up;
 pub mod unread_body;
 pub mod visitor;

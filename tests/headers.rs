@@ -436,6 +436,45 @@ on_both! {
         );
     }
 
+    /// A proxy gives a head so much room and no more (nginx 4 KiB), and a browser that outgrew it was shut out.
+    async fn all_cookies_together_never_outgrow_a_head(db: Database) {
+        let sink = ScriptedServer::start();
+        let off = [("LIMIT_MAIL_GAP", "off"), ("LIMIT_MAIL_PER_ADDRESS", "off")];
+        let house = House::public(db, &sink, &off).await;
+        let ada = house.visitor();
+        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        ada.confirm(sink.letter_for("ada@example.org").await.mail().path()).await;
+        // A form that was interrupted, with as much in it as is kept.
+        let long = format!("{}@example.org", "l".repeat(1200));
+        ada.post("/account/email", &[("email", &long)]).await.is_sent_to_the_gate("/account/email");
+        assert!(ada.cookie("__Host-doorpost_form").is_some());
+
+        let label = "d".repeat(60);
+        for host in ["a", "b", "c", "d"] {
+            let next = format!("/{host}{}", "n".repeat(510));
+            let email = format!("{}@{host}.{label}.{label}.{label}.org", "l".repeat(64));
+            let asked = ada.post("/sign-in", &[("email", &email), ("next", &next)]).await;
+            asked.sees_inbox_page();
+            let head = asked.headers.iter();
+            let head: usize = head.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+            assert!(head < 4096, "{head} bytes of head");
+            // The newest request is kept: whoever is signed in is sent where it wanted to go.
+            ada.get("/sign-in/sent").await.goes_on_to(&next);
+        }
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some("ada@example.org"));
+
+        // Of short requests all three are kept, and the form too.
+        let eve = house.visitor();
+        let mut links = Vec::new();
+        for address in ["a@example.net", "b@example.net", "c@example.net"] {
+            eve.ask("/register", address).await.sees_inbox_page();
+            links.push(sink.letter_for(address).await.mail());
+        }
+        for mail in links {
+            assert!(!eve.open(mail.path()).await.body.contains("did not ask"));
+        }
+    }
+
     /// SES-03
     async fn pages_alone_set_no_cookie(db: Database) {
         let house = House::new(db).await;

@@ -222,6 +222,12 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
     ),
     // One place tells a template that something is HTML by itself, and of nothing but another template.
     ("what is not escaped", &["HtmlSafe"], &["web/page.rs"]),
+    // One place finishes the lines; whoever has a cookie hands it to the answer.
+    (
+        "writing Set-Cookie",
+        &["SET_COOKIE", "\"set-cookie\""],
+        &["web/set_cookie.rs"],
+    ),
     (
         "signing tokens",
         &["jsonwebtoken", "ring::signature"],

@@ -41,6 +41,23 @@ impl CookieHeader {
         self.0.insert(name.to_owned(), Some(value.to_owned()));
     }
 
+    /// Takes it out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// What the cookies weigh whose names begin like this, in bytes, as they are sent.
+    pub fn weight_of(&self, beginning: &str) -> usize {
+        let meant = self
+            .0
+            .iter()
+            .filter(|(name, _)| name.starts_with(beginning));
+        let pairs = meant.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        pairs
+            .map(|(name, value)| name.len() + value.len() + "=; ".len())
+            .sum()
+    }
+
     /// Leaves these cookies, and no others, for whoever reads them next.
     pub fn replace_in(self, headers: &mut HeaderMap) {
         headers.remove(COOKIE);

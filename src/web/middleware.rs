@@ -20,7 +20,7 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
 use crate::web::page::Frame;
-use crate::web::{client, headers, rejection, unread_body};
+use crate::web::{client, headers, rejection, set_cookie, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -56,6 +56,8 @@ pub async fn attend(
         headers::tell_nobody(res.headers_mut());
     }
     if let Some(app) = res.request().app_data::<Data<App>>().cloned() {
+        let req = res.request().clone();
+        set_cookie::finish(&req, res.headers_mut(), &app);
         headers::complete(res.headers_mut(), &app.config);
     }
     if let Ok(id) = HeaderValue::try_from(&request_id) {

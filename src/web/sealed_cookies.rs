@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::KeyPurpose;
 use crate::random::Token;
+use crate::web::cookie_header::CookieHeader;
 
 /// The name of a cookie of ours: `doorpost`, with what `suffix` adds.
 pub fn name(config: &Config, suffix: &str) -> String {
@@ -43,14 +44,27 @@ trait Sealed: Serialize + DeserializeOwned + Default {
     const KEY: KeyPurpose;
     /// In seconds.
     const MAX_AGE: i64;
+
+    /// Without its oldest part, if it has one to spare.
+    fn without_oldest(self) -> Option<Self>;
+
+    /// As the browser gets it.
+    fn into_cookie(self, app: &App) -> Result<Cookie<'static>> {
+        write(app, &self)
+    }
 }
 
 fn read<T: Sealed>(req: &HttpRequest, app: &App) -> T {
-    req.cookie(&name(&app.config, T::SUFFIX))
-        .and_then(|cookie| URL_SAFE_NO_PAD.decode(cookie.value()).ok())
-        .and_then(|sealed| app.keys.open(T::KEY, &sealed))
-        .and_then(|plain| serde_json::from_slice(&plain).ok())
+    let cookie = req.cookie(&name(&app.config, T::SUFFIX));
+    cookie
+        .and_then(|cookie| open(cookie.value(), app))
         .unwrap_or_default()
+}
+
+fn open<T: Sealed>(value: &str, app: &App) -> Option<T> {
+    let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
+    let plain = app.keys.open(T::KEY, &sealed)?;
+    serde_json::from_slice(&plain).ok()
 }
 
 fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
@@ -64,6 +78,21 @@ fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
         .same_site(SameSite::Lax)
         .max_age(CookieAge::seconds(T::MAX_AGE))
         .finish())
+}
+
+/// The next cookie to be made lighter, of a browser that carries more than it should, and what is left of it: what
+/// its visitor misses least goes first.
+pub fn lighten(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
+    lighter::<PendingRequests>(carried, app)
+        .or_else(|| lighter::<LookedAt>(carried, app))
+        .or_else(|| lighter::<Known>(carried, app))
+        .or_else(|| lighter::<Interrupted>(carried, app))
+}
+
+fn lighter<T: Sealed>(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
+    let value = carried.get(&name(&app.config, T::SUFFIX))?;
+    let left: T = open::<T>(value, app)?.without_oldest()?;
+    left.into_cookie(app).ok()
 }
 
 /// What this browser asked for: its last three requests for mail, newest first.
@@ -106,6 +135,20 @@ impl Sealed for PendingRequests {
     const SUFFIX: &'static str = "_asked";
     const KEY: KeyPurpose = KeyPurpose::AskedCookie;
     const MAX_AGE: i64 = 2 * 24 * 60 * 60;
+
+    fn without_oldest(mut self) -> Option<Self> {
+        let oldest = self.0.pop();
+        oldest.filter(|_| !self.0.is_empty()).map(|_| self)
+    }
+
+    /// On a shared computer it goes when the browser is closed, for it names an address.
+    fn into_cookie(self, app: &App) -> Result<Cookie<'static>> {
+        let mut cookie = write(app, &self)?;
+        if self.0.iter().any(|request| request.shared) {
+            cookie.set_max_age(None);
+        }
+        Ok(cookie)
+    }
 }
 
 impl PendingRequests {
@@ -144,8 +187,7 @@ impl PendingRequests {
             .count()
     }
 
-    /// The cookie with one more request in it; one with the same id takes the older one's place. On a shared
-    /// computer it goes when the browser is closed, for it names an address.
+    /// The cookie with one more request in it; one with the same id takes the older one's place.
     pub fn with(&self, request: PendingRequest, app: &App) -> Result<Cookie<'static>> {
         let older = self
             .0
@@ -156,12 +198,7 @@ impl PendingRequests {
             .chain(older)
             .take(3)
             .collect();
-        let ends_with_browser = requests.iter().any(|request| request.shared);
-        let mut cookie = write(app, &Self(requests))?;
-        if ends_with_browser {
-            cookie.set_max_age(None);
-        }
-        Ok(cookie)
+        Self(requests).into_cookie(app)
     }
 }
 
@@ -173,6 +210,11 @@ impl Sealed for Known {
     const SUFFIX: &'static str = "_known";
     const KEY: KeyPurpose = KeyPurpose::KnownCookie;
     const MAX_AGE: i64 = 365 * 24 * 60 * 60;
+
+    fn without_oldest(mut self) -> Option<Self> {
+        let oldest = self.0.pop();
+        oldest.filter(|_| !self.0.is_empty()).map(|_| self)
+    }
 }
 
 impl Known {
@@ -216,6 +258,14 @@ impl Sealed for LookedAt {
     const SUFFIX: &'static str = "_link";
     const KEY: KeyPurpose = KeyPurpose::LinkCookie;
     const MAX_AGE: i64 = 10 * 60;
+
+    fn without_oldest(mut self) -> Option<Self> {
+        let oldest = self.0.iter().min_by_key(|(_, looked)| looked.until);
+        let (oldest, _) = oldest.filter(|_| self.0.len() > 1)?;
+        let oldest = oldest.clone();
+        self.0.remove(&oldest);
+        Some(self)
+    }
 }
 
 impl LookedAt {
@@ -275,6 +325,19 @@ impl Sealed for Interrupted {
     const SUFFIX: &'static str = "_form";
     const KEY: KeyPurpose = KeyPurpose::FormCookie;
     const MAX_AGE: i64 = 60 * 60;
+
+    fn without_oldest(self) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    /// What holds nothing is taken back.
+    fn into_cookie(self, app: &App) -> Result<Cookie<'static>> {
+        let mut cookie = write(app, &self)?;
+        if self.fields.is_empty() {
+            cookie.make_removal();
+        }
+        Ok(cookie)
+    }
 }
 
 /// A cookie that is longer keeps nothing: nobody types so much here by hand.
@@ -319,8 +382,6 @@ impl Interrupted {
         if req.cookie(&name(&app.config, Self::SUFFIX)).is_none() {
             return Ok(None);
         }
-        let mut cookie = write(app, &Self::default())?;
-        cookie.make_removal();
-        Ok(Some(cookie))
+        Self::default().into_cookie(app).map(Some)
     }
 }

@@ -1,4 +1,4 @@
-//! The session cookie: sealed and set by actix-session, with the three things it does not do.
+//! The session cookie: sealed and set by actix-session, with the two things it does not do.
 //!
 //! It holds the session's token and nothing else; what the session may do is in the database. It is set
 //! only when the token changes and at sign-out. A dead or unknown token is ignored and never cleared, lest
@@ -7,14 +7,13 @@
 use actix_session::config::{CookieContentSecurity, PersistentSession};
 use actix_session::storage::CookieSessionStore;
 use actix_session::{Session as Carried, SessionMiddleware};
+use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, CookieJar, Key, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderValue, SET_COOKIE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
 
 use crate::app::App;
 use crate::error::{Error as Trouble, Result};
@@ -57,11 +56,8 @@ pub fn take_back(carried: &Carried) {
     carried.purge();
 }
 
-/// Marks an answer whose session ends with the browser.
-pub struct EndsWithBrowser;
-
-/// What actix-session does not do: a cookie that may have been planted is ignored, one under an old key still opens,
-/// and that of a shared computer ends with the browser.
+/// What actix-session does not do: a cookie that may have been planted is ignored, and one under an old key still
+/// opens.
 pub async fn mend(
     mut req: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -72,11 +68,7 @@ pub async fn mend(
         reseal_under_current_key(app, &mut brought);
     }
     brought.replace_in(req.headers_mut());
-    let mut res = next.call(req).await?;
-    if res.request().extensions().contains::<EndsWithBrowser>() {
-        let_end_with_browser(&mut res);
-    }
-    Ok(res)
+    next.call(req).await
 }
 
 fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
@@ -103,29 +95,4 @@ fn open(cookie: &Cookie<'static>, key: &Key) -> Option<Cookie<'static>> {
     let mut jar = CookieJar::new();
     jar.add_original(cookie.clone());
     jar.private(key).get(cookie.name())
-}
-
-fn let_end_with_browser<B>(res: &mut ServiceResponse<B>) {
-    let Some(app) = res.request().app_data::<Data<App>>() else {
-        return;
-    };
-    let ours = format!("{}=", sealed_cookies::name(&app.config, ""));
-    let headers = res.headers_mut();
-    let cookies: Vec<HeaderValue> = headers.remove(SET_COOKIE).collect();
-    for cookie in cookies {
-        let ageless = cookie
-            .to_str()
-            .ok()
-            .filter(|text| text.starts_with(&ours))
-            .and_then(|text| HeaderValue::try_from(without_age(text)).ok());
-        headers.append(SET_COOKIE, ageless.unwrap_or(cookie));
-    }
-}
-
-fn without_age(cookie: &str) -> String {
-    let kept: Vec<&str> = cookie
-        .split("; ")
-        .filter(|part| !part.starts_with("Max-Age=") && !part.starts_with("Expires="))
-        .collect();
-    kept.join("; ")
 }

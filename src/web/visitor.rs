@@ -26,7 +26,8 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Interrupted, Known, PendingRequests};
-use crate::web::session_cookie::{self, EndsWithBrowser};
+use crate::web::session_cookie;
+use crate::web::set_cookie::EndsWithBrowser;
 
 /// One visitor's request, as far as handlers care.
 pub struct Visitor {

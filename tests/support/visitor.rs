@@ -9,6 +9,9 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use super::{House, Mail, PASSWORD};
 
+/// What the cookies of ours weigh together at most.
+const COOKIES: usize = 3 * 1024;
+
 /// A visitor. Clones share the cookie jar: two tabs of one browser.
 #[derive(Clone)]
 pub struct Visitor {
@@ -263,6 +266,9 @@ impl Visitor {
         let mut jar = self.jar.lock().unwrap();
         for cookie in headers.get_all(SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
+            // Lynx takes what follows it for another cookie's.
+            let (_, last) = cookie.rsplit_once("; ").unwrap();
+            assert!(last.starts_with("SameSite="), "{cookie}");
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap();
             if attributes.contains("Max-Age=0") {
@@ -271,6 +277,10 @@ impl Visitor {
                 jar.insert(name.to_owned(), value.to_owned());
             }
         }
+        let ours = jar.iter().filter(|(name, _)| name.contains("doorpost"));
+        let weight: usize = ours.map(|(name, value)| name.len() + value.len() + 3).sum();
+        let is_told = headers.contains_key(SET_COOKIE);
+        assert!(!is_told || weight <= COOKIES, "{weight} bytes of cookies");
     }
 }
 
