@@ -41,6 +41,8 @@ pub enum KeyPurpose {
     LinkCookie,
     /// A form that was interrupted, because the password has to be entered first.
     FormCookie,
+    /// The field in the forms of browsers that do not say where a form comes from.
+    FormToken,
     /// Mail that waits.
     Outbox,
     /// The code in a letter, authenticated together with the request it belongs to.
@@ -60,6 +62,7 @@ impl KeyPurpose {
         Self::KnownCookie,
         Self::LinkCookie,
         Self::FormCookie,
+        Self::FormToken,
         Self::Outbox,
         Self::Code,
         Self::SignedLink,
@@ -74,6 +77,7 @@ impl KeyPurpose {
             Self::KnownCookie => b"doorpost known cookie",
             Self::LinkCookie => b"doorpost link cookie",
             Self::FormCookie => b"doorpost form cookie",
+            Self::FormToken => b"doorpost form token",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",

@@ -19,7 +19,7 @@ use crate::db::Migrations;
 use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::mail::delivery;
-use crate::web::{assets, middleware, same_origin, session_cookie};
+use crate::web::{assets, form_token, middleware, same_origin, session_cookie};
 use crate::{api, flows, health};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
@@ -120,9 +120,10 @@ impl Server {
                 .service(
                     web::scope("")
                         .wrap(from_fn(notification_links::follow))
+                        .wrap(from_fn(form_token::give))
+                        .wrap(from_fn(same_origin::guard))
                         .wrap(session)
                         .wrap(from_fn(session_cookie::mend))
-                        .wrap(from_fn(same_origin::guard))
                         .configure(api::openapi::configure_page)
                         .configure(flows::configure)
                         .configure(|cfg| pages.iter().for_each(|configure| configure(cfg))),

@@ -2,7 +2,7 @@
 //!
 //! * [`middleware`]: around every request: its id, the security headers, error pages, the log line.
 //! * [`unread_body`]: a body that nobody reads ends its connection.
-//! * [`same_origin`]: a POST is ours or it is refused.
+//! * [`same_origin`], [`form_token`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`], [`set_cookie`]: what a browser carries.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
@@ -17,6 +17,7 @@ pub mod client;
 pub mod cookie_header;
 pub mod field_error;
 pub mod form;
+pub mod form_token;
 pub mod headers;
 pub mod json;
 pub mod link_page;

@@ -45,6 +45,7 @@ mod notification_links;
 mod oauth;
 mod pages;
 mod password_sign_in;
+mod plain_browsers;
 mod program;
 mod purge;
 mod reauthenticate;

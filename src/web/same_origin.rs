@@ -2,8 +2,8 @@
 //!
 //! `Sec-Fetch-Site` is the browser's own word and no page can forge it, so it alone decides where it is
 //! sent (whatever `Origin` says: pages that refer to nobody make it `null`). A browser too old for it is
-//! judged by `Origin`. With neither there is nothing to go by, and no browser of this decade sends
-//! neither. This covers signing in too: a stranger cannot sign a visitor into the stranger's account.
+//! judged by `Origin`. One that sends neither shows that it loaded a page of ours: see [`form_token`]. This covers
+//! signing in too: a stranger cannot sign a visitor into the stranger's account.
 //!
 //! One POST comes from no page at all: a mail provider's server ends announcements for its user (RFC 8058). It
 //! says neither, and is let through on that one route, where the signed token alone counts and a session
@@ -16,31 +16,56 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpMessage, HttpRequest, ResponseError};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
 
 use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
+use crate::error::Error as Trouble;
+use crate::web::form_token;
 use crate::web::middleware::RequestId;
 use crate::web::rejection::Rejection;
 
 /// Refuses, before any handler, whatever may change something and is not from our own origin.
 pub async fn guard(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let post = (req.method() == Method::POST).then(|| req.request());
-    if post.is_some_and(|post| !is_ours(post) && !is_one_click(post)) {
+    match admit(&mut req).await {
+        Ok(()) => Ok(next.call(req).await?.map_into_left_body()),
+        Err(refusal) => {
+            let refusal = refuse(&req, &refusal);
+            Ok(req.into_response(refusal).map_into_right_body())
+        }
+    }
+}
+
+async fn admit(req: &mut ServiceRequest) -> Result<(), Rejection> {
+    let said = req.request();
+    if req.method() != Method::POST || is_ours(said) || is_one_click(said) {
+        return Ok(());
+    }
+    if says_whence(said) {
+        return Err(Rejection::CrossOrigin);
+    }
+    let app = req.app_data::<Data<App>>().cloned();
+    let app = app.ok_or_else(|| Trouble::internal("no app is configured"))?;
+    match form_token::is_brought(req, &app).await? {
+        true => Ok(()),
+        false => Err(Rejection::CrossOrigin),
+    }
+}
+
+fn refuse(req: &ServiceRequest, refusal: &Rejection) -> HttpResponse {
+    if matches!(refusal, Rejection::CrossOrigin) {
         let id = req.extensions().get::<RequestId>().cloned();
         let request_id = id.map(|RequestId(id)| id);
         tracing::warn!(request_id, "a POST from another origin was refused");
         // What takes a form is not there: a program that has mistyped an address need not be told of pages.
-        let refusal = match req.path().starts_with("/api/") {
-            true => Rejection::NotFound.error_response(),
-            false => Rejection::CrossOrigin.error_response(),
-        };
-        return Ok(req.into_response(refusal).map_into_right_body());
+        if req.path().starts_with("/api/") {
+            return Rejection::NotFound.error_response();
+        }
     }
-    Ok(next.call(req).await?.map_into_left_body())
+    refusal.error_response()
 }
 
 /// Whether the browser says that one of our own pages sent this.

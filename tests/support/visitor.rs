@@ -77,7 +77,20 @@ impl Visitor {
 
     /// Opens a page, as typing its address does.
     pub async fn get(&self, path: &str) -> Page {
+        let typed = self.request(Method::GET, path);
+        self.send(typed.header("sec-fetch-site", "none")).await
+    }
+
+    /// Opens a page in a browser that does not say where it comes from.
+    pub async fn get_plainly(&self, path: &str) -> Page {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Sends a form from such a browser.
+    pub async fn post_plainly(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let form = self.request(Method::POST, path);
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        self.send(form.body(encode(fields))).await
     }
 
     /// Clicks a link in a mail: a navigation from another site.
