@@ -536,6 +536,59 @@ fn no_page_has_a_script_or_style_of_its_own() {
     }
 }
 
+/// What `web/form_token.rs` writes its field into, it finds by these words. And lynx sends a form without any named
+/// field as a GET: each has one, whatever its branches leave out.
+#[test]
+fn every_form_is_written_as_its_protection_finds_it_and_has_a_named_field() {
+    let mut forms = 0;
+    for (name, text) in templates().chain(templates_in("tests/own_app/templates")) {
+        assert!(
+            !text
+                .to_ascii_lowercase()
+                .replace("<form ", "")
+                .contains("<form"),
+            "{name}"
+        );
+        for form in text.split("<form ").skip(1) {
+            forms += 1;
+            let (tag, rest) = form.split_once('>').unwrap();
+            let tag = format!(" {tag}");
+            let is_found = [" method=\"post\" action=\"/", " method=\"post\" action=\"{"]
+                .iter()
+                .any(|written| tag.contains(written));
+            assert!(is_found, "{name}: a form is written otherwise: {tag}");
+            let (inside, _) = rest.split_once("</form>").unwrap();
+            let always = outside_of_branches(inside);
+            let has_field = [" name=\"", "call fields::"]
+                .iter()
+                .any(|field| always.contains(field));
+            assert!(has_field, "{name}: {tag} may have no named field:{inside}");
+        }
+    }
+    assert!(forms > 15, "only {forms} forms were found");
+}
+
+/// What a template shows whatever its conditions are.
+fn outside_of_branches(text: &str) -> String {
+    let (first, _) = text.split_once("{%").unwrap_or((text, ""));
+    let (mut shown, mut depth) = (first.to_owned(), 0);
+    for rest in text.split("{%").skip(1) {
+        let (statement, after) = rest.split_once("%}").unwrap();
+        let statement = statement.trim_start_matches(['-', ' ']);
+        let word = statement.split_whitespace().next().unwrap_or_default();
+        match word {
+            "if" | "for" | "match" => depth += 1,
+            "endif" | "endfor" | "endmatch" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            shown += statement;
+            shown += after;
+        }
+    }
+    shown
+}
+
 #[test]
 fn every_template_is_used() {
     let extended: BTreeSet<String> = templates()
