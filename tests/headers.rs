@@ -202,7 +202,7 @@ on_both! {
         let mail = house.mails_to("ada@example.org", 2).await.remove(0);
         for (what, page) in answers(&house, &ada, mail.token()).await {
             are_complete(&page, what);
-            assert_eq!(page.header("cache-control"), Some("no-store"), "{what}");
+            assert_eq!(page.header("cache-control"), Some("no-store, no-cache"), "{what}");
             assert_eq!(page.header("strict-transport-security"), None, "{what}");
         }
         for (path, file) in files(&ada).await {
@@ -285,7 +285,7 @@ on_both! {
                 "{what}"
             );
             assert_eq!(page.header("x-robots-tag"), Some("noindex"), "{what}");
-            assert_eq!(page.header("cache-control"), Some("no-store"), "{what}");
+            assert_eq!(page.header("cache-control"), Some("no-store, no-cache"), "{what}");
         }
     }
 

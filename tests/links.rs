@@ -570,7 +570,7 @@ on_both! {
             assert_eq!(page.status, StatusCode::OK);
             let gone = somebody.click(&kind.unknown()).await;
             for answer in [&first, &page, &gone] {
-                assert_eq!(answer.header("cache-control"), Some("no-store"));
+                assert_eq!(answer.header("cache-control"), Some("no-store, no-cache"));
                 assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
                 assert_eq!(answer.header("x-robots-tag"), Some("noindex"));
             }

@@ -301,7 +301,7 @@ on_both! {
             ] {
                 let page = ada.get(&path).await;
                 assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
-                assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+                assert_eq!(page.header("cache-control"), Some("no-store, no-cache"), "{path}");
             }
         }
     }

@@ -67,7 +67,7 @@ on_both! {
             csp.contains("frame-ancestors 'self'") && !csp.contains("allow-scripts"),
             "{csp}"
         );
-        assert_eq!(letter.header("cache-control"), Some("no-store"));
+        assert_eq!(letter.header("cache-control"), Some("no-store, no-cache"));
 
         house.advance(Duration::from_secs(61));
         ada.ask("/register", "ada@example.org")

@@ -353,7 +353,11 @@ fn answers(page: &Page, expected: &str, what: &str) {
     }
     let caching = page.header("cache-control").unwrap();
     let is_file = what.contains("/static/");
-    assert_eq!(caching == "no-store", !is_file, "{what}: {caching}");
+    assert_eq!(
+        caching == "no-store, no-cache",
+        !is_file,
+        "{what}: {caching}"
+    );
 }
 
 /// The development inbox frames a letter, which is not a page of ours.

@@ -186,12 +186,12 @@ on_both! {
         let ada = house.member(ADA).await;
         for path in PAGES {
             let page = ada.get(path).await;
-            assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+            assert_eq!(page.header("cache-control"), Some("no-store, no-cache"), "{path}");
         }
         let done = ada.post("/sign-out", &[]).await;
         // Never "cookies": that would take the known browser's too, and those of sibling hosts.
         assert_eq!(done.header("clear-site-data"), Some(r#""cache", "storage""#));
-        assert_eq!(done.header("cache-control"), Some("no-store"));
+        assert_eq!(done.header("cache-control"), Some("no-store, no-cache"));
         let [cleared] = done.set_cookies()[..] else {
             panic!("signing out sets {:?}", done.set_cookies());
         };

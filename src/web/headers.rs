@@ -34,7 +34,8 @@ pub fn complete(headers: &mut HeaderMap, config: &Config) {
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     );
-    put(CACHE_CONTROL, "no-store");
+    // Lynx and ELinks know only the second, and showed an account after its sign-out.
+    put(CACHE_CONTROL, "no-store, no-cache");
     if config.server.public_url.is_https() {
         put(STRICT_TRANSPORT_SECURITY, hsts(config));
     }
