@@ -405,6 +405,18 @@ with_and_without_scripts! {
     }
 }
 
+/// NetSurf knows no transforms, and drew it over the wordmark.
+#[tokio::test]
+async fn the_skip_link_is_out_of_the_way_where_nothing_is_transformed() {
+    let house = House::new(Database::Sqlite).await;
+    let browser = Browser::open(Scripts::On).await;
+    browser.goto(&house.url).await;
+    let skip = "(skip => (skip.style.transform = 'none', skip.getBoundingClientRect().right))\
+                (document.querySelector('.skip'))";
+    let right = browser.value(skip).await.as_f64().unwrap();
+    assert!(right <= 0.0, "it reaches to {right}");
+}
+
 #[tokio::test]
 async fn new_mail_appears_in_the_inbox_without_a_reload() {
     let house = House::new(Database::Sqlite).await;

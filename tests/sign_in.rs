@@ -281,6 +281,10 @@ on_both! {
         assert!(waits.body.contains("sent?still=yes"));
         let still = ada.get("/sign-in/sent?still=yes").await;
         assert!(!still.body.contains("http-equiv=\"refresh\""), "not while a code is typed");
+        // Most plain browsers do neither.
+        for page in [waits, still] {
+            assert!(page.body.contains("<a href=\"/sign-in/sent\">See whether you are signed in</a>"));
+        }
 
         // Elsewhere is not here.
         let phone = house.visitor();
