@@ -291,7 +291,7 @@ on_both! {
         assert_eq!(sink.taken().len(), 1);
         for command in sink.commands() {
             assert!(
-                !command.contains("eve") && !command.contains("all@"),
+                !command.contains("eve@") && !command.contains("all@"),
                 "{command:?}"
             );
         }
@@ -463,16 +463,16 @@ on_both! {
     async fn nothing_else_a_visitor_sends_gets_into_a_letter(db: Database) {
         let sink = ScriptedServer::start();
         let house = House::public(db, &sink, &[]).await;
-        let long = "evil ".repeat(500);
+        let long = "evil. ".repeat(500);
         let values = [
-            "evil",
-            "<a href=//evil.test>evil</a>",
+            "evil.",
+            "<a href=//evil.test>evil.</a>",
             "https://evil.test/",
-            "[evil](https://evil.test)",
-            "=?utf-8?q?evil=0d=0aBcc:_all=40example.org?=",
-            "evil%0d%0aBcc: all@example.org",
-            "{{ evil }} {% evil %} ${evil}",
-            "evil\t\tevil",
+            "[evil.](https://evil.test)",
+            "=?utf-8?q?evil.=0d=0aBcc:_all=40example.org?=",
+            "evil.%0d%0aBcc: all@example.org",
+            "{{ evil. }} {% evil. %} ${evil.}",
+            "evil.\t\tevil.",
             &long,
         ];
         for (number, value) in values.into_iter().enumerate() {
@@ -505,7 +505,7 @@ on_both! {
             let mail = letter.mail();
             for part in [&letter.raw, &mail.subject, &mail.text, &mail.html] {
                 assert!(
-                    !part.contains("evil") && !part.contains("all@"),
+                    !part.contains("evil.") && !part.contains("all@"),
                     "{value}: {part}"
                 );
             }

@@ -32,6 +32,9 @@ const CLAIMS: &[(&str, &str)] = &[
     ("x-forwarded-for", "evil.test"),
 ];
 
+/// What a letter would show of them. No token holds such a sign.
+const CLAIMED: [&str; 5] = ["evil.", ".evil", "/evil", "evil:", ":666"];
+
 /// The routes that send mail.
 const ROUTES: [&str; 3] = ["/register", "/sign-in", "/confirm-email/send"];
 
@@ -52,10 +55,8 @@ fn names_only_us(letter: &Handed, claim: &str) {
         "{claim}"
     );
     for part in [&letter.raw, &mail.subject, &mail.text, &mail.html] {
-        assert!(
-            !part.contains("evil") && !part.contains("666"),
-            "{claim}: {part}"
-        );
+        let named = CLAIMED.iter().find(|claimed| part.contains(*claimed));
+        assert_eq!(named, None, "{claim}: {part}");
     }
     assert_eq!(letter.from, "doorpost@example.test");
     assert_eq!(letter.header("from"), "Doorpost <doorpost@example.test>");

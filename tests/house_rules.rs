@@ -623,6 +623,44 @@ fn every_letter_has_a_text_and_an_html_part() {
     }
 }
 
+/// That something is *not* said is found out by words that no random text holds by chance: a token is made of
+/// letters, digits, `-` and `_`, and now and then "evil" or "666" is among them.
+#[test]
+fn no_test_looks_in_vain_for_what_a_token_may_hold() {
+    const LONG_ENOUGH: usize = 6;
+    let is_of_tokens = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut looks = 0;
+    for path in files("tests", "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        for part in text.lines().flat_map(|line| line.split("&&")) {
+            for (before, word) in quoted_with_what_stands_before(part, ".contains(\"") {
+                let is_negated = before.replace("assert!(", "").contains('!');
+                looks += usize::from(is_negated);
+                let may_be_there = word.len() < LONG_ENOUGH && word.chars().all(is_of_tokens);
+                assert!(
+                    !is_negated || may_be_there == IN_WORDS_ALONE.contains(&word),
+                    "{}: a token may hold {word:?}: {part}",
+                    path.display(),
+                );
+            }
+        }
+    }
+    assert!(looks > 40, "only {looks} such looks were found");
+}
+
+/// What is looked for in a text without anything random in it.
+const IN_WORDS_ALONE: [&str; 3] = ["Newer", "ada", "http"];
+
+fn quoted_with_what_stands_before<'a>(
+    text: &'a str,
+    mark: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    text.match_indices(mark).filter_map(move |(at, _)| {
+        let (word, _) = text[at + mark.len()..].split_once('"')?;
+        Some((&text[..at], word))
+    })
+}
+
 // --- the program, as text ---
 
 /// The names of all tables that the migrations make.

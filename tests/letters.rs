@@ -160,9 +160,9 @@ async fn a_letter_has_one_url_and_loads_nothing() {
         let urls = usize::from(!link.is_empty());
         let ours = link.starts_with("https://door.example.org/");
         assert!(ours || urls == 0, "{name}: {link}");
-        assert_eq!(mail.text.matches("http").count(), urls, "{name}");
+        assert_eq!(mail.text.matches("://").count(), urls, "{name}");
         let (followed, read) = (format!("href=\"{link}\""), format!(">{link}</a>"));
-        for (what, times) in [("http", 3), ("href=", 2), (&followed, 2), (&read, 1)] {
+        for (what, times) in [("://", 3), ("href=", 2), (&followed, 2), (&read, 1)] {
             let found = html.matches(what).count();
             assert_eq!(found, times * urls, "{name}: {what}: {html}");
         }
@@ -195,7 +195,7 @@ const LOADS: &[&str] = &[
 async fn no_word_of_a_visitors_stands_in_a_letter() {
     let mut named = 0;
     for Letter { name, handed, mail } in letters().await {
-        assert!(!handed.raw.contains("evil"), "{name}: {}", handed.raw);
+        assert!(!handed.raw.contains("evil."), "{name}: {}", handed.raw);
         named += mail.text.matches("Firefox on Linux").count();
     }
     assert!(named >= 8, "{named} letters name the browser");

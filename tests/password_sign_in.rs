@@ -278,7 +278,7 @@ on_both! {
         assert!(news[0].subject.starts_with("New sign-in"), "{}", news[0].subject);
         assert_eq!(news[0].route(), "/account/sessions");
         assert!(news[0].text.contains("IP address: 127.0.0.1"), "{}", news[0].text);
-        assert_eq!(news[0].text.matches("http").count(), 1, "one URL");
+        assert_eq!(news[0].text.matches("://").count(), 1, "one URL");
     }
 
     async fn on_a_shared_computer_the_session_ends_with_the_browser(db: Database) {
