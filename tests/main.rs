@@ -60,6 +60,7 @@ mod shown;
 mod sign_in;
 mod soak;
 mod supply;
+mod text_browsers;
 mod unwritable;
 mod upgrade;
 mod well_known;

@@ -9,6 +9,7 @@ pub mod maildir;
 pub mod markup;
 mod race;
 mod scripted;
+mod text_browser;
 mod visitor;
 pub mod wire;
 
@@ -17,6 +18,7 @@ pub use every_letter::{announced, every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, postgres, secret_key};
 pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
+pub use text_browser::{Terminal, TextBrowser};
 pub use visitor::{Page, Visitor};
 
 /// Runs each test on both databases. A test is a function of the database to run on.
