@@ -24,6 +24,7 @@ mod codes;
 mod confirm_email;
 mod delivery;
 mod faults;
+mod firefox;
 mod foreign_ids;
 mod forms;
 mod headers;

@@ -1,4 +1,4 @@
-//! Somebody's own Chromium: a fresh profile, with JavaScript or without it.
+//! Somebody's own Chromium or Firefox: a fresh profile, with JavaScript or without it.
 //!
 //! What a test does goes by what a person sees: words on links and buttons, labels of fields. A test
 //! that waits looks again and again, and not for ever.
@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -55,10 +56,13 @@ pub struct Focus {
     pub right: f64,
 }
 
-/// A browser. Closed when dropped, also by a test that fails.
+/// A browser. Closed when dropped, also by a test that fails. What Firefox has no words for in WebDriver, and Chromium
+/// has, is done in Chromium alone.
 pub struct Browser {
     client: Client,
     session: String,
+    /// Firefox has a driver of its own, for one driver drives one.
+    driver: Option<GeckoDriver>,
     _profile: TempDir,
 }
 
@@ -73,19 +77,42 @@ impl Browser {
         ] {
             capabilities.insert(name.to_owned(), value);
         }
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&driver())
-            .await
-            .expect("ChromeDriver starts a browser");
-        let id = client.session_id().await.unwrap().unwrap();
-        let browser = Self {
-            client,
-            session: format!("{}/session/{id}", driver()),
-            _profile: profile,
-        };
+        let browser = Self::connect(&driver(), capabilities, None, profile).await;
         browser.devtools("Network.enable", json!({})).await; // It keeps what it is sent.
         browser
+    }
+
+    /// Starts a Firefox that nobody used before.
+    pub async fn open_firefox(scripts: Scripts) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let driver = GeckoDriver::start(&profile);
+        let mut capabilities = Capabilities::new();
+        let runs_scripts = scripts == Scripts::On;
+        let options =
+            json!({ "args": ["-headless"], "prefs": { "javascript.enabled": runs_scripts } });
+        capabilities.insert("moz:firefoxOptions".to_owned(), options);
+        let url = driver.url.clone();
+        Self::connect(&url, capabilities, Some(driver), profile).await
+    }
+
+    async fn connect(
+        url: &str,
+        capabilities: Capabilities,
+        driver: Option<GeckoDriver>,
+        profile: TempDir,
+    ) -> Self {
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(url)
+            .await
+            .expect("the driver starts a browser");
+        let id = client.session_id().await.unwrap().unwrap();
+        Self {
+            client,
+            session: format!("{url}/session/{id}"),
+            driver,
+            _profile: profile,
+        }
     }
 
     /// Types an address.
@@ -409,7 +436,7 @@ impl Browser {
     }
 
     async fn command(&self, path: &'static str, body: Value) -> Value {
-        let answer: Result<Value, CmdError> = self.client.issue_cmd(Command { path, body }).await;
+        let answer: Result<Value, CmdError> = self.client.issue_cmd(Devtool { path, body }).await;
         answer.unwrap()
     }
 }
@@ -487,17 +514,58 @@ impl Drop for Browser {
             runtime.block_on(reqwest::Client::new().delete(session).send())
         });
         let _ = closed.join();
+        drop(self.driver.take());
+    }
+}
+
+/// A geckodriver, on a port that it chooses. Ended when dropped.
+struct GeckoDriver {
+    url: String,
+    process: Child,
+}
+
+impl GeckoDriver {
+    fn start(profile: &TempDir) -> Self {
+        let mut process = Command::new(geckodriver())
+            .args(["--port=0", "--websocket-port=0", "--profile-root"])
+            .arg(profile.path())
+            .env("HOME", profile.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            let length = said.read_line(&mut line).unwrap();
+            assert!(length > 0, "geckodriver ended before it listened");
+            if let Some((_, address)) = line.trim_end().split_once("Listening on ") {
+                break address.to_owned();
+            }
+        };
+        // What it says later, nobody may leave unread.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        let url = format!("http://{address}");
+        Self { url, process }
+    }
+}
+
+impl Drop for GeckoDriver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 /// A command of ChromeDriver's own.
 #[derive(Debug)]
-struct Command {
+struct Devtool {
     path: &'static str,
     body: Value,
 }
 
-impl WebDriverCompatibleCommand for Command {
+impl WebDriverCompatibleCommand for Devtool {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
         let session = session.unwrap_or_default();
         base.join(&format!("session/{session}/{}", self.path))
@@ -513,6 +581,13 @@ impl WebDriverCompatibleCommand for Command {
 fn driver() -> String {
     std::env::var("DOORPOST_TEST_WEBDRIVER")
         .expect("DOORPOST_TEST_WEBDRIVER is the address of a ChromeDriver; tests/run starts one")
+}
+
+/// The geckodriver that `tests/run` brought.
+#[expect(clippy::disallowed_methods, reason = "what tests/run brought")]
+fn geckodriver() -> String {
+    std::env::var("DOORPOST_TEST_GECKODRIVER")
+        .expect("DOORPOST_TEST_GECKODRIVER is a geckodriver; tests/run brings one")
 }
 
 /// Where pictures are kept.
