@@ -62,7 +62,7 @@ on_both! {
         assert!(!mail.to_string().contains("evil."), "{mail}");
         assert!(!mail["html"].as_str().unwrap().contains("<img"), "no picture that tells it was read");
         assert_eq!(mail["types"], serde_json::json!([
-            ["text/plain", "utf-8", "quoted-printable"],
+            ["text/plain", "utf-8", "7bit"],
             ["text/html", "utf-8", "quoted-printable"],
         ]));
         // What is ours, beside what servers on the way add.
@@ -81,7 +81,9 @@ on_both! {
         assert_eq!(headers["X-Auto-Response-Suppress"], "All");
         let id = headers["Message-ID"].as_str().unwrap();
         assert!(id.starts_with('<') && id.ends_with("@door.example.org>"), "{id}");
-        assert!(mail["longest_line"].as_u64().unwrap() <= 78, "{mail}");
+        assert!(mail["longest_line"].as_u64().unwrap() <= 998, "{mail}");
+        let on_a_line_of_its_own = format!("\n{link}\n");
+        assert!(String::from_utf8_lossy(&arrived).contains(&on_a_line_of_its_own), "{mail}");
 
         ada.confirm(path_of(&link)).await;
         assert_eq!(ada.signed_in_as().await, Some(address));

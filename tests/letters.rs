@@ -190,6 +190,20 @@ const LOADS: &[&str] = &[
     "background=",
 ];
 
+/// Quoted-printable breaks a link after 76 columns, and some mail programs leave it in two.
+#[tokio::test]
+async fn the_link_in_the_text_stands_whole_on_one_line() {
+    for Letter { name, handed, mail } in letters().await {
+        let (head, _) = handed.raw.split_once("text/html").unwrap();
+        assert!(
+            head.contains("Content-Transfer-Encoding: 7bit"),
+            "{name}: {head}"
+        );
+        let link = format!("\r\n{}\r\n", mail.link);
+        assert!(head.contains(&link), "{name}: {head}");
+    }
+}
+
 /// The browser's name for itself is the visitor's own; the letter has ours for it.
 #[tokio::test]
 async fn no_word_of_a_visitors_stands_in_a_letter() {

@@ -90,6 +90,9 @@ impl Entity {
             assert!(!name.is_empty() && name.bytes().all(is_token), "{line:?}");
             headers.push((name.to_owned(), value.to_owned()));
         }
+        for line in body.split("\r\n") {
+            assert!(line.len() <= 998, "a line of {}", line.len());
+        }
         Self {
             headers,
             body: body.to_owned(),
@@ -107,11 +110,24 @@ impl Entity {
         value
     }
 
-    /// The body, which must be of this type and quoted-printable (RFC 2045, 6.7).
+    /// The body, which must be of this type, and stand as it is (text alone) or be quoted-printable (RFC 2045,
+    /// 6.7). No line of it looks to a mailbox file as if another letter began there.
     #[track_caller]
     fn content(&self, content_type: &str) -> String {
         assert_eq!(self.header("content-type"), content_type);
-        assert_eq!(self.header("content-transfer-encoding"), "quoted-printable");
+        let forged = self.body.lines().find(|line| line.starts_with("From "));
+        assert_eq!(forged, None, "a mailbox would write >From");
+        match self.header("content-transfer-encoding") {
+            "7bit" if content_type.starts_with("text/plain") => self.body.replace("\r\n", "\n"),
+            encoding => {
+                assert_eq!(encoding, "quoted-printable");
+                self.unquoted()
+            }
+        }
+    }
+
+    #[track_caller]
+    fn unquoted(&self) -> String {
         let mut bytes = Vec::new();
         for line in self.body.split_inclusive("\r\n") {
             assert!(line.len() <= 78, "a quoted-printable line of {line:?}");
