@@ -4,7 +4,8 @@
 //! * a link that is asked for and its mail delivered;
 //! * a sign-in with the password, as a multiple of one bare hash of the same cost in fresh memory;
 //! * a program's call with an access token, as a multiple of a signed-in page; and a refresh;
-//! * letters over one kept connection, against bare round trips on loopback: time that passes, not work.
+//! * letters over one connection and over connections of ten, against bare round trips on loopback: time that
+//!   passes, not work.
 //!
 //! `cargo bench --bench cost`, or with `-- page`, `-- ask`, `-- password`, `-- token` or `-- send` one of them. The server is the
 //! real program in a process of its own, on SQLite with 10,000 accounts; the load comes from this process
@@ -22,8 +23,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use doorpost::clock::Clock;
 use doorpost::config::SmtpUrl;
-use doorpost::mail::smtp::Smtp;
+use doorpost::mail::smtp::{Envelope, Smtp};
 use socket2::SockRef;
 
 use program::{Connection, House, Server, between, cpu, free_port, get, post, post_json, wait_for};
@@ -221,46 +223,73 @@ fn calling_with_a_token() {
     println!("refresh: median {:.0} µs", costs[ROUNDS / 2]);
 }
 
-/// Letters one after another over one connection. Each is four commands, and so four round trips: a delay
-/// of 40 ms in any of them (Nagle's algorithm against delayed acknowledgements) would show at once.
+/// Letters one after another: over one connection, and as they leave in earnest, ten over each. A letter is four
+/// commands, and so four round trips: a delay of 40 ms in any of them (Nagle's algorithm against delayed
+/// acknowledgements) would show at once.
 fn sending_letters() {
-    let letter = format!(
-        "Subject: Hello\r\n\r\n{}",
-        "A line of a letter.\r\n".repeat(200)
-    );
     for acknowledges in [Acknowledges::AsUsual, Acknowledges::Late] {
-        let sink = Sink::that(acknowledges);
-        let url = SmtpUrl::parse(&format!("smtp://127.0.0.1:{}", sink.port)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let mut slot = Smtp::new(&url, None, "localhost").unwrap().slot();
-        let mut rates = Vec::new();
-        for _ in 0..ROUNDS {
-            let trips = round_trips(acknowledges, 4 * LETTERS);
-            let began = Instant::now();
-            runtime.block_on(async {
-                for _ in 0..LETTERS {
-                    let sent = slot.send("door@example.org", "ann@example.org", &letter);
-                    sent.await.unwrap();
-                }
-            });
-            let took = began.elapsed();
-            let rate = LETTERS as f64 / took.as_secs_f64();
+        for over in [Over::OneConnection, Over::ConnectionsOfTen] {
+            let sink = Sink::that(acknowledges);
+            let url = SmtpUrl::parse(&format!("smtp://127.0.0.1:{}", sink.port)).unwrap();
+            let smtp = over.those_of(Smtp::new(&url, None, "localhost").unwrap());
+            let mut rates: Vec<_> = (0..ROUNDS)
+                .map(|_| {
+                    let trips = round_trips(acknowledges, 4 * LETTERS);
+                    let took = send(&smtp);
+                    let rate = LETTERS as f64 / took.as_secs_f64();
+                    println!(
+                        "letters over {over:?}, acknowledged {acknowledges:?}: {rate:.0} a second, \
+                         {:.2} times four bare round trips",
+                        took.as_secs_f64() / trips.as_secs_f64()
+                    );
+                    rate
+                })
+                .collect();
+            rates.sort_by(f64::total_cmp);
             println!(
-                "letters over one connection, acknowledged {acknowledges:?}: {rate:.0} a second, \
-                 {:.2} times four bare round trips",
-                took.as_secs_f64() / trips.as_secs_f64()
+                "letters over {over:?}, acknowledged {acknowledges:?}: median {:.0} a second",
+                rates[ROUNDS / 2]
             );
-            rates.push(rate);
         }
-        rates.sort_by(f64::total_cmp);
-        println!(
-            "letters, acknowledged {acknowledges:?}: median {:.0} a second",
-            rates[ROUNDS / 2]
-        );
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    OneConnection,
+    ConnectionsOfTen,
+}
+
+impl Over {
+    fn those_of(self, smtp: Smtp) -> Smtp {
+        match self {
+            Self::OneConnection => smtp.with_letters_per_connection(u32::MAX),
+            Self::ConnectionsOfTen => smtp,
+        }
+    }
+}
+
+/// How long so many letters take.
+fn send(smtp: &Smtp) -> Duration {
+    let envelope = Envelope {
+        from: "door@example.org",
+        to: "ann@example.org",
+        id: "a-letter",
+    };
+    let lines = "A line of a letter.\r\n".repeat(200);
+    let letter = format!("Subject: Hello\r\n\r\n{lines}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut slot = smtp.slot(&Clock::System);
+        let began = Instant::now();
+        for _ in 0..LETTERS {
+            slot.send(envelope, &letter).await.unwrap();
+        }
+        began.elapsed()
+    })
 }
 
 /// How long so many lines take to another thread and back.

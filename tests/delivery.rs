@@ -3,7 +3,7 @@
 //! Promised: what was asked for is handed over at least once while its link is of use; copies of one mail
 //! are the same mail; a mail is refused, dropped or set aside by itself, and stops no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::maildir::{
-    arrives_for, read_strictly, real_server, the_one_url, unused_address,
+    arrives_for, read_strictly, real_server, the_one_url, unused_address, unused_address_at,
 };
 use crate::support::{
     Answer, Database, Handed, House, Page, ScriptedServer, Step, Visitor, eventually,
@@ -87,6 +87,22 @@ on_both! {
 
         ada.confirm(path_of(&link)).await;
         assert_eq!(ada.signed_in_as().await, Some(address));
+    }
+
+    /// TOK-17: what comes back lands in the mailbox of `MAIL_FROM`, and is read there.
+    async fn a_bounce_of_a_real_server_brings_back_neither_link_nor_code(db: Database) {
+        let sender = unused_address();
+        let house = House::with(db, &[("SMTP_URL", &real_server()), ("MAIL_FROM", &sender)]).await;
+        let nobody = unused_address_at("bounces.example");
+        house.visitor().ask("/register", &nobody).await.sees_inbox_page();
+        let bounce = String::from_utf8(arrives_for(&sender).await).unwrap();
+        let id = rows(&house).await.remove(0).id;
+        for told in [&nobody, &*format!("Original-Envelope-Id: {id}"), &format!("Message-ID: <{id}@localhost>")] {
+            assert!(bounce.contains(told), "{told}: {bounce}");
+        }
+        for secret in ["token", "confirm-email?", "Never tell the code"] {
+            assert!(!bounce.contains(secret), "{secret}: {bounce}");
+        }
     }
 
     async fn a_link_that_came_through_a_real_server_signs_in(db: Database) {
@@ -428,17 +444,55 @@ on_both! {
         ada.confirm(&server.letter_for("ada@abroad.example").await.mail().link).await;
     }
 
+    /// OBX-05: some servers take more with 250, and leave it lying for half an hour.
+    async fn a_connection_carries_ten_letters_and_no_more(db: Database) {
+        const LETTERS: usize = 90; // More than ten for each slot.
+        let server = ScriptedServer::start();
+        let mut house = House::with(db, &[("SMTP_URL", &server.url()), ("LIMIT_MAIL_PER_NETWORK", "off")]).await;
+        house.stop_worker();
+        ask_at_once(&house, LETTERS).await;
+        house.start_worker();
+        server.takes(LETTERS).await;
+        let mut carried: BTreeMap<usize, usize> = BTreeMap::new();
+        for letter in server.handed() {
+            *carried.entry(letter.connection).or_default() += 1;
+        }
+        assert_eq!(carried.values().sum::<usize>(), LETTERS, "each once");
+        assert!(carried.values().all(|letters| *letters <= 10), "{carried:?}");
+    }
+
+    /// Servers keep few connections, and hang up on those that rest.
+    async fn a_connection_that_rests_for_half_a_minute_is_left(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        server.letter_for("ada@example.org").await;
+        everything_is_settled(&house).await;
+        let has_quit = || server.commands().contains(&"QUIT".to_owned());
+        assert!(!has_quit());
+        house.advance(Duration::from_secs(30));
+        eventually("goodbye", async || has_quit()).await;
+        house.visitor().ask("/register", "ben@example.org").await.sees_inbox_page();
+        assert_ne!(server.letter_for("ben@example.org").await.connection, server.letter_for("ada@example.org").await.connection);
+    }
+
+    /// TOK-17: else its link and its code come back, and lie in the mailbox of `MAIL_FROM`.
+    async fn a_server_that_can_is_asked_to_bounce_a_letter_without_its_body(db: Database) {
+        let (server, house) = house_with_scripted_server(db).await;
+        server.follow(|step| match step.verb {
+            "EHLO" => Answer::Say("250-scripted\r\n250 DSN"),
+            _ => Answer::Agree,
+        });
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        let id = server.letter_for("ada@example.org").await.header("message-id");
+        let (id, _) = id.trim_start_matches('<').split_once('@').unwrap();
+        let named = format!("MAIL FROM:<doorpost@localhost> RET=HDRS ENVID={id}");
+        assert!(server.commands().contains(&named), "{:?}", server.commands());
+    }
+
     /// OBX-05
     async fn a_server_that_allows_few_connections_is_used_over_those(db: Database) {
         let (server, house) = house_with_scripted_server(db).await;
-        let mut connected = 0;
-        server.follow(move |step| {
-            connected += i32::from(step.verb == "CONNECT");
-            match step.verb {
-                "CONNECT" if connected > 2 => Answer::Say("421 4.7.0 too many connections from you"),
-                _ => Answer::Agree,
-            }
-        });
+        server.follow(two_at_a_time());
         let began = Instant::now();
         ask_at_once(&house, 60).await;
         server.takes(60).await;
@@ -899,6 +953,22 @@ async fn ask_at_once(house: &House, how_many: usize) {
     }
 }
 
+/// Two connections, and others once one of them ends.
+fn two_at_a_time() -> impl FnMut(&Step<'_>) -> Answer + Send + 'static {
+    let mut connected = 0;
+    move |step| {
+        match step.verb {
+            "CONNECT" if connected == 2 => {
+                return Answer::Say("421 4.7.0 too many connections from you");
+            }
+            "CONNECT" => connected += 1,
+            "QUIT" => connected -= 1,
+            _ => {}
+        }
+        Answer::Agree
+    }
+}
+
 /// A database that nobody can write to.
 enum Away {
     /// Somebody else is writing, and does not come to an end.
@@ -993,6 +1063,7 @@ async fn ready(house: &House) -> String {
 
 #[derive(Debug, Queryable)]
 struct Row {
+    id: String,
     email: String,
     state: String,
     body: Option<Vec<u8>>,
@@ -1003,10 +1074,10 @@ struct Row {
 }
 
 async fn rows(house: &House) -> Vec<Row> {
-    use schema::outbox::{body, due_at, email, link_hash, reason, state, table, tries};
+    use schema::outbox::{body, due_at, email, id, link_hash, reason, state, table, tries};
     let rows = house.app.read(|tx| {
         Ok(table
-            .select((email, state, body, link_hash, due_at, tries, reason))
+            .select((id, email, state, body, link_hash, due_at, tries, reason))
             .order((state, email))
             .load(tx.conn)?)
     });

@@ -101,6 +101,7 @@ on_both! {
             from: "doorpost@localhost".to_owned(),
             to: vec!["ada@example.org".to_owned()],
             raw: unescape(&source),
+            connection: 0,
             taken: true,
         };
         let shown = handed.mail();

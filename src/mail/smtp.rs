@@ -2,7 +2,7 @@
 //!
 //! Promised: every stage ends by a deadline of its own and a whole send within [`LONGEST_SEND`]; what
 //! went wrong is told as what to do about it ([`Failure`]); a letter arrives byte for byte, as one
-//! letter. Never: a letter, a sender or a log-in in the clear beyond this machine; TLS below 1.2 or with
+//! letter; nobody's connection is kept longer than is of use. Never: a letter, a sender or a log-in in the clear beyond this machine; TLS below 1.2 or with
 //! a certificate that does not hold; of its own accord, a second try of a letter that the server may have
 //! taken; a byte that is not plain text in an address or a letter (smuggling); a secret or a whole address
 //! in a text for the log. Nothing else in the tree speaks SMTP.
@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::MailParameter;
 use lettre::transport::smtp::response::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use crate::clock::{Clock, Timestamp, millis};
 use crate::config::{Config, SmtpUrl};
 use crate::error::Result;
 
+mod extensions;
 mod pace;
 mod server;
 mod stage;
@@ -31,10 +34,23 @@ pub use stage::Stage;
 pub use trouble::Failure;
 use trouble::{Trouble, for_log, in_step};
 
+/// How many letters go over one connection. Exim delivers the first ten at once, answers 250 to the rest as well,
+/// and leaves them lying until its next queue run, half an hour later (`smtp_accept_queue_per_connection`).
+const LETTERS_PER_CONNECTION: u32 = 10;
+
 /// The mail server to hand letters to. Cheap to clone.
 #[derive(Clone)]
 pub struct Smtp {
     server: Arc<Server>,
+    letters_per_connection: u32,
+}
+
+/// From whom a letter is, to whom, and by what name a bounce is to speak of it: its own id.
+#[derive(Clone, Copy)]
+pub struct Envelope<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+    pub id: &'a str,
 }
 
 impl Smtp {
@@ -72,20 +88,31 @@ impl Smtp {
         let server = Server::new(url, ca_file, hello, deadlines)?;
         Ok(Self {
             server: Arc::new(server),
+            letters_per_connection: LETTERS_PER_CONNECTION,
         })
     }
 
-    /// A slot to send from, one letter after another. Nothing is connected until the first.
-    pub fn slot(&self) -> Slot {
+    /// The same with another number of letters over one connection: to see what the usual one costs.
+    pub fn with_letters_per_connection(self, letters_per_connection: u32) -> Self {
+        Self {
+            letters_per_connection,
+            ..self
+        }
+    }
+
+    /// A slot to send from, one letter after another. Nothing is connected until the first. The clock says how
+    /// long a connection has rested.
+    pub fn slot(&self, clock: &Clock) -> Slot {
         Slot {
-            server: Arc::clone(&self.server),
+            smtp: self.clone(),
+            clock: clock.clone(),
             kept: None,
         }
     }
 
     /// Connects, secures, logs in, asks whether it may send as `from`, and says goodbye. Sends nothing.
     pub async fn check(&self, from: &str) -> Result<(), Failure> {
-        let mut slot = self.slot();
+        let mut slot = self.slot(&Clock::System);
         let accepted = slot.probe(from).await;
         slot.close().await;
         accepted
@@ -94,13 +121,12 @@ impl Smtp {
     /// Hands over one message as [`Slot::send`] does, over a connection of its own, and tells each step.
     pub async fn send_watched(
         &self,
-        from: &str,
-        to: &str,
+        envelope: Envelope<'_>,
         message: &str,
         watch: &Watch,
     ) -> Result<(), Failure> {
-        let mut slot = self.slot();
-        let sent = slot.hand_over(from, to, message, watch).await;
+        let mut slot = self.slot(&Clock::System);
+        let sent = slot.hand_over(envelope, message, watch).await;
         slot.close().await;
         sent
     }
@@ -109,28 +135,28 @@ impl Smtp {
 /// One connection, opened when first needed and kept between letters. It is taken out while in use: a
 /// send that panics or is dropped half-way leaves an empty slot, never a connection out of step.
 pub struct Slot {
-    server: Arc<Server>,
+    smtp: Smtp,
+    clock: Clock,
     kept: Option<Kept>,
 }
 
 struct Kept {
     connection: Connection,
-    since: Instant,
+    since: Timestamp,
 }
 
 impl Slot {
     /// Hands over one complete message (RFC 5322, lines ended by CRLF, 7 bit) from one address to one.
     /// `Ok` once the server has taken charge of it.
-    pub async fn send(&mut self, from: &str, to: &str, message: &str) -> Result<(), Failure> {
-        self.hand_over(from, to, message, &nobody).await
+    pub async fn send(&mut self, envelope: Envelope<'_>, message: &str) -> Result<(), Failure> {
+        self.hand_over(envelope, message, &nobody).await
     }
 
     /// Asks whether the server would have us send as `from`: over the kept connection, else a new one.
     pub async fn probe(&mut self, from: &str) -> Result<(), Failure> {
-        let from = address(from)?;
-        let server = Arc::clone(&self.server);
-        let pace = server.pace(&nobody);
-        let mut connection = self.begin(from, pace).await?;
+        let sender = Sender::probing(from)?;
+        let pace = self.smtp.server.pace(&nobody);
+        let mut connection = self.begin(&sender, pace).await?;
         say(&mut connection, pace, Stage::Mail, Rset).await?;
         self.keep(connection);
         Ok(())
@@ -140,21 +166,19 @@ impl Slot {
     /// connect may be about this one alone, for many servers allow a client only so many.
     pub fn is_not_alone(&self) -> bool {
         let own = usize::from(self.kept.is_some());
-        self.server.connections() > own
+        self.smtp.server.connections() > own
     }
 
     async fn hand_over(
         &mut self,
-        from: &str,
-        to: &str,
+        envelope: Envelope<'_>,
         message: &str,
         watch: &Watch,
     ) -> Result<(), Failure> {
-        let (from, to) = (address(from)?, address(to)?);
+        let (sender, to) = (Sender::of(envelope)?, address(envelope.to)?);
         let message = plain(message)?;
-        let server = Arc::clone(&self.server);
-        let pace = server.pace(watch);
-        let mut connection = self.begin(from, pace).await?;
+        let pace = self.smtp.server.pace(watch);
+        let mut connection = self.begin(&sender, pace).await?;
         let sent = deliver(&mut connection, to, message, pace).await;
         if still_in_step(&mut connection, &sent, pace).await {
             self.keep(connection);
@@ -164,9 +188,14 @@ impl Slot {
 
     /// A slot to the same server with no connection yet.
     pub fn fresh(&self) -> Self {
-        Self {
-            server: Arc::clone(&self.server),
-            kept: None,
+        self.smtp.slot(&self.clock)
+    }
+
+    /// Says goodbye over a connection that is of no more use: it has carried its share of letters, or has rested
+    /// for so long that the server has better uses for it (Exim takes twenty in all, and hangs up after 300 s).
+    pub async fn let_go(&mut self) {
+        if self.kept.as_ref().is_some_and(|kept| self.is_over(kept)) {
+            self.close().await;
         }
     }
 
@@ -174,37 +203,97 @@ impl Slot {
     pub async fn close(&mut self) {
         if let Some(mut kept) = self.kept.take() {
             let goodbye = kept.connection.smtp.quit();
-            let _ = timeout(self.server.deadlines.goodbye, goodbye).await;
+            let _ = timeout(self.smtp.server.deadlines.goodbye, goodbye).await;
         }
+    }
+
+    fn is_over(&self, kept: &Kept) -> bool {
+        let connection = &kept.connection;
+        let offered = connection.extensions.letters.unwrap_or(u32::MAX);
+        let rested = self.clock.now().abs_diff(kept.since);
+        connection.begun >= self.smtp.letters_per_connection.min(offered)
+            || rested >= millis(self.smtp.server.deadlines.idle).unsigned_abs()
     }
 
     /// A connection that has accepted the sender. One that was kept may have broken meanwhile, in ways
     /// that show only when it is used, or have had its share of letters: it gets one fresh successor.
     /// Nothing of the letter was sent yet, so nothing is sent twice.
-    async fn begin(&mut self, from: Address, pace: Pace<'_>) -> Result<Connection, Trouble> {
-        let mail = Mail::new(Some(from), Vec::new());
-        if let Some(mut kept) = self.take_recent().await
-            && say(&mut kept, pace, Stage::Mail, &mail).await.is_ok()
+    async fn begin(&mut self, sender: &Sender, pace: Pace<'_>) -> Result<Connection, Trouble> {
+        self.let_go().await;
+        if let Some(Kept { mut connection, .. }) = self.kept.take()
+            && name_sender(&mut connection, sender, pace).await.is_ok()
         {
-            return Ok(kept);
+            return Ok(connection);
         }
-        let mut fresh = Connection::open(&self.server, pace).await?;
-        say(&mut fresh, pace, Stage::Mail, &mail).await?;
+        let mut fresh = Connection::open(&self.smtp.server, pace).await?;
+        name_sender(&mut fresh, sender, pace).await?;
         Ok(fresh)
-    }
-
-    async fn take_recent(&mut self) -> Option<Connection> {
-        if self.kept.as_ref()?.since.elapsed() > self.server.deadlines.idle {
-            self.close().await;
-        }
-        self.kept.take().map(|kept| kept.connection)
     }
 
     fn keep(&mut self, connection: Connection) {
         self.kept = Some(Kept {
             connection,
-            since: Instant::now(),
+            since: self.clock.now(),
         });
+    }
+}
+
+/// The sender, and what is said with it where the server offers DSN. A bounce then brings back the head of the
+/// letter without its body: else a live link lands in the mailbox of `MAIL_FROM`, before the eyes of whoever reads
+/// what comes back.
+struct Sender {
+    from: Address,
+    with_dsn: Vec<MailParameter>,
+}
+
+impl Sender {
+    /// That of a letter.
+    fn of(envelope: Envelope<'_>) -> Result<Self, Failure> {
+        let parameter = |keyword: &str, value: &str| MailParameter::Other {
+            keyword: keyword.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        let with_dsn = vec![
+            parameter("RET", "HDRS"),
+            parameter("ENVID", harmless_id(envelope.id)?),
+        ];
+        let from = address(envelope.from)?;
+        Ok(Self { from, with_dsn })
+    }
+
+    /// That of no letter, which comes to no bounce.
+    fn probing(from: &str) -> Result<Self, Failure> {
+        let from = address(from)?;
+        Ok(Self {
+            from,
+            with_dsn: Vec::new(),
+        })
+    }
+
+    fn command(&self, with_dsn: bool) -> Mail {
+        let parameters = match with_dsn {
+            true => self.with_dsn.clone(),
+            false => Vec::new(),
+        };
+        Mail::new(Some(self.from.clone()), parameters)
+    }
+}
+
+/// Begins a letter. A server that offers DSN and then chokes on it (RFC 5321, 4.1.1.11) is asked without.
+async fn name_sender(
+    connection: &mut Connection,
+    sender: &Sender,
+    pace: Pace<'_>,
+) -> Result<(), Trouble> {
+    connection.begun += 1;
+    let with_dsn = connection.extensions.dsn && !sender.with_dsn.is_empty();
+    let named = say(connection, pace, Stage::Mail, sender.command(with_dsn)).await;
+    match named {
+        Err(trouble) if with_dsn && matches!(trouble.code, Some(501 | 504 | 555)) => {
+            connection.extensions.dsn = false;
+            say(connection, pace, Stage::Mail, sender.command(false)).await
+        }
+        named => named,
     }
 }
 
@@ -273,6 +362,14 @@ fn address(text: &str) -> Result<Address, Failure> {
         .ok()
         .filter(|_| text.bytes().all(harmless))
         .ok_or_else(|| Failure::Never("an address that cannot be sent safely".into()))
+}
+
+/// A letter's id that can only be an id: it is ours, but rows can be damaged (RFC 3461, 4.4).
+fn harmless_id(id: &str) -> Result<&str, Failure> {
+    let is_harmless =
+        (1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let unsafe_id = || Failure::Never("an id that cannot be sent safely".into());
+    is_harmless.then_some(id).ok_or_else(unsafe_id)
 }
 
 /// A message of nothing but short lines of ASCII text, without its last line end (the final dot brings

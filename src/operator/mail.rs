@@ -17,7 +17,7 @@ use crate::mail::letters;
 use crate::mail::message::compose;
 use crate::mail::outbox::kept::{self, KeptMail, Retried};
 use crate::mail::outbox::{Mail, state};
-use crate::mail::smtp::{Smtp, Stage};
+use crate::mail::smtp::{Envelope, Smtp, Stage};
 
 /// What can be done with mail.
 #[derive(Subcommand)]
@@ -166,9 +166,14 @@ async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<Exit
         return Ok(ExitCode::FAILURE);
     };
     let letter = letters::test(config, to.as_str(), now)?;
-    let message = compose(config, &Mail::unqueued(&letter, now), &letter.content)?;
-    let from = config.mail.from.email.to_string();
-    match smtp.send_watched(&from, to.as_str(), &message, &tell).await {
+    let mail = Mail::unqueued(&letter, now);
+    let message = compose(config, &mail, &letter.content)?;
+    let envelope = Envelope {
+        from: config.mail.from.email.as_ref(),
+        to: to.as_str(),
+        id: &mail.id,
+    };
+    match smtp.send_watched(envelope, &message, &tell).await {
         Ok(()) => {
             println!("The server took charge of it. Look for it in the mailbox of {to}.");
             Ok(ExitCode::SUCCESS)

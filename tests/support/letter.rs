@@ -12,6 +12,8 @@ pub struct Handed {
     /// The recipients in the envelope.
     pub to: Vec<String>,
     pub raw: String,
+    /// Over which connection it came, by its number.
+    pub connection: usize,
     /// Whether the server took it.
     pub taken: bool,
 }

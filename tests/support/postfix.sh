@@ -90,6 +90,10 @@ virtual_mailbox_maps = static:maildir/
 virtual_uid_maps = static:$(id --user "$owner")
 virtual_gid_maps = static:$(id --group "$owner")
 
+# But for this domain, where nobody is: what goes there comes back.
+transport_maps = inline:{ { bounces.example = error:5.1.1 no such user } }
+smtpd_reject_unlisted_recipient = no
+
 # As it was sent, so it lies there.
 local_header_rewrite_clients =
 append_dot_mydomain = no

@@ -2,6 +2,7 @@
 //!
 //! It runs on a thread of its own, so that a house that stops, and says goodbye to it, finds it there.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,7 @@ struct Shared {
     letters: Mutex<Vec<Handed>>,
     postman: Mutex<Option<UnboundedSender<Handed>>>,
     commands: Mutex<Vec<String>>,
+    connections: AtomicUsize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl ScriptedServer {
             letters: Mutex::default(),
             postman: Mutex::default(),
             commands: Mutex::default(),
+            connections: AtomicUsize::default(),
         });
         let (tell, told) = mpsc::channel();
         let serving = Arc::clone(&shared);
@@ -276,6 +279,7 @@ async fn while_there(stream: TcpStream, shared: &Shared) {
 /// One connection, to its end: `None` once the client is gone.
 async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
     stream.set_nodelay(true).ok()?;
+    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
     let mut stream = BufReader::new(stream);
     let mut line = "CONNECT".to_owned();
     let (mut from, mut to) = (String::new(), Vec::new());
@@ -300,6 +304,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
                     from: from.clone(),
                     to: to.clone(),
                     raw,
+                    connection,
                     taken: false,
                 });
                 letters.len() - 1

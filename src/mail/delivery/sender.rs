@@ -19,7 +19,7 @@ use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, Claimed, LEASE, Mail};
-use crate::mail::smtp::{LONGEST_SEND, Slot, Smtp};
+use crate::mail::smtp::{Envelope, LONGEST_SEND, Slot, Smtp};
 
 /// How often a slot looks for mail that other nodes posted or that fell due.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -56,8 +56,8 @@ impl Sender {
     /// A slot for mail of this priority and above.
     pub(super) fn new(app: App, smtp: Option<&Smtp>, lowest: Priority, stopping: Stopping) -> Self {
         Self {
+            slot: smtp.map(|smtp| smtp.slot(&app.clock)),
             app,
-            slot: smtp.map(Smtp::slot),
             lowest,
             stopping,
             backoff: Backoff::default(),
@@ -94,8 +94,11 @@ impl Sender {
     }
 
     async fn round(&mut self) -> Round {
-        if self.slot.is_some() && !self.breaker().is_closed() {
-            return self.probe().await;
+        if let Some(slot) = &mut self.slot {
+            slot.let_go().await;
+            if !self.breaker().is_closed() {
+                return self.probe().await;
+            }
         }
         let lowest = self.lowest;
         let claimed = self
@@ -180,8 +183,12 @@ impl Sender {
         let sending = tokio::spawn(async move {
             let outcome = match compose(&config, &mail, &content) {
                 Ok(message) => {
-                    let from = config.mail.from.email.to_string();
-                    Outcome::of(slot.send(&from, &mail.email, &message).await)
+                    let envelope = Envelope {
+                        from: config.mail.from.email.as_ref(),
+                        to: &mail.email,
+                        id: &mail.id,
+                    };
+                    Outcome::of(slot.send(envelope, &message).await)
                 }
                 Err(error) => Outcome::Damaged(error.to_string()),
             };

@@ -10,6 +10,7 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS, M
 use lettre::transport::smtp::client::{
     AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters,
 };
+use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::{ClientId, Extension};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -18,6 +19,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::extensions::Extensions;
 use super::pace::{Deadlines, Pace, Watch};
 use super::stage::Stage;
 use super::trouble::{Trouble, for_log, in_step};
@@ -46,6 +48,9 @@ enum Security {
 /// A connection to the server, counted among those that there are.
 pub(super) struct Connection {
     pub(super) smtp: AsyncSmtpConnection,
+    pub(super) extensions: Extensions,
+    /// How many letters were begun over it.
+    pub(super) begun: u32,
     server: Arc<Server>,
 }
 
@@ -65,6 +70,8 @@ impl Connection {
         server.connections.fetch_add(1, Ordering::Relaxed);
         let mut connection = Self {
             smtp,
+            extensions: Extensions::default(),
+            begun: 0,
             server: Arc::clone(server),
         };
         pace.tell(Stage::Greeting, &connection.offers());
@@ -80,7 +87,23 @@ impl Connection {
             in_step(Stage::LogIn, &answer)?;
             pace.tell(Stage::LogIn, "accepted");
         }
+        connection.extensions = connection.ask_for_extensions(pace).await?;
         Ok(connection)
+    }
+
+    /// Once more, and once logged in: of the answer to its own EHLO lettre keeps what it knows itself. A server
+    /// that will not be greeted twice (OpenSMTPD: "already identified") is taken to offer nothing.
+    async fn ask_for_extensions(&mut self, pace: Pace<'_>) -> Result<Extensions, Trouble> {
+        let ehlo = Ehlo::new(self.server.hello.clone());
+        let asked = pace.within(Stage::Greeting, self.smtp.command(ehlo)).await;
+        match asked {
+            Ok(answer) => {
+                in_step(Stage::Greeting, &answer)?;
+                Ok(Extensions::of(&answer))
+            }
+            Err(trouble) if trouble.code.is_some() => Ok(Extensions::default()),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// Who answers, and what of that matters to us it can do.

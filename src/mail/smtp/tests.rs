@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::SmtpSecurity;
@@ -72,7 +72,11 @@ impl Sink {
     }
 
     fn slot(&self) -> Slot {
-        self.smtp().slot()
+        slot(&self.smtp())
+    }
+
+    fn commands(&self) -> Vec<String> {
+        self.heard.lock().unwrap().commands.clone()
     }
 
     fn connections(&self) -> usize {
@@ -101,7 +105,7 @@ async fn converse(stream: TcpStream, heard: &Mutex<Heard>, script: impl Fn(&str)
     loop {
         let usual = match line.split([' ', ':']).next().unwrap() {
             "CONNECT" => "220 sink",
-            "EHLO" => "250-sink\r\n250 AUTH PLAIN LOGIN",
+            "EHLO" => "250-sink\r\n250-DSN\r\n250 AUTH PLAIN LOGIN",
             "DATA" => "354 go ahead",
             "AUTH" => "235 welcome",
             "QUIT" => "221 bye",
@@ -179,14 +183,24 @@ fn smtp(port: u16, security: SmtpSecurity, credentials: Option<(String, String)>
         letter: Duration::from_millis(500),
         whole: Duration::from_secs(4),
         goodbye: Duration::from_millis(500),
-        idle: Duration::from_millis(500),
+        idle: DEADLINES.idle,
     };
     Smtp::with_deadlines(&url, None, "door.example", deadlines).unwrap()
 }
 
+/// One whose time stands still.
+fn slot(smtp: &Smtp) -> Slot {
+    smtp.slot(&Clock::stopped_at(0))
+}
+
+const ENVELOPE: Envelope<'_> = Envelope {
+    from: "door@post.example",
+    to: "ann@example.org",
+    id: "a-letter_1",
+};
+
 async fn send(slot: &mut Slot) -> Result<(), Failure> {
-    slot.send("door@post.example", "ann@example.org", LETTER)
-        .await
+    slot.send(ENVELOPE, LETTER).await
 }
 
 /// What becomes of one letter where the server follows `cue` at `stage`.
@@ -221,13 +235,14 @@ async fn a_letter_is_handed_over_and_the_connection_kept_for_the_next() {
     assert_eq!(sink.connections(), 1);
     assert_eq!(sink.letters(), [LETTER, LETTER]);
     assert_eq!(
-        sink.heard.lock().unwrap().commands,
+        sink.commands(),
         [
             "EHLO door.example",
-            "MAIL FROM:<door@post.example>",
+            "EHLO door.example",
+            "MAIL FROM:<door@post.example> RET=HDRS ENVID=a-letter_1",
             "RCPT TO:<ann@example.org>",
             "DATA",
-            "MAIL FROM:<door@post.example>",
+            "MAIL FROM:<door@post.example> RET=HDRS ENVID=a-letter_1",
             "RCPT TO:<ann@example.org>",
             "DATA",
             "QUIT"
@@ -248,12 +263,10 @@ async fn dots_arrive_byte_for_byte_as_one_letter() {
         let sink = Sink::agreeable().await;
         let mut slot = sink.slot();
         let message = format!("Subject: dots\r\n\r\n{body}");
-        slot.send("a@b.example", "c@d.example", &message)
-            .await
-            .unwrap();
+        slot.send(ENVELOPE, &message).await.unwrap();
         let line_end = if body.ends_with('\n') { "" } else { "\r\n" };
         assert_eq!(sink.letters(), [format!("{message}{line_end}")]);
-        assert_eq!(sink.verbs(), ["EHLO", "MAIL", "RCPT", "DATA"]);
+        assert_eq!(sink.verbs(), ["EHLO", "EHLO", "MAIL", "RCPT", "DATA"]);
     }
 }
 
@@ -272,7 +285,7 @@ async fn what_could_be_read_as_commands_is_never_sent() {
         "\x1b[31m",
         &long,
     ] {
-        let sent = slot.send("a@b.example", "c@d.example", letter).await;
+        let sent = slot.send(ENVELOPE, letter).await;
         assert!(is_never(&sent), "{letter:?}");
     }
     for to in [
@@ -286,14 +299,14 @@ async fn what_could_be_read_as_commands_is_never_sent() {
         "c",
         "",
     ] {
-        assert!(
-            is_never(&slot.send("a@b.example", to, LETTER).await),
-            "{to:?}"
-        );
-        assert!(
-            is_never(&slot.send(to, "c@d.example", LETTER).await),
-            "{to:?}"
-        );
+        let from = to;
+        for envelope in [Envelope { to, ..ENVELOPE }, Envelope { from, ..ENVELOPE }] {
+            assert!(is_never(&slot.send(envelope, LETTER).await), "{to:?}");
+        }
+    }
+    for id in ["", "1\r\nDATA", "1 SIZE=1", "\u{e9}", &long] {
+        let envelope = Envelope { id, ..ENVELOPE };
+        assert!(is_never(&slot.send(envelope, LETTER).await), "{id:?}");
     }
     assert_eq!(sink.connections(), 0);
 }
@@ -330,10 +343,7 @@ async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
         "550 5.7.54 SMTP; Unable to relay recipient",
         "553 5.7.1 <door@post.example>: Sender address rejected: not logged in",
     ] {
-        assert!(
-            is_unwelcome(&sent_to("RCPT", Say(relaying)).await),
-            "{relaying}"
-        );
+        assert!(is_unwelcome(&sent_to("RCPT", Say(relaying)).await), "{relaying}");
     }
 }
 
@@ -367,10 +377,10 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
 async fn a_send_ends_by_its_own_deadline_however_slow_each_stage() {
     let sink = Sink::new(|_, _| Dawdle).await;
     let mut smtp = sink.smtp();
-    send(&mut smtp.slot()).await.unwrap();
+    send(&mut slot(&smtp)).await.unwrap();
     let server = Arc::get_mut(&mut smtp.server).unwrap();
     server.deadlines.whole = Duration::from_millis(250); // enough for CONNECT and EHLO
-    assert!(is_unreachable(&send(&mut smtp.slot()).await));
+    assert!(is_unreachable(&send(&mut slot(&smtp)).await));
     assert_eq!(sink.letters().len(), 1);
 }
 
@@ -379,7 +389,7 @@ async fn nobody_listening_is_no_fault_of_the_mail() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let sent = send(&mut smtp(port, SmtpSecurity::Plaintext, None).slot()).await;
+    let sent = send(&mut slot(&smtp(port, SmtpSecurity::Plaintext, None))).await;
     assert!(is_unreachable(&sent), "{sent:?}");
 }
 
@@ -391,13 +401,16 @@ async fn after_a_refused_recipient_the_connection_is_reset_and_kept() {
     };
     let sink = Sink::new(refusal).await;
     let mut slot = sink.slot();
-    let refused = slot.send("a@b.example", "bob@example.org", LETTER).await;
+    let to = "bob@example.org";
+    let refused = slot.send(Envelope { to, ..ENVELOPE }, LETTER).await;
     assert!(is_never(&refused));
     send(&mut slot).await.unwrap();
     assert_eq!(sink.connections(), 1);
     assert_eq!(
         sink.verbs(),
-        ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+        [
+            "EHLO", "EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"
+        ]
     );
 }
 
@@ -436,15 +449,122 @@ async fn a_letter_whose_dot_was_sent_is_not_sent_again() {
     }
 }
 
+/// Whether or not there is another letter to send.
 #[tokio::test]
-async fn an_idle_connection_is_left_politely_and_opened_anew() {
+async fn a_connection_that_rests_is_left_politely_and_opened_anew() {
     let sink = Sink::agreeable().await;
-    let mut slot = sink.slot();
+    let clock = Clock::stopped_at(0);
+    let mut slot = sink.smtp().slot(&clock);
     send(&mut slot).await.unwrap();
-    sleep(Duration::from_millis(550)).await;
+    clock.advance(Duration::from_millis(29_999));
+    slot.let_go().await;
+    assert!(!sink.heard("QUIT"), "it may be of use");
+    send(&mut slot).await.unwrap();
+    clock.advance(Duration::from_secs(30));
+    slot.let_go().await;
+    assert!(sink.heard("QUIT"));
     send(&mut slot).await.unwrap();
     assert_eq!(sink.connections(), 2);
-    assert!(sink.heard("QUIT"));
+}
+
+#[tokio::test]
+async fn a_connection_carries_ten_letters_or_as_many_as_the_server_says() {
+    for (offer, fit) in [
+        ("250 sink", 10),
+        ("250-sink\r\n250 LIMITS MAILMAX=1000", 10),
+        ("250-sink\r\n250 LIMITS RCPTMAX=1 MAILMAX=3", 3),
+    ] {
+        let sink = Sink::new(move |_, line| match line {
+            "EHLO door.example" => Say(offer),
+            _ => Agree,
+        })
+        .await;
+        let mut slot = sink.slot();
+        for _ in 0..fit {
+            send(&mut slot).await.unwrap();
+        }
+        assert_eq!(sink.connections(), 1, "{offer}");
+        send(&mut slot).await.unwrap();
+        assert_eq!(
+            (sink.connections(), sink.heard("QUIT")),
+            (2, true),
+            "{offer}"
+        );
+        assert_eq!(sink.letters().len(), fit + 1);
+    }
+}
+
+/// A letter that was refused counts, too: servers count as they like.
+#[tokio::test]
+async fn a_connection_that_had_its_share_is_left_without_another_letter() {
+    let sink = Sink::new(|_, line| match line {
+        "." => Say("554 5.7.1 no"),
+        _ => Agree,
+    })
+    .await;
+    let mut slot = sink.slot();
+    for _ in 0..10 {
+        assert!(!sink.heard("QUIT"));
+        assert!(is_never(&send(&mut slot).await));
+        slot.let_go().await;
+    }
+    assert_eq!((sink.connections(), sink.heard("QUIT")), (1, true));
+}
+
+#[tokio::test]
+async fn a_bounce_is_asked_to_be_without_the_letter_where_the_server_offers_that() {
+    let plain = "MAIL FROM:<door@post.example>".to_owned();
+    let with_dsn = format!("{plain} RET=HDRS ENVID=a-letter_1");
+    let refusals = [
+        "250 ok",
+        "555 5.5.4 unsupported",
+        "501 syntax",
+        "504 not implemented",
+    ];
+    for (offers, answer) in [(false, refusals[0]), (true, refusals[0])]
+        .into_iter()
+        .chain(refusals[1..].iter().map(|refusal| (true, *refusal)))
+    {
+        let sink = Sink::new(move |_, line| match line {
+            "EHLO door.example" if !offers => Say("250-sink\r\n250 8BITMIME"),
+            _ if line.contains("ENVID") => Say(answer),
+            _ => Agree,
+        })
+        .await;
+        let mut slot = sink.slot();
+        send(&mut slot).await.unwrap();
+        send(&mut slot).await.unwrap();
+        let named: Vec<_> = sink.commands();
+        let named = named.iter().filter(|line| line.starts_with("MAIL"));
+        let expected = match (offers, answer) {
+            (false, _) => vec![&plain, &plain],
+            (true, "250 ok") => vec![&with_dsn, &with_dsn],
+            (true, _) => vec![&with_dsn, &plain, &plain],
+        };
+        assert_eq!(named.collect::<Vec<_>>(), expected, "{answer}");
+    }
+}
+
+/// As OpenSMTPD does; one that hangs up over it is not there for us.
+#[tokio::test]
+async fn a_server_that_will_not_be_greeted_twice_offers_nothing() {
+    for (cue, goes_through) in [(Say("503 5.5.1 already identified"), true), (HangUp, false)] {
+        let greetings = Mutex::new(0);
+        let sink = Sink::new(move |_, line| {
+            *greetings.lock().unwrap() += i32::from(line.starts_with("EHLO"));
+            match (line, *greetings.lock().unwrap()) {
+                ("EHLO door.example", 2) => cue,
+                _ => Agree,
+            }
+        })
+        .await;
+        let sent = send(&mut sink.slot()).await;
+        assert_eq!(
+            (sent.is_ok(), is_unreachable(&sent)),
+            (goes_through, !goes_through)
+        );
+        assert!(!sink.commands().iter().any(|line| line.contains("ENVID")));
+    }
 }
 
 #[tokio::test]
@@ -475,7 +595,7 @@ async fn an_answer_out_of_step_sends_no_letter_as_commands() {
     })
     .await;
     assert!(is_later(&send(&mut sink.slot()).await));
-    assert_eq!(sink.verbs(), ["EHLO", "MAIL", "RCPT", "DATA"]);
+    assert_eq!(sink.verbs(), ["EHLO", "EHLO", "MAIL", "RCPT", "DATA"]);
     assert!(is_later(&sent_to(".", Say("354 go ahead")).await));
 }
 
@@ -494,7 +614,7 @@ async fn without_starttls_nothing_is_sent_in_the_clear() {
         })
         .await;
         let smtp = smtp(sink.port, SmtpSecurity::StartTls, log_in());
-        let sent = send(&mut smtp.slot()).await;
+        let sent = send(&mut slot(&smtp)).await;
         assert!(is_unreachable(&sent), "{sent:?}");
         assert!(!sink.heard("AUTH") && !sink.heard("MAIL"));
     }
@@ -514,7 +634,7 @@ async fn answers_slipped_in_behind_starttls_break_the_handshake() {
         })
         .await;
         let smtp = smtp(sink.port, SmtpSecurity::StartTls, None);
-        let Err(Failure::Unreachable(text)) = send(&mut smtp.slot()).await else {
+        let Err(Failure::Unreachable(text)) = send(&mut slot(&smtp)).await else {
             panic!("a letter was sent");
         };
         assert!(text.contains("corrupt message"), "{text}");
@@ -525,7 +645,7 @@ async fn answers_slipped_in_behind_starttls_break_the_handshake() {
 async fn a_plain_server_is_no_tls_server() {
     let sink = Sink::agreeable().await;
     let smtp = smtp(sink.port, SmtpSecurity::ImplicitTls, None);
-    let sent = send(&mut smtp.slot()).await;
+    let sent = send(&mut slot(&smtp)).await;
     assert!(is_unreachable(&sent), "{sent:?}");
     assert!(!sink.heard("MAIL"));
 }
@@ -535,12 +655,13 @@ async fn a_log_in_comes_before_the_first_letter_and_its_refusal_is_no_fault_of_t
     let sink = Sink::agreeable().await;
     let log_in = Some(("door".to_owned(), "secret".to_owned()));
     let smtp_with = |sink: &Sink| smtp(sink.port, SmtpSecurity::Plaintext, log_in.clone());
-    send(&mut smtp_with(&sink).slot()).await.unwrap();
+    send(&mut slot(&smtp_with(&sink))).await.unwrap();
     smtp_with(&sink).check("door@post.example").await.unwrap();
     assert_eq!(
         sink.verbs(),
         [
-            "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "EHLO", "AUTH", "MAIL", "RSET", "QUIT"
+            "EHLO", "AUTH", "EHLO", "MAIL", "RCPT", "DATA", "EHLO", "AUTH", "EHLO", "MAIL", "RSET",
+            "QUIT"
         ]
     );
 
@@ -598,7 +719,7 @@ fn addresses_are_hosts_too_and_a_ca_file_must_hold_a_certificate() {
 async fn a_slot_knows_whether_another_is_connected() {
     let sink = Sink::agreeable().await;
     let smtp = sink.smtp();
-    let (mut one, mut other) = (smtp.slot(), smtp.slot());
+    let (mut one, mut other) = (slot(&smtp), slot(&smtp));
     send(&mut one).await.unwrap();
     assert!(!one.is_not_alone() && other.is_not_alone());
     send(&mut other).await.unwrap();
