@@ -9,6 +9,7 @@
 //! * [`delivery`]: the worker in every node that takes waiting mail and sends it.
 //! * [`health`]: how that worker is doing.
 //! * [`circuit_breaker`]: keeps mail from a server that has no way, or no place, for us.
+//! * [`refusals`]: whether what it refuses is one recipient's bad luck, or ours.
 //! * [`backoff`]: pauses between tries.
 //! * [`smtp`]: one kept connection.
 
@@ -22,4 +23,5 @@ pub mod message;
 pub mod notices;
 pub mod outbox;
 pub mod own_letter;
+pub mod refusals;
 pub mod smtp;

@@ -423,6 +423,68 @@ async fn sigterm_finishes_the_request_under_way_and_loses_no_mail() {
     );
 }
 
+/// Connections that rest look alive: which of them are is told once it is known.
+#[tokio::test]
+async fn a_mail_server_that_goes_down_is_told_in_one_line_that_is_true() {
+    let (folder, server) = (empty_folder(), ScriptedServer::start());
+    let smtp = server.url();
+    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT, ("SMTP_URL", &smtp)]);
+    ask_at_once(&doorpost, "before", 15).await;
+    server.takes(15).await;
+    server.go_away();
+    ask_at_once(&doorpost, "ada", 1).await;
+    doorpost.says("mail has to wait");
+    server.come_back();
+    server.takes(16).await;
+    let told = complaints_about_mail(&doorpost.log());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("connecting: Connection refused"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_mail_server_that_allows_few_connections_is_told_once() {
+    let (folder, server) = (empty_folder(), ScriptedServer::start());
+    let mut connected = 0;
+    server.follow(move |step| {
+        connected += i32::from(step.verb == "CONNECT");
+        match step.verb {
+            "CONNECT" if connected > 1 => Answer::Say("421 4.7.0 too many connections from you"),
+            "." => Answer::After(Duration::from_millis(200)),
+            _ => Answer::Agree,
+        }
+    });
+    let smtp = server.url();
+    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT, ("SMTP_URL", &smtp)]);
+    ask_at_once(&doorpost, "ada", 8).await;
+    server.takes(8).await;
+    let told = complaints_about_mail(&doorpost.log());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("a connection fewer"), "{told:?}");
+}
+
+async fn ask_at_once(doorpost: &Doorpost, name: &str, how_many: usize) {
+    let ask = async |n: usize| {
+        let address = format!("{name}{n}@example.org");
+        let visitor = doorpost.visitor();
+        visitor.ask("/register", &address).await.sees_inbox_page();
+    };
+    futures_util::future::join_all((0..how_many).map(ask)).await;
+}
+
+fn complaints_about_mail(log: &str) -> Vec<String> {
+    let complains = |line: &&str| {
+        [" WARN ", " ERROR "]
+            .iter()
+            .any(|level| line.contains(level))
+    };
+    let about_mail = |line: &&str| line.contains("doorpost::mail");
+    let lines = log.lines().filter(complains).filter(about_mail);
+    lines.map(str::to_owned).collect()
+}
+
 /// OBX-10
 #[tokio::test]
 async fn sigterm_lets_a_slow_mail_server_finish_and_ctrl_c_does_not_wait() {

@@ -22,6 +22,15 @@ struct State {
     probe_at: Option<Instant>,
     backoff: Backoff,
     trouble: Option<String>,
+    missed: Missed,
+}
+
+/// A connection that was not to be had while another slot had one. The server may allow no more; or it is away, and
+/// the connections that rest only look alive. Which of the two it is shows by the next letter.
+#[derive(Default)]
+struct Missed {
+    of_late: Option<String>,
+    told: Option<String>,
 }
 
 impl CircuitBreaker {
@@ -68,11 +77,12 @@ impl CircuitBreaker {
         state.probe_at = None;
         state.backoff = Backoff::default();
         state.end_trouble();
+        state.missed.tell();
     }
 
-    /// Trouble that keeps no other mail waiting, for the operator to see.
-    pub fn note(&self, what: &str) {
-        self.state().tell(what);
+    /// A slot found no way, and another has a connection. Nothing is told yet: it would be a guess.
+    pub fn miss(&self, what: &str) {
+        self.state().missed.of_late = Some(what.to_owned());
     }
 
     /// What keeps mail from leaving, if anything does.
@@ -88,6 +98,7 @@ impl CircuitBreaker {
 
 impl State {
     fn wait(&mut self, why: &str) {
+        self.missed = Missed::default();
         self.tell(why);
         self.probe_at = Some(Instant::now() + self.backoff.longer());
     }
@@ -103,6 +114,22 @@ impl State {
     fn end_trouble(&mut self) {
         if self.trouble.take().is_some() {
             tracing::info!("the mail server has us again");
+        }
+    }
+}
+
+impl Missed {
+    /// Mail leaves all the same: once in the log, however often it is met.
+    fn tell(&mut self) {
+        let Some(what) = self.of_late.take() else {
+            return;
+        };
+        if self.told.as_ref() != Some(&what) {
+            tracing::warn!(
+                what,
+                "a connection fewer to the mail server, and mail leaves"
+            );
+            self.told = Some(what);
         }
     }
 }

@@ -2,14 +2,11 @@
 //! worker, for the [`App`](crate::app::App) holds it, and the worker is handed the [`App`](crate::app::App).
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::outbox::LEASE;
-
-/// A mail that waits is met again after no longer a time: see `next_try` of the worker, whose longest pause it is, and
-/// a little for the slot that is to look.
-const LONGEST_PAUSE: Duration = Duration::from_secs(660);
+use crate::mail::refusals::{LONGEST_PAUSE, Refusals};
 
 /// How the worker is doing, for `/readyz` and the operator.
 #[derive(Default)]
@@ -20,6 +17,8 @@ pub struct Health {
     missing_key: Mutex<Option<(Instant, String)>>,
     /// What this node knows of its way to the mail server.
     pub breaker: CircuitBreaker,
+    /// What the mail server refused of late.
+    pub refusals: Refusals,
 }
 
 impl Health {
@@ -52,6 +51,6 @@ impl Health {
 
     /// What keeps mail from leaving, if anything does.
     pub fn trouble(&self) -> Option<String> {
-        self.breaker.trouble()
+        self.breaker.trouble().or_else(|| self.refusals.trouble())
     }
 }

@@ -31,7 +31,7 @@ use pace::{DEADLINES, Deadlines, Pace, nobody};
 pub use pace::{LONGEST_SEND, Watch};
 use server::{Connection, Server};
 pub use stage::Stage;
-pub use trouble::Failure;
+pub use trouble::{Blames, Failure, Refusal};
 use trouble::{Trouble, for_log, in_step};
 
 /// How many letters go over one connection. Exim delivers the first ten at once, answers 250 to the rest as well,
@@ -361,14 +361,14 @@ fn address(text: &str) -> Result<Address, Failure> {
     text.parse()
         .ok()
         .filter(|_| text.bytes().all(harmless))
-        .ok_or_else(|| Failure::Never("an address that cannot be sent safely".into()))
+        .ok_or_else(|| Failure::unfit("an address that cannot be sent safely"))
 }
 
 /// A letter's id that can only be an id: it is ours, but rows can be damaged (RFC 3461, 4.4).
 fn harmless_id(id: &str) -> Result<&str, Failure> {
     let is_harmless =
         (1..=100).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let unsafe_id = || Failure::Never("an id that cannot be sent safely".into());
+    let unsafe_id = || Failure::unfit("an id that cannot be sent safely");
     is_harmless.then_some(id).ok_or_else(unsafe_id)
 }
 
@@ -381,7 +381,7 @@ fn plain(message: &str) -> Result<&str, Failure> {
     let fits = |line: &str| line.len() <= 998 && line.bytes().all(text);
     if !message.split("\r\n").all(fits) {
         let why = "a letter that is not 7-bit text in lines of at most 998 characters";
-        return Err(Failure::Never(why.into()));
+        return Err(Failure::unfit(why));
     }
     Ok(message.strip_suffix("\r\n").unwrap_or(message))
 }

@@ -7,7 +7,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::backoff::jittered;
 use crate::mail::outbox::{self, Claimed, Mail};
-use crate::mail::smtp::Failure;
+use crate::mail::smtp::{Failure, Refusal};
 
 /// What became of one mail.
 pub(super) enum Outcome {
@@ -21,11 +21,9 @@ pub(super) enum Outcome {
     /// Sealed by a key that this node does not have: another may, or this one after a restart.
     KeyMissing(String),
     /// The server refuses it for good.
-    Refused(String),
+    Refused(Refusal),
     /// The server refuses it for now, or the send broke off.
-    Deferred(String),
-    /// The same, and what the server refuses is us.
-    SenderRefused(String),
+    Deferred(Refusal),
     /// There is no way to the server: no mail's fault.
     Unreachable(String),
     /// Not tried: our lease has ended, or would before the send.
@@ -38,9 +36,8 @@ impl Outcome {
         match sent {
             Ok(()) => Self::Sent,
             Err(Failure::Unreachable(what)) => Self::Unreachable(what),
-            Err(Failure::Unwelcome(what)) => Self::SenderRefused(what),
-            Err(Failure::Later(what)) => Self::Deferred(what),
-            Err(Failure::Never(what)) => Self::Refused(what),
+            Err(Failure::Later(refusal)) => Self::Deferred(refusal),
+            Err(Failure::Never(refusal)) => Self::Refused(refusal),
         }
     }
 
@@ -53,9 +50,11 @@ impl Outcome {
             Self::Forgotten => tracing::info!(mail, letter, "mail forgotten: its account is gone"),
             Self::Damaged(reason) => tracing::error!(mail, letter, reason, "mail set aside"),
             Self::KeyMissing(reason) => tracing::error!(mail, letter, reason, "mail put off"),
-            Self::Refused(reason) => tracing::warn!(mail, letter, reason, "mail refused"),
-            Self::Deferred(reason) | Self::SenderRefused(reason) => {
-                tracing::info!(mail, letter, reason, "mail put off");
+            Self::Refused(refusal) => {
+                tracing::warn!(mail, letter, reason = refusal.words, "mail refused");
+            }
+            Self::Deferred(refusal) => {
+                tracing::info!(mail, letter, reason = refusal.words, "mail put off");
             }
             Self::Unreachable(_) => {}
             Self::LeaseOver => tracing::warn!(mail, letter, "mail not tried: its lease is over"),
@@ -79,8 +78,10 @@ impl Outcome {
             }
             Self::Dropped(reason) => outbox::dropped(tx, claimed, reason),
             Self::Forgotten => outbox::forgotten(tx, claimed),
-            Self::Damaged(reason) | Self::Refused(reason) => outbox::refused(tx, claimed, reason),
-            Self::Deferred(reason) | Self::SenderRefused(reason) | Self::KeyMissing(reason) => {
+            Self::Damaged(reason) | Self::Refused(Refusal { words: reason, .. }) => {
+                outbox::refused(tx, claimed, reason)
+            }
+            Self::KeyMissing(reason) | Self::Deferred(Refusal { words: reason, .. }) => {
                 let age = Duration::from_millis(tx.now.abs_diff(mail.queued_at));
                 outbox::later(tx, claimed, next_try(mail.tries, age), reason)
             }

@@ -19,7 +19,7 @@ use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
 use crate::mail::outbox::{self, Claimed, LEASE, Mail};
-use crate::mail::smtp::{Envelope, LONGEST_SEND, Slot, Smtp};
+use crate::mail::smtp::{Blames, Envelope, LONGEST_SEND, Refusal, Slot, Smtp};
 
 /// How often a slot looks for mail that other nodes posted or that fell due.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -131,7 +131,8 @@ impl Sender {
             }
             Err(failure) if slot.is_not_alone() => {
                 breaker.close();
-                connection_refused(&failure.to_string())
+                breaker.miss(&failure.to_string());
+                Round::Failed
             }
             Err(failure) => {
                 breaker.stay_open(&failure.to_string());
@@ -195,8 +196,11 @@ impl Sender {
             (slot, outcome)
         });
         let (slot, outcome) = sending.await.unwrap_or_else(|panic| {
-            let what = format!("the send ended early: {panic}");
-            (fresh, Outcome::Deferred(what))
+            let refusal = Refusal {
+                words: format!("the send ended early: {panic}"),
+                blames: Blames::Nobody,
+            };
+            (fresh, Outcome::Deferred(refusal))
         });
         self.slot = Some(slot);
         outcome
@@ -212,7 +216,7 @@ impl Sender {
             Ok(false) => tracing::warn!(mail = mail.id, "another node has taken this mail up"),
             Err(error) => return database_failed(&error),
         }
-        self.learn(outcome)
+        self.learn(mail, outcome)
     }
 
     /// What left must be written down, or it leaves again: a database that is away is waited for.
@@ -237,23 +241,32 @@ impl Sender {
     }
 
     /// What an outcome says of the way to the server.
-    fn learn(&self, outcome: &Outcome) -> Round {
+    fn learn(&self, mail: &Mail, outcome: &Outcome) -> Round {
+        let health = &self.app.mail_health;
         match outcome {
-            Outcome::Sent | Outcome::Refused(_) => self.breaker().succeed(),
-            Outcome::SenderRefused(what) => self.breaker().note(&without_addresses(what)),
-            Outcome::KeyMissing(what) => self.app.mail_health.note_missing_key(what),
+            Outcome::Sent => {
+                health.breaker.succeed();
+                health.refusals.disprove();
+                health.refusals.forget(mail);
+            }
+            Outcome::Refused(refusal) => {
+                health.breaker.succeed();
+                health.refusals.note(mail, refusal);
+            }
+            Outcome::Deferred(refusal) => health.refusals.note(mail, refusal),
+            Outcome::KeyMissing(what) => health.note_missing_key(what),
             Outcome::Unreachable(what) => {
                 if self.slot.as_ref().is_some_and(Slot::is_not_alone) {
-                    return connection_refused(what);
+                    health.breaker.miss(what);
+                    return Round::Failed;
                 }
-                self.breaker().open(what);
+                health.breaker.open(what);
                 return Round::BreakerOpen;
             }
-            Outcome::Dropped(_)
-            | Outcome::Forgotten
-            | Outcome::Damaged(_)
-            | Outcome::Deferred(_)
-            | Outcome::LeaseOver => {}
+            Outcome::Dropped(_) | Outcome::Forgotten | Outcome::Damaged(_) => {
+                health.refusals.forget(mail);
+            }
+            Outcome::LeaseOver => {}
         }
         Round::Progressed
     }
@@ -267,20 +280,8 @@ fn key_missing(mail: &Mail) -> String {
     }
 }
 
-/// `/readyz` answers anybody: it tells nothing of whom we write to.
-fn without_addresses(what: &str) -> String {
-    let words = what.split(' ').filter(|word| !word.contains('@'));
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn database_failed(error: &Error) -> Round {
     tracing::warn!(%error, "mail has to wait");
-    Round::Failed
-}
-
-/// The server has other connections of ours: it may allow no more.
-fn connection_refused(what: &str) -> Round {
-    tracing::warn!(what, "a connection fewer to the mail server");
     Round::Failed
 }
 

@@ -213,8 +213,9 @@ fn is_unreachable(sent: &Result<(), Failure>) -> bool {
     matches!(sent, Err(Failure::Unreachable(_)))
 }
 
-fn is_unwelcome(sent: &Result<(), Failure>) -> bool {
-    matches!(sent, Err(Failure::Unwelcome(_)))
+/// For now, and it is not the recipient's doing, nor the letter's.
+fn is_ours(sent: &Result<(), Failure>) -> bool {
+    matches!(sent, Err(Failure::Later(refusal)) if refusal.blames != Blames::Recipient)
 }
 
 fn is_later(sent: &Result<(), Failure>) -> bool {
@@ -323,12 +324,13 @@ async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
         for (answer, verdict) in [
             ("450 busy", is_later as fn(&_) -> bool),
             ("452 4.2.2 full", is_later),
+            ("451 4.3.0 not now", is_ours),
             ("550 5.1.1 unknown", is_never),
             ("550 5.1.1 unknown in relay recipient table", is_never),
             ("554 no", is_never),
-            ("530 5.7.0 log in first", is_unwelcome),
-            ("450 4.1.8 sender's domain not found", is_unwelcome),
-            ("553 5.1.7 bad sender", is_unwelcome),
+            ("530 5.7.0 log in first", is_ours),
+            ("450 4.1.8 sender's domain not found", is_ours),
+            ("553 5.1.7 bad sender", is_ours),
         ] {
             let sent = sent_to(stage, Say(answer)).await;
             assert!(verdict(&sent), "{stage} {answer}: {sent:?}");
@@ -343,8 +345,61 @@ async fn a_refusal_costs_the_mail_only_what_is_about_the_mail() {
         "550 5.7.54 SMTP; Unable to relay recipient",
         "553 5.7.1 <door@post.example>: Sender address rejected: not logged in",
     ] {
-        assert!(is_unwelcome(&sent_to("RCPT", Say(relaying)).await), "{relaying}");
+        assert!(is_ours(&sent_to("RCPT", Say(relaying)).await), "{relaying}");
     }
+}
+
+/// The words may be a stranger's: whoever has an address with the word in it, or a mail server that is quoted.
+#[tokio::test]
+async fn whom_a_refusal_blames_is_read_from_its_code_and_then_from_its_words() {
+    use Blames::{Nobody, Recipient, Us};
+    for (stage, answer, blames) in [
+        ("RCPT", "530 5.7.0 log in first", Us),
+        ("RCPT", "530 log in first", Us),
+        ("DATA", "530 log in first", Us),
+        (".", "550 5.1.8 sender's domain not found", Us),
+        (
+            "RCPT",
+            "553 5.7.1 <a@b.example>: Sender address rejected",
+            Us,
+        ),
+        ("RCPT", "550 Sender verify failed", Us),
+        (
+            "RCPT",
+            "554 5.7.1 <sender@b.example>: Relay access denied",
+            Nobody,
+        ),
+        ("RCPT", "554 5.7.1 no relaying to sender.example", Nobody),
+        (
+            "RCPT",
+            "550 5.1.1 <a@b.example>: host mx said: 550 sender rejected",
+            Recipient,
+        ),
+        ("RCPT", "550 relay not permitted", Nobody),
+        (
+            "RCPT",
+            "450 4.1.2 <a@b.example>: Domain not found",
+            Recipient,
+        ),
+        ("RCPT", "452 4.2.2 full", Recipient),
+        ("RCPT", "550 no such user", Recipient),
+        ("RCPT", "451 later", Nobody),
+        ("RCPT", "421 closing", Nobody),
+        ("DATA", "451 4.3.0 not now", Nobody),
+        (".", "554 5.7.1 spam, says the sender", Nobody),
+        (".", "550 what a letter", Nobody),
+        (".", "552 5.2.2 full", Recipient),
+    ] {
+        let sent = sent_to(stage, Say(answer)).await;
+        let Err(Failure::Later(refusal) | Failure::Never(refusal)) = sent else {
+            panic!("{stage} {answer}: {sent:?}");
+        };
+        assert_eq!(refusal.blames, blames, "{stage} {answer}");
+    }
+    let Err(Failure::Later(refusal)) = sent_to("RCPT", HangUp).await else {
+        panic!("a hang-up is for now");
+    };
+    assert_eq!(refusal.blames, Nobody);
 }
 
 #[tokio::test]

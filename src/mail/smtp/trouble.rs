@@ -8,30 +8,55 @@ use lettre::transport::smtp::response::Response;
 
 use super::stage::Stage;
 
-/// Why a letter did not leave, by what is to be done about it. The text is for the operator's log: one
+/// Why a letter did not leave, by what is to be done about it. The words are for the operator's log: one
 /// line of ASCII, at most 200 characters, without secrets or whole addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// No way to the server, or it will not have us: connecting, TLS, log-in, the sender. It would be
     /// the same with any mail, and costs none a try.
     Unreachable(String),
-    /// Not now, and the one whom the server will not have is us: it named this recipient and blamed the
-    /// sender, or would not relay for us. Other recipients may fare better.
-    Unwelcome(String),
-    /// Not now: a 4xx about this mail, or a hang-up or deadline once the recipient was named. The latter
-    /// is the mail's own failure, too, lest one that chokes the server holds up all the others.
-    Later(String),
+    /// Not now: a 4xx about this mail; a refusal of us or of relaying for us, which the operator can put right;
+    /// or a hang-up or deadline once the recipient was named. The latter is the mail's own failure, lest one
+    /// that chokes the server holds up all the others.
+    Later(Refusal),
     /// Not ever: a 5xx about this recipient or letter, or one that cannot be sent safely.
-    Never(String),
+    Never(Refusal),
+}
+
+/// What a letter was refused with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub words: String,
+    pub blames: Blames,
+}
+
+/// Whom the server will not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blames {
+    /// Us: our sender, or that we have not logged in. Every letter would fare the same.
+    Us,
+    /// This recipient, or this letter alone.
+    Recipient,
+    /// It does not say: what it will not take, or not now, may be this letter or all of them.
+    Nobody,
+}
+
+impl Failure {
+    /// One that is found before the server hears of the letter.
+    pub(super) fn unfit(why: &str) -> Self {
+        Self::Never(Refusal {
+            words: why.to_owned(),
+            blames: Blames::Recipient,
+        })
+    }
 }
 
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Unreachable(text)
-        | Self::Unwelcome(text)
-        | Self::Later(text)
-        | Self::Never(text)) = self;
-        f.write_str(text)
+        f.write_str(match self {
+            Self::Unreachable(words) => words,
+            Self::Later(refusal) | Self::Never(refusal) => &refusal.words,
+        })
     }
 }
 
@@ -80,30 +105,66 @@ impl Trouble {
         }
     }
 
-    /// Whether the refusal is of us: of the sender, or of relaying for us. Postfix holds the former back
-    /// until the recipient (`smtpd_delay_reject`). Codes: RFC 4954, 6, and RFC 3463, 3.2 and 3.8: who may
-    /// not send to whom is said by `X.7`, when a recipient was named (later on, that is what spam is
-    /// refused by). Without a code the word decides.
-    fn blames_us(&self) -> bool {
-        let said = self.words.split_once(' ').map_or("", |(_, said)| said);
-        let at_recipient = self.stage == Stage::Rcpt;
-        match enhanced_code(said) {
-            _ if self.code == Some(530) => true,
-            Some(code) if code.ends_with(".1.7") || code.ends_with(".1.8") => true,
-            Some(code) => at_recipient && code.contains(".7."),
-            None => at_recipient && said.to_ascii_lowercase().contains("relay"),
+    /// What the server said behind its code.
+    fn said(&self) -> &str {
+        self.words.split_once(' ').map_or("", |(_, said)| said)
+    }
+
+    /// Who may not send to whom is said by `X.7` (RFC 3463, 3.8) when a recipient was named; later on, that is
+    /// what spam is refused by. Without such a code the word decides.
+    fn is_about_relaying(&self) -> bool {
+        self.stage == Stage::Rcpt
+            && match enhanced_code(self.said()) {
+                Some(code) => code.contains(".7."),
+                None => self.said().to_ascii_lowercase().contains("relay"),
+            }
+    }
+
+    /// Codes: RFC 4954, 6; RFC 3463, 3.2 and 3.3; and RFC 5321, 4.2.3, where there is none of those.
+    fn blames(&self) -> Blames {
+        let code = enhanced_code(self.said());
+        let is_code = |ending: &[&str]| {
+            code.is_some_and(|code| ending.iter().any(|ending| code.ends_with(ending)))
+        };
+        let is_class = |class: &[&str]| {
+            code.is_some_and(|code| class.iter().any(|class| code.contains(class)))
+        };
+        if self.code == Some(530) || is_code(&[".1.7", ".1.8"]) || self.names_our_sender() {
+            return Blames::Us;
         }
+        let is_mailbox = matches!(self.code, Some(450 | 550..=553)) && self.stage == Stage::Rcpt;
+        if is_class(&[".1.", ".2."]) || code.is_none() && is_mailbox && !self.is_about_relaying() {
+            return Blames::Recipient;
+        }
+        Blames::Nobody
+    }
+
+    /// Whether it is the sender whom the server would not have, once it knew the recipient: so long Postfix holds
+    /// such a refusal back (`smtpd_delay_reject`). An address or a domain that says "sender" does not count.
+    fn names_our_sender(&self) -> bool {
+        let of_word = |word: &str| {
+            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            word.eq_ignore_ascii_case("sender")
+        };
+        let code = enhanced_code(self.said());
+        self.stage == Stage::Rcpt
+            && code.is_none_or(|code| code.contains(".7."))
+            && self.said().split(' ').any(of_word)
     }
 }
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
-        let text = for_log(&format!("{}: {}", trouble.stage, trouble.words));
+        let words = for_log(&format!("{}: {}", trouble.stage, trouble.words));
+        if trouble.stage < Stage::Rcpt {
+            return Self::Unreachable(words);
+        }
+        let blames = trouble.blames();
+        let refusal = Refusal { words, blames };
+        let is_ours = blames == Blames::Us || trouble.is_about_relaying();
         match trouble.code {
-            _ if trouble.stage < Stage::Rcpt => Self::Unreachable(text),
-            Some(_) if trouble.blames_us() => Self::Unwelcome(text),
-            Some(500..) => Self::Never(text),
-            _ => Self::Later(text),
+            Some(500..) if !is_ours => Self::Never(refusal),
+            _ => Self::Later(refusal),
         }
     }
 }
