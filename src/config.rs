@@ -102,7 +102,7 @@ variables! {
 
     /// Proxies
     proxies: Proxies {
-        /// Networks between commas (`10.0.0.0/8,2001:db8::/32`) whose `X-Forwarded-For` is believed.
+        /// Networks between commas (`10.0.0.0/8,2001:db8::/32`) whose `X-Forwarded-For` is believed, with or without ports.
         trusted: Vec<IpNet> = "TRUSTED_PROXIES", "", network::networks;
     }
 

@@ -4,10 +4,11 @@
 //! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`], [`form_token`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`], [`set_cookie`]: what a browser carries.
+//! * [`forwarded_for`], [`client`]: where it comes from.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
-//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`], [`client`]: what visitors send, parsed
+//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`]: what visitors send, parsed
 //!   once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
@@ -18,6 +19,7 @@ pub mod cookie_header;
 pub mod field_error;
 pub mod form;
 pub mod form_token;
+pub mod forwarded_for;
 pub mod headers;
 pub mod json;
 pub mod link_page;

@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 
+use crate::program::{ANY_PORT, Doorpost, empty_folder};
 use crate::support::{Database, Handed, House, ScriptedServer, Visitor, wire};
 
 /// Headers by which a request may claim to be somewhere else.
@@ -241,6 +242,38 @@ on_both! {
             assert_eq!(page.status, status, "{forwarded}");
         }
     }
+}
+
+/// HOST-03: else every limit per network would hold for all visitors together, and nobody would know why.
+#[tokio::test]
+async fn a_header_that_cannot_be_read_is_told_to_the_operator_once() {
+    const COMPLAINT: &str = "in a way that cannot be read";
+    let folder = empty_folder();
+    let variables = [ANY_PORT, ("TRUSTED_PROXIES", "127.0.0.1")];
+    let doorpost = Doorpost::serving(folder.path(), &variables);
+    let visit = async |from: &str| {
+        let visitor = doorpost.visitor().calling_from(from);
+        visitor
+            .ask("/sign-in", "ada@example.org")
+            .await
+            .sees_inbox_page();
+    };
+    for readable in [
+        "203.0.113.9",
+        "203.0.113.9:4711",
+        "[2001:db8::1]:4711",
+        "unknown, 203.0.113.9",
+    ] {
+        visit(readable).await;
+    }
+    assert!(!doorpost.log().contains(COMPLAINT), "{}", doorpost.log());
+    for odd in ["203.0.113.9;hunter2", "unknown", "203.0.113.9;hunter2"] {
+        visit(odd).await;
+    }
+    doorpost.says("looks_like=\"999.9.999.9;aaaaaa9\"");
+    let log = doorpost.log();
+    assert_eq!(log.matches(COMPLAINT).count(), 1, "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 /// Asks for mail with this `X-Forwarded-For`, and with another address in each header like it.

@@ -350,15 +350,26 @@ on_both! {
             ("198.51.100.8, 10.0.0.1, 198.51.100.7", true),
             ("203.0.113.3, 198.51.100.7, 10.0.0.9", true),
             ("junk, 198.51.100.7", true),
+            // As Azure's gateways, IIS, and those who think of `Forwarded` write it.
+            ("198.51.100.7:4711", true),
+            ("\"198.51.100.7:4712\"", true),
+            ("198.51.100.8:1, 198.51.100.7:2, 10.0.0.9:3", true),
+            ("[::ffff:198.51.100.7]:4711", true),
+            ("198.51.100.8:4711", false),
+            ("198.51.100.7:4711, 198.51.100.8:4712", false),
+            ("198.51.100.7:4711, [2001:db8::1]:4712", false),
+            // Neither is an address: all who come over it are one network, and no visitor's.
+            ("198.51.100.7, unknown", false),
+            ("198.51.100.7, 198.51.100.7;4711", false),
             ("198.51.100.7, 198.51.100.8", false),
             ("198.51.100.7, 203.0.113.1, 10.0.0.9", false),
         ];
         let house = House::with(db, &[("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"), (ADDRESS, "off"), (NETWORK, "1/1m")]).await;
-        for (chain, is_the_same) in chains {
+        for (number, (chain, is_the_same)) in chains.into_iter().enumerate() {
             house.advance(MINUTE);
             let first = house.visitor().calling_from("198.51.100.7");
-            first.ask("/sign-in", "first@example.org").await.sees_inbox_page();
-            let second = house.visitor().calling_from(chain).ask("/sign-in", NOBODY).await;
+            first.ask("/sign-in", &format!("first{number}@example.org")).await.sees_inbox_page();
+            let second = house.visitor().calling_from(chain).ask("/sign-in", &format!("second{number}@example.org")).await;
             let refused = second.status == StatusCode::TOO_MANY_REQUESTS;
             assert_eq!(refused, is_the_same, "{chain}");
         }

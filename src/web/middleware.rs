@@ -20,7 +20,7 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
 use crate::web::page::Frame;
-use crate::web::{client, headers, rejection, set_cookie, unread_body};
+use crate::web::{forwarded_for, headers, rejection, set_cookie, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -83,7 +83,7 @@ fn turned_away(res: &ServiceResponse<BoxBody>) -> Option<String> {
     let app = req
         .app_data::<Data<App>>()
         .filter(|_| refused.contains(&res.status()))?;
-    Some(client::address(req, &app.config.proxies.trusted).to_string())
+    Some(forwarded_for::address(req, &app.config.proxies.trusted).to_string())
 }
 
 /// Whatever answers GET answers HEAD (RFC 9110 §9.1).
