@@ -1,7 +1,7 @@
 //! The program: configuration, log, and then what the command line says, which is what an operator does without a
 //! browser. The only place that may give up.
 //!
-//! A command says what it did on standard output, and ends with 0 only if it did it. Whatever lists also
+//! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. Whatever lists also
 //! speaks JSON (`--json`).
 
 use std::process::ExitCode;
@@ -18,27 +18,55 @@ pub mod check;
 pub mod keys;
 mod log;
 pub mod mail;
+pub mod out;
 pub mod users;
+
+use out::Out;
 
 /// A configuration that is unsafe or does not parse.
 const REFUSED: u8 = 2;
 
 /// The whole program around this server: a `main` hands over to it, and returns what it gives.
 pub fn run(server: Server) -> ExitCode {
-    let command_line = CommandLine::parse();
+    let out = Out::default();
+    let ended = called(&server, &out);
+    out.end(ended)
+}
+
+fn called(server: &Server, out: &Out) -> ExitCode {
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(answer) => return answered(&answer, out),
+    };
     let config = match Config::load() {
         Ok(config) => config,
         Err(refusal) => {
-            eprintln!("{refusal}");
+            out.complain(refusal);
             return ExitCode::from(REFUSED);
         }
     };
     log::start(&config, command_line.serves());
-    match actix_web::rt::System::new().block_on(obey(command_line, config, &server)) {
+    match actix_web::rt::System::new().block_on(obey(command_line, config, server, out)) {
         Ok(ended) => ended,
         Err(error) => {
             tracing::error!(%error, "Doorpost had to stop");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help that was asked for, or what is wrong with the command line.
+fn answered(answer: &clap::Error, out: &Out) -> ExitCode {
+    let words = answer.render();
+    let words = words.to_string();
+    match answer.use_stderr() {
+        true => {
+            out.complain(words.trim_end());
+            ExitCode::from(REFUSED)
+        }
+        false => {
+            out.line(words.trim_end());
+            ExitCode::SUCCESS
         }
     }
 }
@@ -77,7 +105,12 @@ impl CommandLine {
 
 /// Does what the command line says. An error is trouble of ours; a command that was given in vain says so
 /// by itself, and by its exit code.
-async fn obey(command_line: CommandLine, config: Config, server: &Server) -> Result<ExitCode> {
+async fn obey(
+    command_line: CommandLine,
+    config: Config,
+    server: &Server,
+    out: &Out,
+) -> Result<ExitCode> {
     let open = |config| {
         let app = server.open(config, Clock::System);
         app.inspect_err(|_| tracing::error!("Doorpost cannot start"))
@@ -85,12 +118,14 @@ async fn obey(command_line: CommandLine, config: Config, server: &Server) -> Res
     match command_line.command {
         None => server.serve(open(config)?).await?,
         Some(Command::Announce(arguments)) => {
-            return announce::run(arguments, config, Clock::System).await;
+            return announce::run(arguments, config, Clock::System, out).await;
         }
-        Some(Command::Check) => return Ok(check::run(&config, server).await),
-        Some(Command::Keys(command)) => keys::run(command, open(config)?).await?,
-        Some(Command::Mail(command)) => return mail::run(command, config, Clock::System).await,
-        Some(Command::Users(command)) => users::run(command, open(config)?).await?,
+        Some(Command::Check) => return Ok(check::run(&config, server, out).await),
+        Some(Command::Keys(command)) => keys::run(command, open(config)?, out).await?,
+        Some(Command::Mail(command)) => {
+            return mail::run(command, config, Clock::System, out).await;
+        }
+        Some(Command::Users(command)) => users::run(command, open(config)?, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use doorpost::accounts::email_address::EmailAddress;
 use doorpost::operator::mail;
+use doorpost::operator::out::Out;
 use tokio::sync::OnceCell;
 
 use crate::support::{
@@ -42,10 +43,12 @@ async fn letters() -> &'static [Letter] {
             })
             .await;
             let address = EmailAddress::parse("carol@example.org").unwrap();
+            let out = Out::default();
             let by_hand = mail::run(
                 mail::Command::Test { address },
                 (*house.app.config).clone(),
                 house.app.clock.clone(),
+                &out,
             );
             by_hand.await.unwrap();
             // Of one that was sent twice, the last.

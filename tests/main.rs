@@ -47,6 +47,7 @@ mod oauth;
 mod pages;
 mod password_sign_in;
 mod plain_browsers;
+mod printing;
 mod program;
 mod purge;
 mod reauthenticate;

@@ -25,6 +25,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::invisible;
 use crate::mail::announcement::Announcement;
+use crate::operator::out::Out;
 
 /// What is announced, and to whom.
 #[derive(Args)]
@@ -46,11 +47,16 @@ pub struct Arguments {
 const BATCH: usize = 100;
 
 /// Does what the command says and prints what came of it.
-pub async fn run(arguments: Arguments, config: Config, clock: Clock) -> Result<ExitCode> {
+pub async fn run(
+    arguments: Arguments,
+    config: Config,
+    clock: Clock,
+    out: &Out,
+) -> Result<ExitCode> {
     let (announcement, whom) = match read(&arguments, &config) {
         Ok(found) => found,
         Err(why) => {
-            eprintln!("{why}");
+            out.complain(why);
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -61,15 +67,15 @@ pub async fn run(arguments: Arguments, config: Config, clock: Clock) -> Result<E
     };
     let readers = run.find(whom).await?;
     if run.is_dry && !arguments.json {
-        run.show(&readers.ids).await?;
+        run.show(&readers.ids, out).await?;
     }
     let mut tally = run.announce(readers.ids).await?;
     tally.without_account += readers.strangers;
     if arguments.json {
         let json = serde_json::to_string_pretty(&tally).map_err(Error::internal)?;
-        println!("{json}");
+        out.line(json);
     } else {
-        println!("{}", tally.told(run.is_dry));
+        out.line(tally.told(run.is_dry));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -203,8 +209,8 @@ impl Run {
     }
 
     /// The subject and, for the first who would get it, the text.
-    async fn show(&self, ids: &BTreeSet<String>) -> Result<()> {
-        println!("Subject: {}\n", self.announcement.subject);
+    async fn show(&self, ids: &BTreeSet<String>, out: &Out) -> Result<()> {
+        out.line(format_args!("Subject: {}\n", self.announcement.subject));
         for batch in batches(ids.iter().cloned()) {
             let found = self.app.read(move |tx| {
                 let accounts = batch.iter().map(|id| users::find(tx, id));
@@ -214,7 +220,7 @@ impl Run {
             if let Some(reader) = accounts.find(|user| user.announcements) {
                 let (config, links) = (&self.app.config, &self.app.signed_links);
                 let text = self.announcement.specimen(config, links, &reader.email)?;
-                println!("{text}");
+                out.line(text);
                 return Ok(());
             }
         }

@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
 use crate::mail::smtp::Smtp;
+use crate::operator::out::Out;
 use crate::server::Server;
 
 /// Says how it is with each part, and fails if one fails. That it runs at all says that the configuration
 /// was read: else the program has ended before, and named the variable.
-pub async fn run(config: &Config, server: &Server) -> ExitCode {
+pub async fn run(config: &Config, server: &Server, out: &Out) -> ExitCode {
     let parts = [
         ("configuration", Ok("read".to_owned())),
         ("database", database(&config.database.url, server).await),
@@ -23,8 +24,8 @@ pub async fn run(config: &Config, server: &Server) -> ExitCode {
     ];
     for (part, found) in &parts {
         match found {
-            Ok(how) => println!("{part:<14} ok      {how}"),
-            Err(why) => println!("{part:<14} FAILED  {why}"),
+            Ok(how) => out.line(format_args!("{part:<14} ok      {how}")),
+            Err(why) => out.line(format_args!("{part:<14} FAILED  {why}")),
         }
     }
     if parts.iter().all(|(_, found)| found.is_ok()) {

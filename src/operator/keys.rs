@@ -6,6 +6,7 @@ use crate::accounts::signing_keys::{self, Next};
 use crate::app::App;
 use crate::error::Result;
 use crate::humanize;
+use crate::operator::out::Out;
 
 /// What can be done with the keys.
 #[derive(Subcommand)]
@@ -21,30 +22,32 @@ pub enum Command {
 }
 
 /// Does what the command says, and says so.
-pub async fn run(command: Command, app: App) -> Result<()> {
+pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
     match command {
-        Command::Rotate { now: false } => rotate(&app).await,
-        Command::Rotate { now: true } => replace_all(&app).await,
+        Command::Rotate { now: false } => rotate(&app, out).await,
+        Command::Rotate { now: true } => replace_all(&app, out).await,
     }
 }
 
-async fn rotate(app: &App) -> Result<()> {
+async fn rotate(app: &App, out: &Out) -> Result<()> {
     app.db.migrate()?;
     let keys = app.keys.clone();
     let next = app.transaction(move |tx| signing_keys::rotate(tx, &keys));
     let Next { id, signs_from } = next.await?;
     let from = humanize::rfc3339(signs_from);
-    println!("{id} is listed from now on, and signs from {from} on.");
+    out.line(format_args!(
+        "{id} is listed from now on, and signs from {from} on."
+    ));
     Ok(())
 }
 
-async fn replace_all(app: &App) -> Result<()> {
+async fn replace_all(app: &App, out: &Out) -> Result<()> {
     app.db.migrate()?;
     let keys = app.keys.clone();
     let made = app.transaction(move |tx| signing_keys::replace_all(tx, &keys));
     let Next { id, .. } = made.await?;
-    println!(
+    out.line(format_args!(
         "{id} signs from now on; every access token of before is dead. Every node knows within a minute."
-    );
+    ));
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::mail::message::compose;
 use crate::mail::outbox::kept::{self, KeptMail, Retried};
 use crate::mail::outbox::{Mail, state};
 use crate::mail::smtp::{Envelope, Smtp, Stage};
+use crate::operator::out::Out;
 
 /// What can be done with mail.
 #[derive(Subcommand)]
@@ -81,14 +82,14 @@ impl State {
 }
 
 /// Does what the command says and prints what it found.
-pub async fn run(command: Command, config: Config, clock: Clock) -> Result<ExitCode> {
+pub async fn run(command: Command, config: Config, clock: Clock, out: &Out) -> Result<ExitCode> {
     match command {
         Command::List { state, limit, json } => {
-            list(&open(config, clock).await?, state, limit, json).await
+            list(&open(config, clock).await?, state, limit, json, out).await
         }
-        Command::Show { id, json } => show(&open(config, clock).await?, id, json).await,
-        Command::Retry { ids } => retry(&open(config, clock).await?, ids).await,
-        Command::Test { address } => test(&config, &address, clock.now()).await,
+        Command::Show { id, json } => show(&open(config, clock).await?, id, json, out).await,
+        Command::Retry { ids } => retry(&open(config, clock).await?, ids, out).await,
+        Command::Test { address } => test(&config, &address, clock.now(), out).await,
     }
 }
 
@@ -98,7 +99,13 @@ async fn open(config: Config, clock: Clock) -> Result<App> {
     Ok(app)
 }
 
-async fn list(app: &App, state: Option<State>, limit: i64, json: bool) -> Result<ExitCode> {
+async fn list(
+    app: &App,
+    state: Option<State>,
+    limit: i64,
+    json: bool,
+    out: &Out,
+) -> Result<ExitCode> {
     let (mails, counts) = app
         .read(move |tx| {
             let mails = kept::list(tx, state.map(State::name), limit)?;
@@ -107,39 +114,39 @@ async fn list(app: &App, state: Option<State>, limit: i64, json: bool) -> Result
         .await?;
     let facts: Vec<Facts> = mails.into_iter().map(Facts::from).collect();
     if json {
-        return print_json(&facts);
+        return print_json(&facts, out);
     }
     for mail in &facts {
-        println!("{}", mail.line());
+        out.line(mail.line());
     }
     let counts: Vec<String> = counts
         .iter()
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
     match counts.as_slice() {
-        [] => println!("There is no mail."),
-        counts => println!("In all: {}.", counts.join(", ")),
+        [] => out.line("There is no mail."),
+        counts => out.line(format_args!("In all: {}.", counts.join(", "))),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(app: &App, id: String, json: bool) -> Result<ExitCode> {
+async fn show(app: &App, id: String, json: bool, out: &Out) -> Result<ExitCode> {
     let wanted = id.clone();
     let Some(mail) = app.read(move |tx| kept::find(tx, &wanted)).await? else {
-        eprintln!("There is no mail {id}.");
+        out.complain(format_args!("There is no mail {id}."));
         return Ok(ExitCode::FAILURE);
     };
     let facts = Facts::from(mail);
     if json {
-        return print_json(&facts);
+        return print_json(&facts, out);
     }
     for (name, value) in facts.fields() {
-        println!("{name:<13} {value}");
+        out.line(format_args!("{name:<13} {value}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry(app: &App, ids: Vec<String>) -> Result<ExitCode> {
+async fn retry(app: &App, ids: Vec<String>, out: &Out) -> Result<ExitCode> {
     let mut ended = ExitCode::SUCCESS;
     for id in ids {
         let wanted = id.clone();
@@ -151,7 +158,7 @@ async fn retry(app: &App, ids: Vec<String>) -> Result<ExitCode> {
             Retried::Erased => "its words were erased when it was refused; ask for a new one",
             Retried::Unknown => "there is no such mail",
         };
-        println!("{id}  {told}");
+        out.line(format_args!("{id}  {told}"));
         if !matches!(retried, Retried::Now | Retried::Soon) {
             ended = ExitCode::FAILURE;
         }
@@ -160,9 +167,9 @@ async fn retry(app: &App, ids: Vec<String>) -> Result<ExitCode> {
 }
 
 /// Past the outbox and without a database: who runs this wants to see the conversation.
-async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<ExitCode> {
+async fn test(config: &Config, to: &EmailAddress, now: Timestamp, out: &Out) -> Result<ExitCode> {
     let Some(smtp) = Smtp::of(config)? else {
-        eprintln!("SMTP_URL is not set: mail is shown at /dev/inbox, and none leaves.");
+        out.complain("SMTP_URL is not set: mail is shown at /dev/inbox, and none leaves.");
         return Ok(ExitCode::FAILURE);
     };
     let letter = letters::test(config, to.as_str(), now)?;
@@ -173,20 +180,22 @@ async fn test(config: &Config, to: &EmailAddress, now: Timestamp) -> Result<Exit
         to: to.as_str(),
         id: &mail.id,
     };
+    let steps = out.clone();
+    let tell = move |stage: Stage, what: &str| {
+        steps.line(format_args!("{:<12} {what}", stage.to_string()));
+    };
     match smtp.send_watched(envelope, &message, &tell).await {
         Ok(()) => {
-            println!("The server took charge of it. Look for it in the mailbox of {to}.");
+            out.line(format_args!(
+                "The server took charge of it. Look for it in the mailbox of {to}."
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Err(failure) => {
-            println!("FAILED at {failure}");
+            out.line(format_args!("FAILED at {failure}"));
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-fn tell(stage: Stage, what: &str) {
-    println!("{:<12} {what}", stage.to_string());
 }
 
 /// A mail in words and in JSON; times are RFC 3339.
@@ -257,10 +266,7 @@ impl Facts {
     }
 }
 
-fn print_json(facts: &impl Serialize) -> Result<ExitCode> {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(facts).map_err(Error::internal)?
-    );
+fn print_json(facts: &impl Serialize, out: &Out) -> Result<ExitCode> {
+    out.line(serde_json::to_string_pretty(facts).map_err(Error::internal)?);
     Ok(ExitCode::SUCCESS)
 }

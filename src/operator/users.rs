@@ -6,6 +6,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::actions::invite::{self, Invited, Told};
 use crate::app::App;
 use crate::error::Result;
+use crate::operator::out::Out;
 
 /// What can be done with users.
 #[derive(Subcommand)]
@@ -25,20 +26,17 @@ pub enum Command {
 }
 
 /// Does what the command says and prints what it did.
-pub async fn run(command: Command, app: App) -> Result<()> {
+pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
     let Command::Invite {
         address: email,
         print,
         withdraw,
     } = command;
     app.db.migrate()?;
-    println!(
-        "{}",
-        match withdraw {
-            true => withdraw_invitation(&app, email).await?,
-            false => invite(&app, email, print).await?,
-        }
-    );
+    out.line(match withdraw {
+        true => withdraw_invitation(&app, email).await?,
+        false => invite(&app, email, print).await?,
+    });
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use doorpost::accounts::email_address::EmailAddress;
 use doorpost::accounts::users;
 use doorpost::mail::own_letter::OwnLetter;
 use doorpost::operator::announce::{self, Arguments};
+use doorpost::operator::out::Out;
 use doorpost::operator::users::{self as users_command, Command};
 
 use super::{House, Mail, PASSWORD, eventually};
@@ -106,7 +107,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         print: false,
         withdraw: false,
     };
-    users_command::run(invited, house.app.clone())
+    users_command::run(invited, house.app.clone(), &Out::default())
         .await
         .unwrap();
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
@@ -220,5 +221,7 @@ pub async fn announced(house: &House, text: &str, to: &str) -> ExitCode {
         json: false,
     };
     let (config, clock) = ((*house.app.config).clone(), house.clock.clone());
-    announce::run(arguments, config, clock).await.unwrap()
+    announce::run(arguments, config, clock, &Out::default())
+        .await
+        .unwrap()
 }
