@@ -17,6 +17,7 @@
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
 //! * [`announced`]: who was sent which announcement; nobody is sent one twice.
+//! * [`key_probe`]: whether the secret key is the one of this database.
 //! * [`purge`]: deletes what has expired.
 
 pub mod access_tokens;
@@ -26,6 +27,7 @@ pub mod client;
 pub mod email_address;
 pub mod es256;
 pub mod events;
+pub mod key_probe;
 pub mod limits;
 pub mod links;
 pub mod passwords;

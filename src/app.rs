@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::keys::{self, Keys};
 use crate::mail::health::Health;
 use crate::mail::outbox::Outbox;
+use crate::writable;
 
 /// What a site is called that was given no other name.
 pub const NAME: &str = "Doorpost";
@@ -101,6 +102,11 @@ pub fn keys_at_hand(config: &Config) -> Result<Option<Keys>> {
         }
     };
     Keys::new(secret_key, &config.keys.secret_keys_old).map(Some)
+}
+
+/// Whether one could be made.
+pub fn could_make_key(config: &Config) -> Result<()> {
+    writable::could_make(config.secret_key_file())
 }
 
 fn hasher(config: &Config) -> Result<Hasher> {

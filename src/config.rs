@@ -66,6 +66,9 @@ variables! {
     database: Database {
         /// `sqlite:PATH` (from the working directory) or `postgres://USER:PASSWORD@HOST/DATABASE`
         url: DatabaseUrl = "DATABASE_URL", "sqlite:data/doorpost.db", DatabaseUrl::parse;
+
+        /// How long a start waits for a PostgreSQL that is away: on a machine that boots it may come later.
+        wait: Duration = "DATABASE_WAIT", "30s", duration;
     }
 
     /// Secret keys

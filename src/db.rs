@@ -107,6 +107,13 @@ impl Tx<'_> {
     }
 }
 
+/// What becomes of the work of a transaction that is an operator's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Kept,
+    Undone,
+}
+
 /// The database. Clones are the same one; when the last is dropped, its threads end.
 #[derive(Clone)]
 pub struct Db {
@@ -144,9 +151,43 @@ impl Db {
     /// come up. Migrations this program does not know are left alone: a newer release may be migrating
     /// under an older one that still runs.
     pub fn migrate(&self) -> Result<Vec<String>> {
+        let known = self.known();
+        self.alone(Ending::Kept, |tx| migrations::apply_pending(tx, known))
+    }
+
+    /// Does what a start would: applies what is pending, and then this. And undoes both: what would fail then fails
+    /// now, and nothing has changed. The names of what would be applied come with the outcome.
+    pub fn rehearse<T: Send>(
+        &self,
+        and_then: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<(Vec<String>, T)> {
+        let known = self.known();
+        self.alone(Ending::Undone, |tx| {
+            Ok((migrations::apply_pending(tx, known)?, and_then(tx)?))
+        })
+    }
+
+    /// What a start says that could not write. A role that may only read, a server that follows another, somebody else's
+    /// file, a full disk: the database has its words for each.
+    pub fn not_written(&self, why: &Error) -> Error {
+        let whose = match &self.store {
+            Store::Sqlite(store) => store.whose(),
+            Store::Postgres(_) => String::new(),
+        };
+        let why = why.words();
+        Error::misconfigured(format!("the database cannot be written to: {why}{whose}"))
+    }
+
+    /// Runs a function in a transaction with all the time it needs, under the lock that lets one node at a time
+    /// change the tables.
+    fn alone<T: Send>(
+        &self,
+        ending: Ending,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<T> {
         match &self.store {
-            Store::Sqlite(store) => store.migrate(self.known()),
-            Store::Postgres(store) => store.migrate(self.known()),
+            Store::Sqlite(store) => store.alone(ending, work),
+            Store::Postgres(store) => store.alone(ending, work),
         }
     }
 
@@ -162,10 +203,8 @@ impl Db {
 
     /// The migrations that this program knows and the database lacks.
     pub async fn pending(&self) -> Result<Vec<String>> {
-        let applied = self.read(migrations::applied).await?;
-        let mut pending = self.known().versions()?;
-        pending.retain(|version| !applied.contains(version));
-        Ok(pending)
+        let known = self.known();
+        self.read(move |tx| migrations::pending(tx, known)).await
     }
 
     /// Runs a function that only looks. On SQLite it runs where it is called, on a connection of that

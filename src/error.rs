@@ -11,6 +11,9 @@ use std::fmt;
 pub enum Error {
     /// The storage is away, full or busy. Nothing was done; trying again is safe. Answered 503.
     Unavailable(String),
+    /// What the operator has set, or lets the program do, does not serve: trying again is in vain until they change it.
+    /// Said at the start and by commands.
+    Misconfigured(String),
     /// A bug, or data that cannot be. Nothing was done. Answered 500.
     Internal(String),
 }
@@ -19,9 +22,21 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What it is, without which of the three.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Unavailable(what) | Self::Misconfigured(what) | Self::Internal(what) => what,
+        }
+    }
+
     /// A bug, in words for the operator.
     pub fn internal(what: impl fmt::Display) -> Self {
         Self::Internal(what.to_string())
+    }
+
+    /// A setting or a right, in words for whoever can change it.
+    pub fn misconfigured(what: impl fmt::Display) -> Self {
+        Self::Misconfigured(what.to_string())
     }
 
     /// A storage or a queue that cannot serve right now.
@@ -34,6 +49,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(what) => write!(f, "unavailable: {what}"),
+            Self::Misconfigured(what) => f.write_str(what),
             Self::Internal(what) => write!(f, "internal: {what}"),
         }
     }

@@ -27,6 +27,7 @@ use sha2::Sha256;
 use crate::config::SecretKey;
 use crate::error::{Error, Result};
 use crate::random;
+use crate::writable;
 
 /// What a derived key is for. Its label is part of the derivation and never changes.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ pub enum KeyPurpose {
     SigningKey,
     /// The refresh token that took a used one's place, for whom the answer did not reach.
     RefreshSuccessor,
+    /// The row that tells whose database it is.
+    Probe,
 }
 
 impl KeyPurpose {
@@ -68,6 +71,7 @@ impl KeyPurpose {
         Self::SignedLink,
         Self::SigningKey,
         Self::RefreshSuccessor,
+        Self::Probe,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -83,6 +87,7 @@ impl KeyPurpose {
             Self::SignedLink => b"doorpost signed link",
             Self::SigningKey => b"doorpost signing key",
             Self::RefreshSuccessor => b"doorpost refresh successor",
+            Self::Probe => b"doorpost probe",
         }
     }
 }
@@ -257,11 +262,28 @@ impl DerivedKey {
     }
 }
 
+/// What the operator is to be told where what is in the database was sealed by the key of this id, and none of these
+/// keys opens it. Without any, one would be made.
+pub fn misfit(sealed_by: &str, keys: Option<&Keys>) -> String {
+    let ours = match keys {
+        Some(keys) => format!("this key ({})", keys.id()),
+        None => "a key made now".to_owned(),
+    };
+    format!(
+        "{ours} does not open what is in this database, which key {sealed_by} sealed: look at SECRET_KEY \
+         (where it is not set, one is kept in data/ of the folder where Doorpost is started), or name that key in \
+         SECRET_KEYS_OLD; if it was given up, say so with `doorpost keys adopt`"
+    )
+}
+
 /// The key in `path`; made there (readable by its owner alone) when there is none yet.
 ///
 /// Two nodes that start at once on one folder end up with one key: only one of them can create the
 /// file, and the other reads it.
 pub fn load_or_make(path: &Path) -> Result<SecretKey> {
+    if !path.exists() {
+        writable::could_make(path)?;
+    }
     match make(path) {
         Ok(()) => tracing::info!(path = %path.display(), "made a secret key"),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -272,7 +294,8 @@ pub fn load_or_make(path: &Path) -> Result<SecretKey> {
 
 /// Reads the key that was made for this deployment.
 pub fn load(path: &Path) -> Result<SecretKey> {
-    let text = fs::read_to_string(path).map_err(|error| trouble(path, &error))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| trouble(path, &format!("{error}{}", writable::whose(path))))?;
     SecretKey::parse(text.trim())
         .ok_or_else(|| trouble(path, &"it does not hold 64 bytes in base64"))
 }
@@ -304,7 +327,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 fn trouble(path: &Path, what: &dyn std::fmt::Display) -> Error {
-    Error::internal(format!("secret key {}: {what}", path.display()))
+    Error::misconfigured(format!("the secret key {}: {what}", path.display()))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@
 //!    [`server::Server`].
 //! 8. [`operator`]: the command line.
 //! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`],
-//!    [`invisible`].
+//!    [`invisible`], [`writable`].
 //!
 //! A signature says who may call; an action says what happens; a handler only says what is shown.
 
@@ -55,3 +55,4 @@ pub mod random;
 pub mod schema;
 pub mod server;
 pub mod web;
+pub mod writable;

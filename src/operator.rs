@@ -5,12 +5,15 @@
 //! speaks JSON (`--json`).
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::server::Server;
 
 pub mod announce;
@@ -25,6 +28,9 @@ use out::Out;
 
 /// A configuration that is unsafe or does not parse.
 const REFUSED: u8 = 2;
+
+/// How often a database that is away is looked for at the start.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// The whole program around this server: a `main` hands over to it, and returns what it gives.
 pub fn run(server: Server) -> ExitCode {
@@ -83,9 +89,9 @@ struct CommandLine {
 enum Command {
     /// Mail a text to everybody who has an account, or to some of them; to nobody twice.
     Announce(announce::Arguments),
-    /// Whether it could serve: configuration, database, key and mail server, a line each.
+    /// Whether it could serve: configuration, address, database, key and mail server, a line each.
     Check,
-    /// What access tokens are signed with.
+    /// What is sealed in the database, and what access tokens are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Mail that waits, was sent or was refused; and whether any would leave.
@@ -111,12 +117,9 @@ async fn obey(
     server: &Server,
     out: &Out,
 ) -> Result<ExitCode> {
-    let open = |config| {
-        let app = server.open(config, Clock::System);
-        app.inspect_err(|_| tracing::error!("Doorpost cannot start"))
-    };
+    let open = |config| server.open(config, Clock::System);
     match command_line.command {
-        None => server.serve(open(config)?).await?,
+        None => server.serve(open_patiently(config, open)?).await?,
         Some(Command::Announce(arguments)) => {
             return announce::run(arguments, config, Clock::System, out).await;
         }
@@ -128,4 +131,33 @@ async fn obey(
         Some(Command::Users(command)) => users::run(command, open(config)?, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A machine that boots, and a group of containers, starts us before its database is there.
+fn open_patiently(config: Config, open: impl Fn(Config) -> Result<App>) -> Result<App> {
+    let began = Instant::now();
+    let patience = config.database.wait;
+    let mut was_said = false;
+    loop {
+        let why = match open(config.clone()) {
+            Err(Error::Unavailable(why)) if config.database.url.is_server() => why,
+            opened => return opened.inspect_err(|_| tracing::error!("Doorpost cannot start")),
+        };
+        if began.elapsed() >= patience {
+            tracing::error!(
+                "Doorpost cannot start: waited {} s for its database",
+                patience.as_secs()
+            );
+            return Err(Error::unavailable(why));
+        }
+        if !was_said {
+            tracing::warn!(
+                why,
+                "waiting for the database, for {} s at the most",
+                patience.as_secs()
+            );
+            was_said = true;
+        }
+        thread::sleep(BETWEEN_TRIES);
+    }
 }

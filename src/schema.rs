@@ -147,6 +147,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    key_probe (id) {
+        id -> Integer,
+        sealed_by -> Text,
+        sealed -> Binary,
+        sealed_at -> BigInt,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
 diesel::allow_tables_to_appear_in_same_query!(links, outbox);

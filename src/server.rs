@@ -12,12 +12,14 @@ use actix_web::{App as Actix, HttpServer};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::accounts::key_probe::{self, Proof};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Migrations;
 use crate::error::{Error, Result};
 use crate::flows::notification_links;
+use crate::keys;
 use crate::mail::delivery;
 use crate::web::{assets, form_token, middleware, same_origin, session_cookie};
 use crate::{api, flows, health};
@@ -149,13 +151,7 @@ impl Server {
     /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
     pub async fn serve(&self, app: App) -> Result<()> {
         let mut signals = Signals::listen()?;
-        let migrated = app.db.clone();
-        let applied = web::block(move || migrated.migrate())
-            .await
-            .map_err(Error::internal)??;
-        if !applied.is_empty() {
-            tracing::info!(?applied, "migrated");
-        }
+        prepare(&app).await?;
         // Listed before the first token is asked for: some who verify take an empty list for a broken one.
         app.signing_keys
             .ring_that_signs(&app.db, app.clock.now())
@@ -184,6 +180,23 @@ impl Server {
         served.map_err(Error::internal)?.map_err(Error::internal)?;
         stopped.map_err(Error::internal)
     }
+}
+
+/// The database, before anybody is let in: with every table, writable, and of our key.
+async fn prepare(app: &App) -> Result<()> {
+    let migrated = app.db.clone();
+    let applied = web::block(move || migrated.migrate())
+        .await
+        .map_err(Error::internal)??;
+    if !applied.is_empty() {
+        tracing::info!(?applied, "migrated");
+    }
+    let keys = app.keys.clone();
+    let proven = app.transaction(move |tx| key_probe::prove(tx, Some(&keys)));
+    if let Proof::Misfit { sealed_by } = proven.await.map_err(|why| app.db.not_written(&why))? {
+        tracing::error!("{}", keys::misfit(&sealed_by, Some(&app.keys)));
+    }
+    Ok(())
 }
 
 /// A client that sends and never reads stops acknowledging once its window is full. Nothing above TCP has a
@@ -221,13 +234,29 @@ impl Signals {
 /// std would let 128 callers wait; a crowd that comes at once would meet dropped packets, and try again
 /// only after a second.
 fn listen(address: SocketAddr) -> Result<TcpListener> {
-    let refused = |error: io::Error| Error::internal(format!("{address}: {error}"));
+    let socket = bind(address)?;
+    socket
+        .listen(WAITING)
+        .map_err(|why| refused(address, &why))?;
+    Ok(socket.into())
+}
+
+/// Whether a start could listen there. Nobody can call meanwhile, and whoever starts in this moment is not disturbed.
+pub fn could_listen(address: SocketAddr) -> Result<()> {
+    bind(address).map(drop)
+}
+
+fn bind(address: SocketAddr) -> Result<Socket> {
+    let refused = |why: io::Error| refused(address, &why);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(refused)?;
     socket.set_reuse_address(true).map_err(refused)?;
     socket.set_recv_buffer_size(AHEAD).map_err(refused)?;
     socket.bind(&address.into()).map_err(refused)?;
-    socket.listen(WAITING).map_err(refused)?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+fn refused(address: SocketAddr, why: &io::Error) -> Error {
+    Error::misconfigured(format!("BIND_ADDRESS {address}: {why}"))
 }
 
 /// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
         "keys",
         "random",
         "schema",
+        "writable",
     ],
     &["accounts"],
     &["app", "mail"],

@@ -180,10 +180,14 @@ fn a_test_message_says_each_step_of_the_conversation() {
 #[tokio::test]
 async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     let folder = empty_folder();
-    let check = |variables: &[(&str, &str)]| run(folder.path(), &["check"], variables);
+    let check = |variables: &[(&str, &str)]| {
+        let variables = [&[ANY_PORT], variables].concat();
+        run(folder.path(), &["check"], &variables)
+    };
     assert_eq!(
         told(&check(&[])),
         "configuration  ok      read\n\
+         address        ok      127.0.0.1:0 is free\n\
          database       ok      data/doorpost.db is made at the first start\n\
          key            ok      one is made at the first start\n\
          mail           ok      no SMTP_URL: it is shown at /dev/inbox, and none leaves\n"
@@ -198,8 +202,9 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
         told(&check(&[("SMTP_URL", &smtp)])),
         format!(
             "configuration  ok      read\n\
-             database       ok      it answers, and has every migration\n\
-             key            ok      it is there\n\
+             address        ok      127.0.0.1:0 is free\n\
+             database       ok      it answers, can be written to, and has every migration\n\
+             key            ok      it is there, and fits the database\n\
              mail           ok      {address} would have our mail\n"
         )
     );
@@ -212,7 +217,7 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     let fresh = Store::make(Database::Postgres).await;
     let said = told(&check(&[("DATABASE_URL", &fresh.url)]));
     assert!(
-        said.contains("it answers; the next start applies"),
+        said.contains("it answers, and can be written to; the next start applies"),
         "{said}"
     );
 
@@ -233,12 +238,12 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "configuration  ok      read");
     assert!(
-        lines[1].starts_with("database       FAILED  unavailable: cannot connect"),
+        lines[2].starts_with("database       FAILED  unavailable: cannot connect"),
         "{said}"
     );
-    assert!(lines[2].starts_with("key            FAILED  "), "{said}");
+    assert!(lines[3].starts_with("key            FAILED  "), "{said}");
     assert_eq!(
-        lines[3],
+        lines[4],
         format!("mail           FAILED  {address}: sender: 550 5.7.1 not you")
     );
     assert!(!said.contains("hunter2"), "{said}");

@@ -61,6 +61,7 @@ mod sessions;
 mod shown;
 mod sign_in;
 mod soak;
+mod start;
 mod supply;
 mod text_browsers;
 mod unwritable;

@@ -78,6 +78,7 @@ async fn every_command_ends_well_where_nobody_reads_and_says_so_where_nothing_ca
         &[&announce[..], &["--dry-run"]].concat(),
         &[&announce[..], &["--json"]].concat(),
         &["check"],
+        &["keys", "adopt"],
         &["keys", "rotate"],
         &["keys", "rotate", "--now"],
         &["mail", "list"],

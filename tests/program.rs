@@ -314,7 +314,8 @@ fn a_postgresql_that_is_away_at_the_start_is_said_and_ends_it() {
         "DATABASE_URL",
         "postgres://doorpost:hunter2@127.0.0.1:1/doorpost",
     );
-    let mut doorpost = Doorpost::start(folder.path(), &[ANY_PORT, away]);
+    let variables = [ANY_PORT, away, ("DATABASE_WAIT", "1s")];
+    let mut doorpost = Doorpost::start(folder.path(), &variables);
     let began = Instant::now();
     assert_eq!(doorpost.ends(), Some(1));
     assert!(

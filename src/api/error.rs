@@ -250,7 +250,7 @@ fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
             "It was not done, and it is safe to try again.",
         ),
         // The last two lead browsers elsewhere, and happen to none that calls this.
-        Rejection::Trouble(Error::Internal(_))
+        Rejection::Trouble(Error::Misconfigured(_) | Error::Internal(_))
         | Rejection::SignInFirst { .. }
         | Rejection::ReauthenticateFirst { .. } => (
             "internal",

@@ -31,6 +31,11 @@ impl DatabaseUrl {
             _ => Err(Mistake::new("is not a URL of a PostgreSQL server", EITHER)),
         }
     }
+
+    /// Whether the data is on a server, which may be away.
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
 }
 
 fn sqlite(path: &str) -> Parsed<DatabaseUrl> {

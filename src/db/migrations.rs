@@ -12,7 +12,7 @@ use diesel::migration::{
     Result as MigrationResult,
 };
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{Backend, Connection, Tx};
@@ -94,15 +94,52 @@ impl MigrationSource<Backend> for Known {
     }
 }
 
-/// Applies what is pending; the caller holds a lock and a transaction around it.
-pub(super) fn apply_pending(conn: &mut Connection, known: Known) -> Result<Vec<String>> {
+/// Applies what is pending; the caller holds a lock and a transaction around it. Where nothing is, not even the table
+/// of what was applied is touched: so a role that may make no tables can run what another one has migrated.
+pub(super) fn apply_pending(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>> {
+    if pending(tx, known)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    may_make_tables(tx)?;
     let failed = |why| Error::unavailable(format!("the migration failed and was undone: {why}"));
-    let pending = conn.pending_migrations(known).map_err(failed)?;
+    let pending = tx.conn.pending_migrations(known).map_err(failed)?;
     let apply = |migration| {
-        conn.run_migration(migration).map_err(failed)?;
+        tx.conn.run_migration(migration).map_err(failed)?;
         Ok(migration.name().to_string())
     };
     pending.iter().map(|boxed| &**boxed).map(apply).collect()
+}
+
+/// The versions that are known and not yet applied.
+pub(super) fn pending(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>> {
+    let applied = applied(tx)?;
+    let mut pending = known.versions()?;
+    pending.retain(|version| !applied.contains(version));
+    Ok(pending)
+}
+
+/// Since PostgreSQL 15 only the owner of a database makes tables in its `public`; the server itself would say no more
+/// than that permission was denied.
+fn may_make_tables(tx: &mut Tx<'_>) -> Result<()> {
+    let Connection::Postgres(conn) = &mut *tx.conn else {
+        return Ok(());
+    };
+    let (role, schema, may): (String, Option<String>, Option<bool>) = diesel::select((
+        sql::<Text>("current_user::text"),
+        sql::<Nullable<Text>>("current_schema()::text"),
+        sql::<Nullable<Bool>>("has_schema_privilege(current_schema(), 'CREATE')"),
+    ))
+    .get_result(conn)?;
+    match (schema, may) {
+        (Some(_), Some(true)) => Ok(()),
+        (Some(schema), _) => Err(Error::misconfigured(format!(
+            "the role {role} may not make tables in the schema {schema}: let it own the database \
+             (ALTER DATABASE … OWNER TO {role}), or GRANT CREATE ON SCHEMA {schema} TO {role}"
+        ))),
+        (None, _) => Err(Error::misconfigured(format!(
+            "the role {role} has no schema to make tables in: its search_path names none that is there and that it may use"
+        ))),
+    }
 }
 
 diesel::table! {
@@ -113,7 +150,7 @@ diesel::table! {
 }
 
 /// None in a database that is still empty.
-pub(super) fn applied(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+fn applied(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     use __diesel_schema_migrations::{table, version};
     if !has_notes(tx)? {
         return Ok(Vec::new());

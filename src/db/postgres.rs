@@ -28,8 +28,7 @@ pub use connection::Postgres;
 use connector::Connector;
 
 use super::job::{self, Job, Outcome, Ran};
-use super::migrations::{Known, apply_pending};
-use super::{Connection, Tx, roll_back_to};
+use super::{Connection, Ending, Tx, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -39,15 +38,20 @@ const CONNECTIONS: usize = 8;
 /// How long a caller waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Migrating may take a while, and whoever starts beside it waits for it. The lock's number is "doorpost"
-/// in ASCII; it is let go at the end of the transaction, whichever way that comes.
-const LOCK_MIGRATIONS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
-    SET LOCAL idle_in_transaction_session_timeout = 0; \
-    SELECT pg_advisory_xact_lock(7237125663510983540)";
+/// Migrating may take a while, and whoever starts beside it waits for it.
+const MIGRATING: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// A rehearsal gives way to those who are served meanwhile, and holds their tables no longer than this.
+const REHEARSING: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '1s'";
+
+/// The lock's number is "doorpost" in ASCII; it is let go at the end of the transaction, whichever way that comes.
+const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7237125663510983540)";
 
 /// A PostgreSQL database.
 pub(super) struct Store {
     connector: Arc<Connector>,
+    clock: Clock,
     queue: SyncSender<Task>,
 }
 
@@ -82,19 +86,34 @@ impl Store {
                 .spawn(move || worker.run(&tasks))
                 .map_err(Error::unavailable)?;
         }
-        Ok(Self { connector, queue })
+        Ok(Self {
+            connector,
+            clock,
+            queue,
+        })
     }
 
-    /// See [`super::Db::migrate`].
-    pub fn migrate(&self, known: Known) -> Result<Vec<String>> {
+    /// See [`super::Db::alone`].
+    pub fn alone<T: Send>(
+        &self,
+        ending: Ending,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<T> {
         on_plain_thread(|| {
             let mut conn = self.connector.connect()?;
             Connection::begin_transaction(&mut conn)?;
+            conn.batch_execute(match ending {
+                Ending::Kept => MIGRATING,
+                Ending::Undone => REHEARSING,
+            })?;
             conn.batch_execute(LOCK_MIGRATIONS)?;
             // On an error the connection is closed, and the server rolls back.
-            let applied = apply_pending(&mut conn, known)?;
-            commit(&mut conn)?;
-            Ok(applied)
+            let done = work(&mut Tx::begin(&mut conn, &self.clock))?;
+            match ending {
+                Ending::Kept => commit(&mut conn)?,
+                Ending::Undone => Connection::rollback_transaction(&mut conn)?,
+            }
+            Ok(done)
         })
     }
 
@@ -158,7 +177,7 @@ impl Worker {
         }
         let mut conn = match self.begin(kind) {
             Ok(conn) => conn,
-            Err(Error::Unavailable(why) | Error::Internal(why)) => return job.refuse(&why),
+            Err(why) => return job.refuse(why.words()),
         };
         let Ran { outcome, reply } = job.run(&mut Tx::begin(&mut conn, &self.clock));
         let finished = match outcome {

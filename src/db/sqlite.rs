@@ -29,10 +29,10 @@ use diesel::sqlite::SqliteConnection;
 use thread_local::ThreadLocal;
 
 use super::job::{self, Job, Outcome, QUEUE, Ran, Reply};
-use super::migrations::{Known, apply_pending};
-use super::{Connection, Tx, roll_back_to};
+use super::{Connection, Ending, Tx, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::writable;
 
 /// How many jobs share a commit: enough to make the flush cheap, few enough that nobody waits long.
 const GROUP: usize = 256;
@@ -65,8 +65,10 @@ pub(super) struct Store {
 impl Store {
     /// Opens the file, making it and its folder if they are missing.
     pub fn open(path: &Path, clock: Clock) -> Result<Self> {
+        // SQLite keeps further files beside its own, and would only say that it cannot open the database.
+        writable::could_make(path)?;
         let path = private_file(path).map_err(|why| {
-            Error::unavailable(format!(
+            Error::misconfigured(format!(
                 "the database {} cannot be opened: {why}",
                 path.display()
             ))
@@ -90,14 +92,25 @@ impl Store {
         })
     }
 
-    /// See [`super::Db::migrate`].
-    pub fn migrate(&self, known: Known) -> Result<Vec<String>> {
+    /// See [`super::Db::alone`].
+    pub fn alone<T>(
+        &self,
+        ending: Ending,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut conn = connect(&self.path, PATIENT)?;
         begin_immediate(&mut conn)?;
         // On an error the connection is closed, and closing it rolls back.
-        let applied = apply_pending(&mut conn, known)?;
-        Connection::commit_transaction(&mut conn)?;
-        Ok(applied)
+        let done = work(&mut Tx::begin(&mut conn, &self.clock))?;
+        if ending == Ending::Kept {
+            Connection::commit_transaction(&mut conn)?;
+        }
+        Ok(done)
+    }
+
+    /// Whose file it is says more than that it is not ours to write to.
+    pub fn whose(&self) -> String {
+        writable::whose(Path::new(&self.path))
     }
 
     /// Runs `look` here and now. A connection that saw a panic is not used again: it might go on
@@ -164,7 +177,12 @@ fn connect_first(path: &str) -> Result<Connection> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the room it belongs in")]
 fn connect(path: &str, further_settings: &str) -> Result<Connection> {
-    let failed = |why| Error::unavailable(format!("the database {path} cannot be opened: {why}"));
+    let failed = |why| {
+        let whose = writable::whose(Path::new(path));
+        Error::unavailable(format!(
+            "the database {path} cannot be opened: {why}{whose}"
+        ))
+    };
     let mut conn = SqliteConnection::establish(path).map_err(|why| failed(why.to_string()))?;
     conn.batch_execute(SETTINGS)
         .and_then(|()| conn.batch_execute(further_settings))
@@ -209,10 +227,11 @@ impl Writer {
     fn serve(&mut self, group: Vec<Box<dyn Job>>, jobs: &Receiver<Box<dyn Job>>) {
         let mut conn = match self.begin() {
             Ok(conn) => conn,
-            Err(Error::Unavailable(why) | Error::Internal(why)) => {
+            Err(why) => {
+                let why = why.words();
                 // Those who came meanwhile have been waiting for the same lock.
                 let waiting = group.into_iter().chain(jobs.try_iter().take(QUEUE));
-                return waiting.for_each(|job| job.refuse(&why));
+                return waiting.for_each(|job| job.refuse(why));
             }
         };
         let mut jobs = group.into_iter();

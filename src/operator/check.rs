@@ -1,25 +1,43 @@
 //! `doorpost check`: whether it could serve, before it does.
 //!
-//! It looks at everything that a start would need and a line of the environment can get wrong. It makes
-//! nothing: no file, no key, no table, no mail.
+//! It does what a start would do, and undoes it: takes the address, makes a file where files are to be made, applies
+//! what is pending, opens what the key has sealed, writes, logs in at the mail server. What remains is as it was: no
+//! file, no key, no table, no mail.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::accounts::key_probe::{self, Proof};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
+use crate::error::Error;
+use crate::keys::{self, Keys};
 use crate::mail::smtp::Smtp;
 use crate::operator::out::Out;
-use crate::server::Server;
+use crate::server::{self, Server};
+use crate::writable;
+
+/// Who has our address already is on this machine, and answers at once if it is one of us.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is well, or what is not, in words.
+type Found = Result<String, String>;
 
 /// Says how it is with each part, and fails if one fails. That it runs at all says that the configuration
 /// was read: else the program has ended before, and named the variable.
 pub async fn run(config: &Config, server: &Server, out: &Out) -> ExitCode {
+    let keys = app::keys_at_hand(config);
+    let (database, fits) = database(&config.database.url, server, keys.as_ref());
     let parts = [
         ("configuration", Ok("read".to_owned())),
-        ("database", database(&config.database.url, server).await),
-        ("key", key(config)),
+        ("address", address(config.server.bind_address)),
+        ("database", database),
+        ("key", key(config, keys, fits)),
         ("mail", mail(config).await),
     ];
     for (part, found) in &parts {
@@ -28,36 +46,89 @@ pub async fn run(config: &Config, server: &Server, out: &Out) -> ExitCode {
             Err(why) => out.line(format_args!("{part:<14} FAILED  {why}")),
         }
     }
-    if parts.iter().all(|(_, found)| found.is_ok()) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match parts.iter().all(|(_, found)| found.is_ok()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
-/// What is well, or what is not, in words.
-type Found = Result<String, String>;
-
-async fn database(url: &DatabaseUrl, server: &Server) -> Found {
-    if let DatabaseUrl::Sqlite(path) = url
-        && !path.exists()
-    {
-        return Ok(format!("{} is made at the first start", path.display()));
+/// A Doorpost that runs there already is to be restarted, and is in nobody's way.
+fn address(address: SocketAddr) -> Found {
+    match server::could_listen(address) {
+        Ok(()) => Ok(format!("{address} is free")),
+        Err(_) if is_one_of_us(address) => Ok(format!("a Doorpost listens at {address}")),
+        Err(why) => Err(why.to_string()),
     }
-    let db = Db::open(url, Clock::System).map_err(|error| error.to_string())?;
-    let db = db.with_migrations(server.own_migrations());
-    let pending = db.pending().await.map_err(|error| error.to_string())?;
-    Ok(match pending.len() {
-        0 => "it answers, and has every migration".to_owned(),
-        some => format!("it answers; the next start applies {some} migrations"),
+}
+
+fn is_one_of_us(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    ask().is_ok_and(|answer| {
+        answer.contains("x-request-id:") && answer.ends_with(r#"{"status":"ok"}"#)
     })
 }
 
-fn key(config: &Config) -> Found {
-    match app::keys_at_hand(config) {
-        Ok(Some(_)) => Ok("it is there".to_owned()),
-        Ok(None) => Ok("one is made at the first start".to_owned()),
-        Err(error) => Err(error.to_string()),
+/// How it is with the database; and, where that could be seen, whether the key is its own.
+fn database(
+    url: &DatabaseUrl,
+    server: &Server,
+    keys: Result<&Option<Keys>, &Error>,
+) -> (Found, Option<Proof>) {
+    if let DatabaseUrl::Sqlite(path) = url
+        && matches!(path.try_exists(), Ok(false))
+    {
+        return (to_be_made(path), None);
+    }
+    // Where no key can be had, another one's trouble need not be looked for.
+    let keys = keys.ok().and_then(Option::as_ref);
+    let rehearsed = Db::open(url, Clock::System).and_then(|db| {
+        let db = db.with_migrations(server.own_migrations());
+        db.rehearse(|tx| key_probe::prove(tx, keys).map_err(|why| db.not_written(&why)))
+    });
+    match rehearsed {
+        Ok((pending, proof)) => (Ok(ready(pending.len())), Some(proof)),
+        Err(why) if why.words().contains("canceling statement due to") => {
+            let busy = "it answers; what the next start applies was not tried: it takes its time, or others use the tables";
+            (Ok(busy.to_owned()), None)
+        }
+        Err(why) => (Err(why.to_string()), None),
+    }
+}
+
+fn to_be_made(path: &Path) -> Found {
+    match writable::could_make(path) {
+        Ok(()) => Ok(format!("{} is made at the first start", path.display())),
+        Err(why) => Err(format!("{} is to be made, and {why}", path.display())),
+    }
+}
+
+fn ready(pending: usize) -> String {
+    match pending {
+        0 => "it answers, can be written to, and has every migration".to_owned(),
+        some => {
+            format!("it answers, and can be written to; the next start applies {some} migrations")
+        }
+    }
+}
+
+fn key(config: &Config, keys: Result<Option<Keys>, Error>, fits: Option<Proof>) -> Found {
+    let keys = keys.map_err(|why| why.to_string())?;
+    match (&keys, fits) {
+        (_, Some(Proof::Misfit { sealed_by })) => Err(keys::misfit(&sealed_by, keys.as_ref())),
+        (Some(_), Some(Proof::Fits)) => Ok("it is there, and fits the database".to_owned()),
+        (Some(_), None) => Ok("it is there".to_owned()),
+        (None, _) => {
+            app::could_make_key(config).map_err(|why| why.to_string())?;
+            Ok("one is made at the first start".to_owned())
+        }
     }
 }
 

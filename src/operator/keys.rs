@@ -1,7 +1,8 @@
-//! `doorpost keys`: what access tokens are signed with.
+//! `doorpost keys`: whose database it is, and what access tokens are signed with.
 
 use clap::Subcommand;
 
+use crate::accounts::key_probe;
 use crate::accounts::signing_keys::{self, Next};
 use crate::app::App;
 use crate::error::Result;
@@ -11,6 +12,9 @@ use crate::operator::out::Out;
 /// What can be done with the keys.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Take SECRET_KEY for the key of this database, whatever key has sealed what is in it: the one before was given
+    /// up. What only that one opens stays shut.
+    Adopt,
     /// Make another key to sign access tokens with. It is listed first, and signs once every other service may be
     /// expected to know it; the old one still verifies what it signed.
     Rotate {
@@ -23,14 +27,26 @@ pub enum Command {
 
 /// Does what the command says, and says so.
 pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
+    app.db.migrate()?;
     match command {
+        Command::Adopt => adopt(&app, out).await,
         Command::Rotate { now: false } => rotate(&app, out).await,
         Command::Rotate { now: true } => replace_all(&app, out).await,
     }
 }
 
+async fn adopt(app: &App, out: &Out) -> Result<()> {
+    let keys = app.keys.clone();
+    app.transaction(move |tx| key_probe::adopt(tx, &keys))
+        .await?;
+    out.line(format_args!(
+        "Key {} is the key of this database from now on.",
+        app.keys.id()
+    ));
+    Ok(())
+}
+
 async fn rotate(app: &App, out: &Out) -> Result<()> {
-    app.db.migrate()?;
     let keys = app.keys.clone();
     let next = app.transaction(move |tx| signing_keys::rotate(tx, &keys));
     let Next { id, signs_from } = next.await?;
@@ -42,7 +58,6 @@ async fn rotate(app: &App, out: &Out) -> Result<()> {
 }
 
 async fn replace_all(app: &App, out: &Out) -> Result<()> {
-    app.db.migrate()?;
     let keys = app.keys.clone();
     let made = app.transaction(move |tx| signing_keys::replace_all(tx, &keys));
     let Next { id, .. } = made.await?;

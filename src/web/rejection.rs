@@ -105,7 +105,9 @@ impl ResponseError for Rejection {
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Trouble(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Trouble(Error::Misconfigured(_) | Error::Internal(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 

@@ -6,7 +6,9 @@
 //! `sslmode` means plain text where the server is on this machine (a loopback address or a Unix socket:
 //! Debian's PostgreSQL has a certificate there that nobody can verify), and `prefer` elsewhere.
 
-use std::fmt::Write as _;
+use std::error::Error as _;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,21 +69,25 @@ impl Connector {
             .build()
             .map_err(Error::unavailable)?;
         let dialled = runtime.block_on(async { timeout(CONNECT_PATIENCE, self.dial()).await });
-        match dialled.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
+        match dialled.unwrap_or_else(|_| Err(cannot_connect("it does not answer"))) {
             Ok((client, link)) => Ok(Connection::Postgres(Postgres::over(client, link, runtime))),
             Err(why) => {
                 // A name server that does not answer either is not waited for.
                 runtime.shutdown_background();
-                Err(Error::unavailable(format!(
-                    "cannot connect to PostgreSQL: {why}"
-                )))
+                Err(why)
             }
         }
     }
 
-    async fn dial(&self) -> Result<(AsyncPgConnection, JoinHandle<()>), String> {
+    async fn dial(&self) -> Result<(AsyncPgConnection, JoinHandle<()>)> {
         let connected = self.config.connect(self.tls.clone()).await;
-        let (client, link) = connected.map_err(|why| in_words(&why))?;
+        let (client, link) = connected.map_err(|why| match may_pass(&why) {
+            true => cannot_connect(in_words(&why)),
+            false => Error::misconfigured(format!(
+                "cannot connect to PostgreSQL by this DATABASE_URL: {}",
+                in_words(&why)
+            )),
+        })?;
         let link = tokio::spawn(async move {
             if let Err(why) = link.await {
                 tracing::warn!("a connection to the database was lost: {}", in_words(&why));
@@ -89,13 +95,32 @@ impl Connector {
         });
         let mut client = AsyncPgConnection::try_from(client)
             .await
-            .map_err(|why| why.to_string())?;
+            .map_err(cannot_connect)?;
         client
             .batch_execute(SETTINGS)
             .await
-            .map_err(|why| why.to_string())?;
+            .map_err(cannot_connect)?;
         Ok((client, link))
     }
+}
+
+fn cannot_connect(why: impl fmt::Display) -> Error {
+    Error::unavailable(format!("cannot connect to PostgreSQL: {why}"))
+}
+
+/// What may pass by itself: nobody listens yet, no name for it yet, a server that starts or has too many callers. A
+/// user, a password, a database or a certificate that is not right does not come right by waiting.
+fn may_pass(error: &tokio_postgres::Error) -> bool {
+    if let Some(said) = error.as_db_error() {
+        // Invalid authorization, no such database, not permitted.
+        return !["28", "3D", "42"]
+            .iter()
+            .any(|class| said.code().code().starts_with(class));
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    // What TLS does not like comes as data that is not valid.
+    error.is_closed()
+        || cause.is_some_and(|cause: &io::Error| cause.kind() != io::ErrorKind::InvalidData)
 }
 
 /// Reads the URL. What is wrong with it is not said in detail: in a password whose special characters
