@@ -38,7 +38,7 @@ use lettre::message::Mailbox;
 use crate::clock::Timestamp;
 
 pub use amounts::Rate;
-pub use database_url::DatabaseUrl;
+pub use database_url::{DatabaseUrl, PostgresUrl};
 pub use log::LogFormat;
 pub use public_url::PublicUrl;
 pub use reader::{Mistake, Refusal};
@@ -64,7 +64,8 @@ variables! {
 
     /// The database
     database: Database {
-        /// `sqlite:PATH` (from the working directory) or `postgres://USER:PASSWORD@HOST/DATABASE`
+        /// `sqlite:PATH` (from the working directory) or `postgres://USER:PASSWORD@HOST/DATABASE`, with the options that
+        /// docs/deploy.md tells of
         url: DatabaseUrl = "DATABASE_URL", "sqlite:data/doorpost.db", DatabaseUrl::parse;
 
         /// How long a start waits for a PostgreSQL that is away: on a machine that boots it may come later.

@@ -59,7 +59,7 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,

@@ -47,6 +47,7 @@ mod oauth;
 mod pages;
 mod password_sign_in;
 mod plain_browsers;
+mod postgresql;
 mod printing;
 mod program;
 mod purge;

@@ -460,7 +460,7 @@ async fn what_no_waiting_mends_is_not_waited_for() {
     no_such_database.set_username("postgres").unwrap();
     no_such_database.set_path("no_such_database");
     let mut no_tls = url::Url::parse(&store.url).unwrap();
-    no_tls.set_query(Some("sslmode=require"));
+    no_tls.set_query(Some("sslmode=verify-full"));
     for (url, words) in [
         (no_such_role, "role \"nobody_of_that_name\" does not exist"),
         (

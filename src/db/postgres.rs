@@ -6,8 +6,8 @@
 //! patience, and one that is gone costs nothing: a lost connection is replaced by the next job, and if that
 //! fails, the next tries again.
 //!
-//! Settings are made for the session, so a proxy in front must keep one server connection per client
-//! connection (PgBouncer: `pool_mode=session`).
+//! Settings and prepared statements are the session's, so a proxy in front must keep one server connection for each
+//! of ours (PgBouncer: `pool_mode=session`). One that does not is refused at the start.
 
 mod connection;
 mod connector;
@@ -71,7 +71,10 @@ impl Store {
     /// Connects once, so that whoever starts the program hears what is wrong, then starts the threads.
     pub fn open(url: &str, clock: Clock) -> Result<Self> {
         let connector = Arc::new(Connector::new(url)?);
-        on_plain_thread(|| connector.connect().map(drop))?;
+        on_plain_thread(|| {
+            connector.refuse_shared_sessions()?;
+            connector.connect().map(drop)
+        })?;
         let (queue, tasks) = job::queue();
         let tasks = Arc::new(Mutex::new(tasks));
         for _ in 0..CONNECTIONS {

@@ -679,7 +679,8 @@ fn a_server_that_is_away_at_start_is_said_clearly_and_without_the_password() {
         let error = Db::open(&DatabaseUrl::Postgres(url), Clock::System)
             .err()
             .unwrap();
-        assert!(matches!(error, Error::Unavailable(_)));
+        let may_come = !error.to_string().contains("cannot be read");
+        assert_eq!(matches!(error, Error::Unavailable(_)), may_come, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error:?}").contains("ter2"), "{error}");
     }

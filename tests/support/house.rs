@@ -503,7 +503,7 @@ fn random_name() -> String {
 
 /// The throw-away cluster that `tests/run` started.
 #[expect(clippy::disallowed_methods, reason = "what tests/run started")]
-fn cluster() -> String {
+pub fn cluster() -> String {
     std::env::var("DOORPOST_TEST_POSTGRES")
         .expect("DOORPOST_TEST_POSTGRES names a PostgreSQL cluster; tests/run starts one")
 }

@@ -1,33 +1,41 @@
 //! How the server is reached: the URL, TLS, and what each session is told first.
 //!
-//! **TLS** is rustls, and a certificate is always verified against the system's roots (`SSL_CERT_FILE` names
-//! others). `sslmode=disable` is plain text; `require` refuses a server without TLS; `prefer` takes plain text
-//! from such a server, but never falls back from a certificate it does not trust. A URL that names no
-//! `sslmode` means plain text where the server is on this machine (a loopback address or a Unix socket:
-//! Debian's PostgreSQL has a certificate there that nobody can verify), and `prefer` elsewhere.
+//! **TLS** is rustls, and a certificate is always verified, for its name too, against the system's roots
+//! (`SSL_CERT_FILE` names others) or those that `sslrootcert` names. `sslmode=disable` is plain text; `require` and
+//! `verify-full` refuse a server without TLS; `prefer` takes plain text from such a server, but never falls back from
+//! a certificate it does not trust. A URL that names neither means plain text where the server is on this machine (a
+//! loopback address or a Unix socket: Debian's PostgreSQL has a certificate there that nobody can verify), and
+//! `prefer` elsewhere.
 
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Postgres;
+use crate::config::PostgresUrl;
 use crate::db::Connection;
 use crate::error::{Error, Result};
 
 /// How long a connection may take to come about: less, so that its caller hears why it did not.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long the look at what stands between may take: once, and over a long way perhaps.
+const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A statement has no longer than its caller's patience, and waits for a row less long than that. A guarded
 /// `UPDATE` decides by its row count, for which it must see what others committed while it waited. A node
@@ -45,10 +53,11 @@ pub(super) struct Connector {
 impl Connector {
     /// Reads the URL, and finds whom to trust.
     pub fn new(url: &str) -> Result<Self> {
-        let config = parse(url)?;
-        let roots = match config.get_ssl_mode() {
-            SslMode::Disable => RootCertStore::empty(),
-            _ => system_roots()?,
+        let (config, root_certificates) = parse(url)?;
+        let roots = match (config.get_ssl_mode(), root_certificates) {
+            (SslMode::Disable, _) => RootCertStore::empty(),
+            (_, Some(file)) => roots_in(&file)?,
+            (_, None) => system_roots()?,
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -79,7 +88,74 @@ impl Connector {
         }
     }
 
+    /// Refuses a proxy that gives each transaction whichever of its server connections is free (PgBouncer's
+    /// `pool_mode=transaction`): the settings of a session, its prepared statements and its locks would be a
+    /// stranger's, now and then. Only for plain threads.
+    pub fn refuse_shared_sessions(&self) -> Result<()> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::unavailable)?;
+        let looked =
+            runtime.block_on(async { timeout(LOOK_PATIENCE, self.shares_sessions()).await });
+        runtime.shutdown_background();
+        match looked {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => Err(Error::misconfigured(
+                "what DATABASE_URL leads to gives each transaction another connection to PostgreSQL; a node needs 8 \
+                 that are its own: with PgBouncer, set pool_mode=session for this database and a pool_size of 9 for \
+                 each node, or go past it",
+            )),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err(cannot_connect(
+                "a second connection is not served beside the first: is the pool in front of it too small? A node \
+                 needs 8",
+            )),
+        }
+    }
+
+    /// Whether a connection is served by another process once its transaction has ended. Whichever of those that were
+    /// given back a proxy takes first, the last or the one that waits longest, two askers at two tries meet another.
+    async fn shares_sessions(&self) -> Result<bool> {
+        let ((one, _), (other, _)) = tokio::try_join!(self.reach(), self.reach())?;
+        let mut served_by = Vec::new();
+        for client in [&one, &other] {
+            client
+                .batch_execute("BEGIN")
+                .await
+                .map_err(cannot_connect)?;
+            served_by.push((client, process_of(client).await?));
+        }
+        for client in [&one, &other] {
+            client
+                .batch_execute("COMMIT")
+                .await
+                .map_err(cannot_connect)?;
+        }
+        for (client, process) in served_by {
+            for _ in 0..2 {
+                if process_of(client).await? != process {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     async fn dial(&self) -> Result<(AsyncPgConnection, JoinHandle<()>)> {
+        let (client, link) = self.reach().await?;
+        let mut client = AsyncPgConnection::try_from(client)
+            .await
+            .map_err(cannot_connect)?;
+        client
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(cannot_connect)?;
+        Ok((client, link))
+    }
+
+    /// A bare connection, and what drives it.
+    async fn reach(&self) -> Result<(Client, JoinHandle<()>)> {
         let connected = self.config.connect(self.tls.clone()).await;
         let (client, link) = connected.map_err(|why| match may_pass(&why) {
             true => cannot_connect(in_words(&why)),
@@ -93,15 +169,20 @@ impl Connector {
                 tracing::warn!("a connection to the database was lost: {}", in_words(&why));
             }
         });
-        let mut client = AsyncPgConnection::try_from(client)
-            .await
-            .map_err(cannot_connect)?;
-        client
-            .batch_execute(SETTINGS)
-            .await
-            .map_err(cannot_connect)?;
         Ok((client, link))
     }
+}
+
+/// The server's process that serves this connection now; asked without a prepared statement.
+async fn process_of(client: &Client) -> Result<Option<String>> {
+    let answer = client
+        .simple_query("SELECT pg_backend_pid()")
+        .await
+        .map_err(cannot_connect)?;
+    Ok(answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
 }
 
 fn cannot_connect(why: impl fmt::Display) -> Error {
@@ -123,20 +204,13 @@ fn may_pass(error: &tokio_postgres::Error) -> bool {
         || cause.is_some_and(|cause: &io::Error| cause.kind() != io::ErrorKind::InvalidData)
 }
 
-/// Reads the URL. What is wrong with it is not said in detail: in a password whose special characters
-/// were not encoded, the wrong part may be a piece of the password.
-fn parse(url: &str) -> Result<Config> {
-    let mut config: Config = url.parse().map_err(|_| {
-        Error::unavailable(
-            "the database's URL cannot be read; it should be \
-             postgres://user:password@host:port/database, with special characters %-encoded",
-        )
+/// The URL as the driver takes it, and the certificates that it names.
+fn parse(url: &str) -> Result<(Config, Option<PathBuf>)> {
+    let url = PostgresUrl::parse(url).map_err(|mistake| {
+        Error::misconfigured(format!("the database's URL cannot be read: it {mistake}"))
     })?;
-    let names_sslmode = url
-        .split(['?', '&'])
-        .skip(1)
-        .any(|option| option.starts_with("sslmode="));
-    if !names_sslmode && is_local(&config) {
+    let mut config = url.driver;
+    if !url.names_tls && is_local(&config) {
         config.ssl_mode(SslMode::Disable);
     }
     if config.get_application_name().is_none() {
@@ -149,7 +223,7 @@ fn parse(url: &str) -> Result<Config> {
     config.keepalives_idle(Duration::from_secs(3));
     config.keepalives_interval(Duration::from_secs(1));
     config.keepalives_retries(3);
-    Ok(config)
+    Ok((config, url.root_certificates))
 }
 
 fn is_local(config: &Config) -> bool {
@@ -171,6 +245,19 @@ fn system_roots() -> Result<RootCertStore> {
         return Err(Error::unavailable(
             "no root certificates on this system to verify PostgreSQL's with (package ca-certificates)",
         ));
+    }
+    Ok(roots)
+}
+
+/// The authorities that the operator named, and no others.
+fn roots_in(file: &Path) -> Result<RootCertStore> {
+    let unread = |why: &dyn fmt::Display| {
+        Error::misconfigured(format!("the certificates in {}: {why}", file.display()))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|why| unread(&why))? {
+        let certificate = certificate.map_err(|why| unread(&why))?;
+        roots.add(certificate).map_err(|why| unread(&why))?;
     }
     Ok(roots)
 }
