@@ -10,6 +10,7 @@
 mod amounts;
 mod argon2;
 mod database_url;
+mod dot_env;
 mod log;
 mod mail;
 mod network;
@@ -22,6 +23,7 @@ mod secret_key;
 mod security;
 mod sign_up;
 mod smtp_url;
+mod summary;
 #[macro_use]
 mod table;
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub use reader::{Mistake, Refusal};
 pub use secret_key::SecretKey;
 pub use sign_up::{DomainPattern, SignUp};
 pub use smtp_url::{SmtpSecurity, SmtpUrl};
+pub use summary::Summary;
 
 use amounts::{count, duration, rate, yes_or_no};
 use reader::{Reader, list_of, optional};
@@ -230,7 +233,7 @@ impl Config {
         reason = "the one reader of the environment"
     )]
     pub fn load() -> Result<Self, Refusal> {
-        let dot_env = dot_env(Path::new(".env"))?;
+        let dot_env = dot_env::read(Path::new(".env"))?;
         Self::from_environment(std::env::vars_os().chain(dot_env))
     }
 
@@ -253,31 +256,4 @@ impl Config {
     pub fn has_dev_inbox(&self) -> bool {
         self.server.public_url.is_loopback() && self.mail.smtp.is_none()
     }
-}
-
-/// What stands in the file at `path`; nothing, if there is none. The file is named, never searched for: a
-/// `.env` in a parent folder belongs to somebody else.
-fn dot_env(path: &Path) -> Result<Vec<(OsString, OsString)>, Refusal> {
-    let wrong = |wrong: &str| {
-        Mistake::new(
-            wrong,
-            "NAME=value lines, as in .env.example, into a file that this user may read",
-        )
-        .in_variable(".env")
-    };
-    let entries = match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries,
-        Err(error) if error.not_found() => return Ok(Vec::new()),
-        Err(_) => return Err(wrong("cannot be read")),
-    };
-    let mut variables: Vec<(OsString, OsString)> = Vec::new();
-    for entry in entries {
-        // dotenvy's own message would repeat the line, which may hold a secret.
-        let (name, value) = entry.map_err(|_| match variables.last() {
-            None => wrong("has a mistake in its first entry"),
-            Some((last, _)) => wrong(&format!("has a mistake after {}", last.display())),
-        })?;
-        variables.push((name.into(), value.into()));
-    }
-    Ok(variables)
 }

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Summary};
 use crate::error::{Error, Result};
 use crate::server::Server;
 
@@ -119,7 +119,10 @@ async fn obey(
 ) -> Result<ExitCode> {
     let open = |config| server.open(config, Clock::System);
     match command_line.command {
-        None => server.serve(open_patiently(config, open)?).await?,
+        None => {
+            say_what_it_is(&config);
+            server.serve(open_patiently(config, open)?).await?;
+        }
         Some(Command::Announce(arguments)) => {
             return announce::run(arguments, config, Clock::System, out).await;
         }
@@ -131,6 +134,18 @@ async fn obey(
         Some(Command::Users(command)) => users::run(command, open(config)?, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Before anything can go wrong: what goes wrong is mostly that one of these is not what was meant.
+fn say_what_it_is(config: &Config) {
+    let Summary {
+        sign_up,
+        database,
+        relay,
+        limits,
+    } = config.summary();
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, sign_up, database, relay, limits, "Doorpost starts");
 }
 
 /// A machine that boots, and a group of containers, starts us before its database is there.

@@ -116,7 +116,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
     (
         "reading the environment",
         &["std::env", "env::var", "dotenvy"],
-        &["config.rs"],
+        &["config.rs", "config/dot_env.rs"],
     ),
     (
         "drawing randomness",
@@ -161,8 +161,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "libsqlite3_sys",
             "r2d2",
         ],
-        // The URL's parser asks tokio-postgres whether it would understand it.
-        &["db/", "config/database_url.rs"],
+        // The URL's parser asks tokio-postgres whether it would understand it, and what it says.
+        &["db/", "config/database_url.rs", "config/summary.rs"],
     ),
     (
         "querying a database",

@@ -1,5 +1,5 @@
 //! What a start needs, and what `doorpost check` finds beforehand: files, the address, the database and its rights, the
-//! key. Whatever would stop the start fails the check, in the same words; and the check changes nothing.
+//! key, the settings. Whatever would stop the start fails the check, in the same words; and the check changes nothing.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -526,4 +526,60 @@ fn a_server_that_starts_is_waited_for_and_not_for_ever() {
         assert!(log.contains(words), "{words}: {log}");
     }
     assert!(!log.contains("hunter2"), "{log}");
+}
+
+// --- the settings ---
+
+#[test]
+fn the_first_line_says_what_the_house_is() {
+    let folder = empty_folder();
+    let limit = ("LIMIT_MAIL_GAP", "off");
+    let smtp = ("SMTP_URL", "smtp://user:hunter2@127.0.0.1:1");
+    let log = Doorpost::serving(
+        folder.path(),
+        &[ANY_PORT, limit, smtp, ("SIGN_UP", "invited")],
+    )
+    .log();
+    let first = log.lines().next().unwrap();
+    for words in [
+        "Doorpost starts version=\"",
+        "sign_up=\"by invitation\"",
+        "database=\"SQLite in data/doorpost.db\"",
+        "relay=\"127.0.0.1:1 (plain text, on this machine)\"",
+        "limits=\"on but for LIMIT_MAIL_GAP\"",
+    ] {
+        assert!(first.contains(words), "{words}: {log}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn an_env_file_that_would_be_half_ignored_stops_the_start() {
+    let folder = empty_folder();
+    for (text, words) in [
+        (
+            "SIGN_UP=open\nSIGN_UP=invited\n",
+            "doorpost: .env: line 2 sets SIGN_UP once more, after line 1; write it once",
+        ),
+        (
+            "\nSIGNUP=invited\n",
+            "doorpost: .env: line 2 sets SIGNUP, which is no variable of Doorpost; write SIGN_UP if",
+        ),
+        (
+            "SMTP_URL=smtp://a:hun$ter2@127.0.0.1\n",
+            "doorpost: .env: line 1, SMTP_URL, has a $ that would be replaced; write",
+        ),
+    ] {
+        fs::write(folder.path().join(".env"), text).unwrap();
+        for arguments in [&["check"][..], &[]] {
+            let ended = run(folder.path(), arguments, &[]);
+            assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+            let said = String::from_utf8(ended.stderr).unwrap();
+            assert!(
+                said.starts_with(words) && said.lines().count() == 1,
+                "{said}"
+            );
+            assert!(!said.contains("ter2"), "{said}");
+        }
+    }
 }

@@ -6,16 +6,34 @@ use lettre::message::Mailbox;
 
 use super::reader::{Mistake, Parsed, bytes_in};
 
+const SENDER: &str = "a name and an address: Doorpost <doorpost@example.org>";
+
+/// What means something in a header, and in a name only between quotes (RFC 5322, 3.2.3).
+const SPECIALS: &[char] = &['(', ')', '[', ']', ':', ';', '@', '\\', ',', '.', '"'];
+
 /// ASCII only in the address: otherwise every letter would need a mail server with SMTPUTF8.
 pub(super) fn mailbox(text: &str) -> Parsed<Mailbox> {
+    let (name, address) = text.rsplit_once('<').unwrap_or(("", text));
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    if !domain.is_ascii() {
+        return Err(Mistake::new(
+            "has a domain that is not written in ASCII",
+            "the domain as mail servers have it, beginning with xn--",
+        ));
+    }
+    if !local.is_ascii() {
+        return Err(Mistake::new(
+            "has letters before its @ that are not ASCII",
+            SENDER,
+        ));
+    }
     text.parse()
-        .ok()
-        .filter(|mailbox: &Mailbox| mailbox.email.to_string().is_ascii())
-        .ok_or_else(|| {
-            Mistake::new(
-                "is not a sender",
-                "a name and an address: Doorpost <doorpost@example.org>",
-            )
+        .map_err(|_| match name.trim().contains(SPECIALS) {
+            true => Mistake::new(
+                "has a sign in its name that means something in a header",
+                "the name between quotes: \"Example, Inc.\" <doorpost@example.org>",
+            ),
+            false => Mistake::new("is not a sender", SENDER),
         })
 }
 

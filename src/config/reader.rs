@@ -126,25 +126,43 @@ impl Reader {
         let stranger = stranger.escape_debug();
         let elsewhere =
             format!("`env -u {stranger}` before the command if another program needs it");
-        match self.most_like(&stranger.to_string()) {
+        match most_like(
+            self.known.iter().map(|(known, _)| *known),
+            &stranger.to_string(),
+        ) {
             Some(known) => format!("{known} if that is meant, or {elsewhere}"),
             None => format!("nothing by that name, or {elsewhere}"),
         }
     }
+}
 
-    fn most_like(&self, stranger: &str) -> Option<&'static str> {
-        let stem = stranger.strip_suffix("_FILE").unwrap_or(stranger);
-        self.known
-            .iter()
-            .map(|(known, _)| (edits_between(known, stem), *known))
-            .min()
-            .filter(|(edits, _)| *edits <= 2)
-            .map(|(_, known)| known)
-    }
+/// The name that was meant by one that is nearly it: with two letters changed at the most, or other ones joined.
+pub(super) fn most_like(
+    known: impl Iterator<Item = &'static str>,
+    stranger: &str,
+) -> Option<&'static str> {
+    let bare = |name: &str| name.replace('_', "").to_ascii_uppercase();
+    let stem = bare(stranger.strip_suffix("_FILE").unwrap_or(stranger));
+    known
+        .map(|known| (edits_between(&bare(known), &stem), known))
+        .min()
+        .filter(|(edits, _)| *edits <= 2)
+        .map(|(_, known)| known)
 }
 
 impl Given {
     fn parse<T>(self, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T, Refusal> {
+        // As Docker's --env-file leaves them: no value of ours has them.
+        let is_between = |quote| {
+            self.text.len() > 1 && self.text.starts_with(quote) && self.text.ends_with(quote)
+        };
+        if is_between('\'') || is_between('"') {
+            let mistake = Mistake::new(
+                "has quotes around it that are part of it",
+                "it without them",
+            );
+            return Err(mistake.in_variable(&self.variable));
+        }
         // No value of ours has one, and in a header or a log line it would do harm.
         if self.text.chars().any(char::is_control) {
             let mistake = Mistake::new(

@@ -103,7 +103,9 @@ fn strangers() -> String {
     let others = others.join(", ");
     format!(
         "\nAn unknown variable that begins with {others} or {last} stops the start, too:\n\
-        it is one of these misspelt, and would leave a limit at its default.\n"
+        it is one of these misspelt, and would leave a limit at its default. In `.env`, so do a name that stands there\n\
+        twice, one that is nearly a name of these, and a `$` in a value that is not between 'single quotes': each is named\n\
+        with its line.\n"
     )
 }
 

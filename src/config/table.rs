@@ -41,6 +41,9 @@ macro_rules! variables {
             }
         }
 
+        /// Every variable, in the order of the table.
+        const NAMES: &[&str] = &[$($($name),+),+];
+
         /// The table as it explains itself.
         #[cfg(test)]
         const SECTIONS: &[reference::Section] = &[$(reference::Section {

@@ -422,27 +422,55 @@ fn a_certificate_file_is_looked_into() {
 
 #[test]
 fn dot_env_may_be_missing_but_not_malformed() {
-    assert_eq!(dot_env(Path::new("/no/such/.env")), Ok(Vec::new()));
-    assert!(dot_env(Path::new("/")).is_err());
+    assert_eq!(dot_env::read(Path::new("/no/such/.env")), Ok(Vec::new()));
+    assert!(dot_env::read(Path::new("/")).is_err());
 
     let good = Scratch::holding(
         "good.env",
         b"# ours\nLOG_FORMAT=json\nMAIL_FROM=\"A <a@b.example>\"\n",
     );
-    let variables = dot_env(&good.0).expect("variables");
+    let variables = dot_env::read(&good.0).expect("variables");
     let from_process = [(OsString::from("LOG_FORMAT"), OsString::from("text"))];
     let config = Config::from_environment(from_process.into_iter().chain(variables)).expect("both");
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.mail.from.to_string(), "A <a@b.example>");
 
-    let bad = Scratch::holding("bad.env", b"LOG_FORMAT=json\nSECRET_KEY='hunter2\n");
-    let refusal = dot_env(&bad.0).expect_err("a refusal");
-    assert_eq!(
-        (refusal.variable.as_str(), refusal.wrong.as_str()),
-        (".env", "has a mistake after LOG_FORMAT")
-    );
     let bad = Scratch::holding("bytes.env", b"LOG_FORMAT=\xff\n");
-    assert!(dot_env(&bad.0).is_err());
+    assert!(dot_env::read(&bad.0).is_err());
+}
+
+#[test]
+fn what_is_wrong_with_a_sender_is_said() {
+    for (sender, words) in [
+        (
+            "Doorpost <doorpost@b\u{fc}cher.example>",
+            "beginning with xn--",
+        ),
+        ("t\u{fc}r@example.org", "before its @"),
+        (
+            "Example, Inc. <doorpost@example.org>",
+            "the name between quotes: \"Example, Inc.\" <",
+        ),
+        (
+            "A.B. (us) <doorpost@example.org>",
+            "the name between quotes",
+        ),
+        ("'Doorpost <doorpost@example.org>'", "it without them"),
+        ("\"Doorpost <doorpost@example.org>\"", "it without them"),
+        ("Doorpost", "a name and an address"),
+        ("Doorpost doorpost@example.org", "a name and an address"),
+    ] {
+        let refusal = refused(&[("MAIL_FROM", sender)]);
+        assert_eq!(refusal.variable, "MAIL_FROM");
+        assert!(refusal.to_string().contains(words), "{sender}: {refusal}");
+    }
+    for sender in [
+        "doorpost@example.org",
+        "\"Example, Inc.\" <doorpost@example.org>",
+        "B\u{fc}cher <doorpost@xn--bcher-kva.example>",
+    ] {
+        accepted(&[("MAIL_FROM", sender)]);
+    }
 }
 
 #[test]
