@@ -113,6 +113,7 @@ diesel::table! {
         announcement -> Binary,
         user_id -> Text,
         posted_at -> BigInt,
+        subject -> Nullable<Binary>,
     }
 }
 

@@ -23,7 +23,12 @@ async fn another_session(house: &House) -> Visitor {
 async fn was_announced_to(house: &House, address: &'static str) {
     let told = house.app.transaction(move |tx| {
         let reader = users::of_address(tx, address)?.unwrap();
-        announced::announce_to(tx, b"by its digest", &reader.id)
+        let digests = announced::Digests {
+            words: [1; 32],
+            subject: [2; 32],
+            file: [3; 32],
+        };
+        announced::announce_to(tx, &digests, &reader.id)
     });
     assert!(told.await.unwrap());
 }

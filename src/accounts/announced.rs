@@ -1,7 +1,7 @@
 //! Who was sent which announcement, so that nobody is sent one twice: not by a run that was killed and is begun
 //! again, and not by two runs at the same time.
 //!
-//! An announcement is known by the digest of its text. Its row is written in the transaction that posts the
+//! An announcement is known by the digest of what it says. Its row is written in the transaction that posts the
 //! letter, so that neither is there without the other; the key decides who was first.
 
 use std::time::Duration;
@@ -16,12 +16,30 @@ use crate::schema::announced;
 /// For how long it is kept who was sent what: longer than anybody goes on with a run.
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// For how long a subject is the same one again: less than a week, so that a weekly letter may be called the same.
+pub const LATELY: Duration = Duration::from_secs(6 * 24 * 60 * 60);
+
+/// What an announcement is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Of what it says.
+    pub words: [u8; 32],
+    /// Of its subject alone.
+    pub subject: [u8; 32],
+    /// Of its file, by which the release before this one knew it.
+    pub file: [u8; 32],
+}
+
 /// Writes down that this reader is sent it now; false if they were before.
-pub fn announce_to(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bool> {
+pub fn announce_to(tx: &mut Tx, announcement: &Digests, user_id: &str) -> Result<bool> {
+    if was_sent(tx, announcement, user_id)? {
+        return Ok(false);
+    }
     let row = (
-        announced::announcement.eq(announcement),
+        announced::announcement.eq(announcement.words.as_slice()),
         announced::user_id.eq(user_id),
         announced::posted_at.eq(tx.now),
+        announced::subject.eq(announcement.subject.as_slice()),
     );
     let written = on_either!(tx.conn, |conn| diesel::insert_into(announced::table)
         .values(row)
@@ -31,13 +49,28 @@ pub fn announce_to(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bo
 }
 
 /// Whether this reader was sent it.
-pub fn was_sent(tx: &mut Tx, announcement: &[u8], user_id: &str) -> Result<bool> {
+pub fn was_sent(tx: &mut Tx, announcement: &Digests, user_id: &str) -> Result<bool> {
+    let by_either = [announcement.words, announcement.file].map(Vec::from);
     let sent = announced::table
-        .find((announcement, user_id))
+        .filter(announced::announcement.eq_any(by_either))
+        .filter(announced::user_id.eq(user_id))
         .select(announced::user_id)
         .first::<String>(tx.conn)
         .optional()?;
     Ok(sent.is_some())
+}
+
+/// Whether this reader was sent something else under the same subject lately.
+pub fn was_sent_alike(tx: &mut Tx, announcement: &Digests, user_id: &str) -> Result<bool> {
+    let alike = announced::table
+        .filter(announced::user_id.eq(user_id))
+        .filter(announced::subject.eq(announcement.subject.as_slice()))
+        .filter(announced::announcement.ne(announcement.words.as_slice()))
+        .filter(announced::posted_at.gt(tx.now - millis(LATELY)))
+        .select(announced::user_id)
+        .first::<String>(tx.conn)
+        .optional()?;
+    Ok(alike.is_some())
 }
 
 /// What a reader was sent.

@@ -25,7 +25,7 @@ pub fn announce_to(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str
         Some(reader) if reader.announcements => reader,
         other => return Ok(fate_of_others(other.as_deref())),
     };
-    if !announced::announce_to(tx, &announcement.digest, id)? {
+    if !announced::announce_to(tx, &announcement.digests, id)? {
         return Ok(Fate::HadIt);
     }
     let letter = announcement.letter(tx, &app.config, &app.signed_links, &reader)?;
@@ -37,13 +37,19 @@ pub fn announce_to(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str
 pub fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fate> {
     match users::find(tx, id)? {
         Some(reader) if reader.announcements => {
-            match announced::was_sent(tx, &announcement.digest, id)? {
+            match announced::was_sent(tx, &announcement.digests, id)? {
                 true => Ok(Fate::HadIt),
                 false => Ok(Fate::Told),
             }
         }
         other => Ok(fate_of_others(other.as_ref())),
     }
+}
+
+/// Whether this reader would get it, and had another text under the same subject lately.
+pub fn had_alike(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<bool> {
+    Ok(foretell(tx, announcement, id)? == Fate::Told
+        && announced::was_sent_alike(tx, &announcement.digests, id)?)
 }
 
 fn fate_of_others(account: Option<&User>) -> Fate {

@@ -10,6 +10,7 @@
 use askama::Template;
 use sha2::{Digest, Sha256};
 
+use crate::accounts::announced::Digests;
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users::User;
 use crate::config::{Config, PublicUrl};
@@ -28,8 +29,8 @@ use markdown::{Block, Link};
 /// A text that was read and found good.
 pub struct Announcement {
     pub subject: String,
-    /// What it is known by: its text's SHA-256.
-    pub digest: [u8; 32],
+    /// What it is known by: what it says, and not how its file ends its lines.
+    pub digests: Digests,
     body: Vec<Block>,
 }
 
@@ -45,9 +46,14 @@ impl Announcement {
     /// Reads the Markdown of an announcement by the site at this URL.
     pub fn parse(text: &[u8], home: &PublicUrl) -> Result<Self, Refused> {
         let (subject, body) = markdown::parse(text, home)?;
+        let digests = Digests {
+            words: Sha256::digest(said(&subject, &body)).into(),
+            subject: Sha256::digest(&subject).into(),
+            file: Sha256::digest(text).into(),
+        };
         Ok(Self {
             subject,
-            digest: Sha256::digest(text).into(),
+            digests,
             body,
         })
     }
@@ -109,6 +115,15 @@ impl Announcement {
             unsubscribe: Some(copy.unsubscribe),
         })
     }
+}
+
+/// All of it as plain text, with its links as they were written. A release that writes it otherwise would take what was
+/// sent for something else.
+fn said(subject: &str, body: &[Block]) -> String {
+    let url = |link: &Link| match link {
+        Link::Page { url, .. } | Link::Elsewhere { url } => url.clone(),
+    };
+    format!("{subject}\n\n{}", plain::written(body, &url))
 }
 
 struct Fields<'a> {

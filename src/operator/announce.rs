@@ -15,6 +15,7 @@ use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
+use crate::accounts::announced;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::users;
 use crate::actions::announce::{self, Fate};
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Only say who would get it, and show the text.
     #[arg(long)]
     pub dry_run: bool,
+    /// Send it to those, too, who had another text under the same subject in the last days.
+    #[arg(long)]
+    pub again: bool,
     /// Say what came of it as a JSON object.
     #[arg(long)]
     pub json: bool,
@@ -68,6 +72,15 @@ pub async fn run(
     let readers = run.find(whom).await?;
     if run.is_dry && !arguments.json {
         run.show(&readers.ids, out).await?;
+    }
+    if !arguments.again {
+        let had_alike = run.count_alike(&readers.ids).await?;
+        if had_alike > 0 {
+            out.complain(question(had_alike));
+            if !run.is_dry {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
     }
     let mut tally = run.announce(readers.ids).await?;
     tally.without_account += readers.strangers;
@@ -177,6 +190,23 @@ impl Run {
         Ok(readers)
     }
 
+    /// How many of those who would get it had another text under its subject lately: a text that was mended after it
+    /// was sent is another text, and to its readers the same letter.
+    async fn count_alike(&self, ids: &BTreeSet<String>) -> Result<usize> {
+        let mut count = 0;
+        for batch in batches(ids.iter().cloned()) {
+            let announcement = Arc::clone(&self.announcement);
+            let alike = self.app.read(move |tx| {
+                let each = batch
+                    .iter()
+                    .map(|id| announce::had_alike(tx, &announcement, id));
+                each.collect::<Result<Vec<bool>>>()
+            });
+            count += alike.await?.into_iter().filter(|alike| *alike).count();
+        }
+        Ok(count)
+    }
+
     async fn announce(&self, ids: BTreeSet<String>) -> Result<Tally> {
         let bar = ProgressBar::new(ids.len() as u64);
         let mut tally = Tally::default();
@@ -234,6 +264,15 @@ fn batches<T>(all: impl IntoIterator<Item = T>) -> impl Iterator<Item = Vec<T>> 
         let batch: Vec<T> = all.by_ref().take(BATCH).collect();
         (!batch.is_empty()).then_some(batch)
     })
+}
+
+fn question(had_alike: usize) -> String {
+    let readers = how_many(had_alike as u64, ["reader", "readers"]);
+    format!(
+        "{readers} had another text under this subject in the last {} days. To send them this one as well, say --again; \
+         or give it another subject.",
+        announced::LATELY.as_secs() / (24 * 60 * 60)
+    )
 }
 
 // --- what came of it ---

@@ -218,6 +218,7 @@ pub async fn announced(house: &House, text: &str, to: &str) -> ExitCode {
         file,
         to: to.into(),
         dry_run: false,
+        again: false,
         json: false,
     };
     let (config, clock) = ((*house.app.config).clone(), house.clock.clone());

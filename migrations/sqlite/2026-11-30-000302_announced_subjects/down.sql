@@ -1,0 +1,1 @@
+ALTER TABLE announced DROP COLUMN subject;
