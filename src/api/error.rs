@@ -197,7 +197,7 @@ fn error_of(rejection: &Rejection) -> Option<&'static str> {
         Rejection::TooMany { .. } | Rejection::Busy | Rejection::Trouble(Error::Unavailable(_)) => {
             Some("temporarily_unavailable")
         }
-        Rejection::Trouble(Error::Internal(_)) => Some("server_error"),
+        Rejection::Trouble(Error::Internal(_) | Error::Misconfigured(_)) => Some("server_error"),
         Rejection::NotFound
         | Rejection::SignInFirst { .. }
         | Rejection::ReauthenticateFirst { .. } => None,

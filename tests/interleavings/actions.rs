@@ -140,7 +140,7 @@ impl Got {
             Ok(true) => StatusCode::OK,
             Ok(false) => StatusCode::CONFLICT,
             Err(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Err(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Err(Error::Misconfigured(_) | Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::answer(Page {
             status,
