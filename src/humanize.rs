@@ -57,6 +57,11 @@ pub fn waiting(duration: Duration) -> String {
     }
 }
 
+/// How long to wait until a moment, likewise.
+pub fn until(at: Timestamp, now: Timestamp) -> String {
+    waiting(Duration::from_millis(u64::try_from(at - now).unwrap_or(0)))
+}
+
 /// How long ago something was, as one says it: `just now`, `3 minutes ago`.
 pub fn ago(at: Timestamp, now: Timestamp) -> String {
     let minutes = u64::try_from((now - at) / 60_000).unwrap_or(0);

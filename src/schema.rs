@@ -67,6 +67,7 @@ diesel::table! {
         subject -> Text,
         count -> BigInt,
         ends_at -> BigInt,
+        about -> Nullable<Text>,
     }
 }
 

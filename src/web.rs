@@ -32,6 +32,7 @@ pub mod page;
 pub mod password_entry;
 pub mod pasted_link;
 pub mod path_id;
+pub mod pending_change;
 pub mod rejection;
 pub mod same_origin;
 pub mod sealed_cookies;

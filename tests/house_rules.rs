@@ -247,6 +247,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "limits::count_all(",
             "limits::forget(",
             "limits::give_back(",
+            "limits::begin_gap(",
+            "limits::give_gap_back(",
             "limits::decoy(",
             "events::note",
             "links::issue",

@@ -30,6 +30,7 @@ mod forms;
 mod headers;
 mod hosts;
 mod house_rules;
+mod inbox;
 mod interleavings;
 mod key_rotation;
 mod keyboard;

@@ -5,6 +5,7 @@
 //! when it is over the next event begins another. What is counted is what was asked, never what was
 //! found: a known address and an unknown one run out in the same way.
 
+mod mail;
 mod network;
 
 use std::time::Duration;
@@ -15,9 +16,9 @@ use diesel::query_dsl::methods;
 use diesel::sql_types::BigInt;
 use diesel::upsert::excluded;
 
+pub use mail::{Addressee, Asker, Gap, MailKind, Recent, begin_gap, end_of_gap, give_gap_back};
 pub use network::Network;
 
-use crate::accounts::email_address::EmailAddress;
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::{Config, Rate};
@@ -338,60 +339,6 @@ pub fn forget(tx: &mut Tx, limit: Limit, subjects: &[String]) -> Result<()> {
         .filter(limits::subject.eq_any(subjects));
     diesel::delete(counted).execute(tx.conn)?;
     Ok(())
-}
-
-/// What mail is asked for: each kind has a budget of its own at an address, and all share that of the mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailKind {
-    /// To sign in, to register, to confirm: one kind, or the budgets would tell whether an address is known.
-    SignIn,
-    /// To set a password.
-    ResetPassword,
-    /// To change an account's address to this one.
-    ChangeEmail,
-}
-
-impl MailKind {
-    /// Who is counted when mail is asked for: the address, or the browser that the account knows, so that a
-    /// stranger's asking shuts nobody out.
-    pub fn addressee(self, email: &EmailAddress, known_browser: bool) -> Addressee {
-        let kind = match self {
-            Self::SignIn => "sign_in",
-            Self::ResetPassword => "reset_password",
-            Self::ChangeEmail => "change_email",
-        };
-        let who = match known_browser {
-            true => "known",
-            false => "anyone",
-        };
-        Addressee {
-            address: format!("{kind} {who} {email}"),
-            mailbox: format!("{who} {}", email.mailbox()),
-        }
-    }
-}
-
-/// Whom mail would go to, as it is counted.
-pub struct Addressee {
-    address: String,
-    mailbox: String,
-}
-
-impl Addressee {
-    /// What is counted first: whoever asks again within the gap is sent nothing, and counts no further.
-    pub fn gap(&self) -> (Limit, &str) {
-        (Limit::MailGap, &self.address)
-    }
-
-    /// What to count against when a mail is to be sent.
-    pub fn budget(&self) -> Vec<(Limit, &str)> {
-        vec![
-            (Limit::MailPerAddress, &self.address),
-            (Limit::MailPerAddressDaily, &self.address),
-            (Limit::MailPerMailbox, &self.mailbox),
-            (Limit::MailPerMailboxDaily, &self.mailbox),
-        ]
-    }
 }
 
 /// Who tries passwords on an account. Each has a budget of its own, so that nobody uses up another's.

@@ -24,8 +24,13 @@ mod purpose;
 
 use diesel::prelude::*;
 
-pub use issue::{Issued, Wanted, decoy, handed_over, is_live, issue, issue_undo_again};
-pub use kept::{Kept, PendingChange, Undo, kept_of, oldest_undo, pending_change};
+pub use issue::{
+    Issued, Wanted, answer_once_more, decoy, handed_over, is_live, issue, issue_undo_again,
+};
+pub use kept::{
+    Kept, PendingChange, Undo, any_live, kept_of, oldest_undo, pending_change, request_is_live,
+    takes_code,
+};
 pub use purpose::Purpose;
 
 use crate::accounts::users::{self, Held, Owner, ProvenAddress, User};
@@ -69,8 +74,9 @@ pub enum Look {
         user_id: String,
         link_request_id: Option<String>,
     },
-    /// Expired, replaced, unknown, or meant for something else: nobody is told which.
-    Dead,
+    /// Used, expired, replaced, unknown, or meant for something else: nobody is told which. The request it
+    /// answered, if there was one, means something to the browser that made it and to no other.
+    Dead { link_request_id: Option<String> },
 }
 
 /// Looks at a token without touching it. Loading a page does no more than this.
@@ -92,7 +98,9 @@ pub fn look(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Look> {
             user_id,
             link_request_id,
         },
-        _ => Look::Dead,
+        dead => Look::Dead {
+            link_request_id: dead.and_then(|link| link.link_request_id),
+        },
     })
 }
 
@@ -275,6 +283,8 @@ pub fn remember_user(tx: &mut Tx, used: &Consumed, user: &Held<User>) -> Result<
 pub enum CodeTried {
     /// It was right: the link beside it, to be used up.
     Right(Found),
+    /// It was right, and was used before.
+    Used,
     /// It was not; `ended` when that was the last try.
     Wrong { ended: bool },
     /// No tries are left, or there is no such request any more: a new one must be made.
@@ -300,10 +310,10 @@ pub fn try_code(
             .filter(links::code_tries.lt(CODE_TRIES)),
     )
     .set(links::code_tries.eq(links::code_tries + 1))
-    .returning((links::code_mac, links::code_tries))
-    .get_result::<(Option<Vec<u8>>, i32)>(tx.conn)
+    .returning((links::code_mac, links::code_tries, links::used_at))
+    .get_result::<(Option<Vec<u8>>, i32, Option<Timestamp>)>(tx.conn)
     .optional()?;
-    let Some((code_mac, tries)) = counted else {
+    let Some((code_mac, tries, used_at)) = counted else {
         return Ok(CodeTried::Ended);
     };
     let is_right = code_mac.is_some_and(|mac| {
@@ -314,6 +324,7 @@ pub fn try_code(
         )
     });
     Ok(match is_right {
+        true if used_at.is_some() => CodeTried::Used,
         true => CodeTried::Right(found),
         false => CodeTried::Wrong {
             ended: tries >= CODE_TRIES,

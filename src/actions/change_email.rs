@@ -11,7 +11,7 @@ use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Limit, MailKind, TooMany, Verb, Verdict};
+use crate::accounts::limits::{self, Asker, Gap, Limit, MailKind, TooMany, Verb, Verdict};
 use crate::accounts::links::{self, Consumed, Purpose, Wanted};
 use crate::accounts::sessions::{self, HeldSession};
 use crate::accounts::users::{self, Held, Owner, User};
@@ -33,8 +33,9 @@ pub struct ChangeRequest {
 
 /// What became of it.
 pub enum Requested {
+    /// The change is pending, and a mail is on its way, or went there a moment ago.
     Sent,
-    /// A mail went there a moment ago, and the change it was for is off.
+    /// A mail went there a moment ago, and was not for this account.
     TooSoon(TooMany),
 }
 
@@ -51,20 +52,20 @@ pub fn request(
     if let Verdict::Refused(too_many) = limits::count_all(tx, config, &networks)? {
         return Ok(Err(too_many));
     }
-    let target = MailKind::ChangeEmail.addressee(&request.new, false);
-    let (gap, subject) = target.gap();
-    if let Verdict::Refused(too_soon) = limits::count(tx, config, gap, subject)? {
-        let pending = links::pending_change(tx, config, &user.id)?;
-        let is_pending = pending.is_some_and(|pending| pending.email == request.new.as_str());
-        return Ok(Ok(match is_pending {
-            true => Requested::Sent,
-            false => Requested::TooSoon(too_soon),
-        }));
+    let target = MailKind::ChangeEmail.addressee(&request.new, Asker::Anyone);
+    if let Gap::Lasts(recent) = limits::begin_gap(tx, config, &target, &user.id)? {
+        if is_pending(tx, app, user, &request.new)? {
+            return Ok(Ok(Requested::Sent));
+        }
+        // The account's own mail that was used, or is called off, is no reason to send no other.
+        if recent.answered.as_ref() != Some(&user.id) {
+            return Ok(Ok(Requested::TooSoon(recent.again)));
+        }
     }
     let mut budget = target.budget();
     budget.push((Limit::PerAccount(Verb::AskForAddress), &user.id));
     if let Verdict::Refused(too_many) = limits::count_all(tx, config, &budget)? {
-        limits::give_back(tx, gap, subject)?;
+        limits::give_gap_back(tx, &target)?;
         return Ok(Err(too_many));
     }
     links::end_of(tx, user, Purpose::ChangeEmail)?;
@@ -74,6 +75,11 @@ pub fn request(
     app.outbox
         .tell(tx, &user.email, Notice::EmailChangeAsked, client)?;
     Ok(Ok(Requested::Sent))
+}
+
+fn is_pending(tx: &mut Tx, app: &App, user: &Held<User>, new: &EmailAddress) -> Result<bool> {
+    let pending = links::pending_change(tx, &app.config, &user.id)?;
+    Ok(pending.is_some_and(|pending| pending.email == new.as_str()))
 }
 
 /// Whatever is known of the new address, a change is pending from here on, and looks the same.

@@ -5,12 +5,16 @@
 //! link that confirms the address, if sign-up admits it. An address that was an account's until lately, and
 //! whose owner may still take the change back, is mailed that link again. Otherwise nobody is mailed, but a
 //! row is written all the same, so that codes, tries and expiry answer alike.
+//!
+//! Whoever asks again within the gap is sent nothing, for a message that works went out a moment ago; unless it works
+//! no more. What they are told depends on one thing only: whether that message answered them or somebody else, for its
+//! code belongs to whoever it answered.
 
 use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, MailKind, Verdict};
+use crate::accounts::limits::{self, Asker, Gap, MailKind, Recent, Verdict};
 use crate::accounts::links::{self, Issued, Purpose, Undo, Wanted};
 use crate::accounts::users::{self, Held, KnownAccount, User};
 use crate::actions::Counted;
@@ -26,8 +30,29 @@ pub struct LinkRequest {
     pub kind: LinkKind,
     pub email: EmailAddress,
     pub client: Client,
-    /// The accounts that know this browser: they have a budget of their own.
-    pub known: Vec<KnownAccount>,
+    pub asked_by: AskedBy,
+}
+
+/// What a request for mail comes from.
+pub enum AskedBy {
+    Browser {
+        /// The accounts that know it: they have a budget of their own.
+        known: Vec<KnownAccount>,
+        /// The ids of the requests that it made before.
+        earlier: Vec<String>,
+    },
+    /// It shows nothing of what it knows.
+    Program,
+}
+
+impl AskedBy {
+    fn is_known_to(&self, user: &User) -> bool {
+        matches!(self, Self::Browser { known, .. } if user.knows(known))
+    }
+
+    fn made(&self, link_request_id: &str) -> bool {
+        matches!(self, Self::Browser { earlier, .. } if earlier.iter().any(|id| id == link_request_id))
+    }
 }
 
 /// What somebody asks for who is not signed in.
@@ -54,15 +79,30 @@ impl LinkKind {
             (Self::SignIn, false) => Purpose::ConfirmEmail,
         }
     }
+
+    /// What the links are for that may come of it.
+    fn purposes(self) -> &'static [Purpose] {
+        match self {
+            Self::ResetPassword => &[Purpose::ResetPassword],
+            Self::SignIn => &[Purpose::SignIn, Purpose::ConfirmEmail],
+        }
+    }
 }
 
-/// What became of it; the same for every address.
+/// What became of it; the same for every address. Asking again makes sense from the moment it says.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Look in the inbox; asking again makes sense from this moment.
+    /// Look in the inbox.
     Sent { again_at: Timestamp },
-    /// A mail went out a moment ago: no error, and no second mail.
-    SentAlready { again_at: Timestamp },
+    /// A mail went out a moment ago, in answer to this earlier request of the same browser: no error, and its code is
+    /// the one to take, unless it was tried too often.
+    SentBefore {
+        again_at: Timestamp,
+        link_request_id: String,
+        takes_code: bool,
+    },
+    /// A mail went out a moment ago, in answer to somebody else: no error, and its code is to be typed there.
+    SentElsewhere { again_at: Timestamp },
 }
 
 /// Counts the request, decides what the address is to be mailed, and posts it.
@@ -72,26 +112,82 @@ pub fn request(tx: &mut Tx, app: &App, request: &LinkRequest) -> Result<Counted<
     if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &networks)? {
         return Ok(Err(too_many));
     }
-    let known_browser = behind
-        .user
-        .as_ref()
-        .is_some_and(|user| user.knows(&request.known));
-    let kind = request.kind.counted_as();
-    let addressee = kind.addressee(&request.email, known_browser);
-    let (gap, subject) = addressee.gap();
-    let again_at = match limits::count(tx, &app.config, gap, subject)? {
-        Verdict::Allowed { again_at } => again_at,
-        Verdict::Refused(too_soon) => {
-            let again_at = too_soon.until;
-            return Ok(Ok(Outcome::SentAlready { again_at }));
-        }
+    let asker = behind.recognises(request);
+    let addressee = request.kind.counted_as().addressee(&request.email, asker);
+    let again_at = match limits::begin_gap(tx, &app.config, &addressee, &request.id)? {
+        Gap::Over { again_at } => again_at,
+        Gap::Lasts(recent) => return within_gap(tx, app, request, &behind, recent).map(Ok),
     };
     if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &addressee.budget())? {
-        limits::give_back(tx, gap, subject)?;
+        limits::give_gap_back(tx, &addressee)?;
         return Ok(Err(too_many));
     }
-    answer(tx, app, request, &behind)?;
+    answer(tx, app, request, &behind, Some(&request.id))?;
     Ok(Ok(Outcome::Sent { again_at }))
+}
+
+/// A message went out a moment ago. When its link or code was used, or it works no more for another reason, another one
+/// is needed and goes out at once, and whoever asks is answered as if it were not so: it would tell a stranger that
+/// the address has an owner, and what that one has just done.
+fn within_gap(
+    tx: &mut Tx,
+    app: &App,
+    request: &LinkRequest,
+    behind: &Behind,
+    recent: Recent,
+) -> Result<Outcome> {
+    let own = recent.answered.filter(|id| request.asked_by.made(id));
+    if is_spent(tx, request, behind, own.as_deref())? {
+        let kind = request.kind.counted_as();
+        let reader = kind.addressee(&request.email, Asker::AfterUse);
+        if let Verdict::Allowed { .. } = limits::count_all(tx, &app.config, &reader.budget())? {
+            answer_within_gap(tx, app, request, behind, own.as_deref())?;
+        }
+    }
+    let again_at = recent.again.until;
+    Ok(match own {
+        Some(link_request_id) => Outcome::SentBefore {
+            again_at,
+            takes_code: links::takes_code(tx, &link_request_id)?,
+            link_request_id,
+        },
+        None => Outcome::SentElsewhere { again_at },
+    })
+}
+
+/// Whether no message that works is in the mailbox, or on its way there. To a browser that the account knows, one that
+/// a stranger has asked for since is of no use: it ended the link and the code of its own.
+fn is_spent(
+    tx: &mut Tx,
+    request: &LinkRequest,
+    behind: &Behind,
+    own: Option<&str>,
+) -> Result<bool> {
+    let is_live = match own {
+        Some(id) if behind.recognises(request) == Asker::KnownBrowser => {
+            links::request_is_live(tx, id)?
+        }
+        _ => links::any_live(tx, request.email.as_str(), request.kind.purposes())?,
+    };
+    Ok(!is_live)
+}
+
+/// The code of the new message is to be typed where that of the one before was. A browser that did not ask for that
+/// one takes none; its reader opens the link.
+fn answer_within_gap(
+    tx: &mut Tx,
+    app: &App,
+    request: &LinkRequest,
+    behind: &Behind,
+    own: Option<&str>,
+) -> Result<()> {
+    match (own, &request.asked_by) {
+        (Some(id), _) => links::answer_once_more(tx, id, |tx, takes_code| {
+            answer(tx, app, request, behind, takes_code.then_some(id))
+        }),
+        (None, AskedBy::Program) => answer(tx, app, request, behind, Some(&request.id)),
+        (None, AskedBy::Browser { .. }) => answer(tx, app, request, behind, None),
+    }
 }
 
 /// Who is behind an address.
@@ -113,17 +209,31 @@ impl Behind {
         };
         Ok(Self { user, keeper })
     }
+
+    fn recognises(&self, request: &LinkRequest) -> Asker {
+        let user = self.user.as_ref();
+        match user.is_some_and(|user| request.asked_by.is_known_to(user)) {
+            true => Asker::KnownBrowser,
+            false => Asker::Anyone,
+        }
+    }
 }
 
-/// Mails the address what is its own, if anything is. Whichever it is, a link's row is written, an event and a letter:
-/// while one of the tables cannot be written, nobody learns from it who has an account.
-fn answer(tx: &mut Tx, app: &App, request: &LinkRequest, behind: &Behind) -> Result<()> {
+/// Mails the address what is its own, if anything is, in answer to this request. Whichever it is, a link's row is
+/// written, an event and a letter: while one of the tables cannot be written, nobody learns from it who has an account.
+fn answer(
+    tx: &mut Tx,
+    app: &App,
+    request: &LinkRequest,
+    behind: &Behind,
+    link_request_id: Option<&str>,
+) -> Result<()> {
     let email = request.email.as_str();
     let wanted = Wanted {
         purpose: request.kind.purpose(behind.user.is_some()),
         email,
         user: behind.user.as_ref(),
-        link_request_id: Some(&request.id),
+        link_request_id,
         session_id: None,
     };
     let member = behind.user.as_ref().map(|user| user.id.as_str());

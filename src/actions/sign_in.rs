@@ -105,6 +105,8 @@ fn register(
 pub enum CodeOutcome {
     In(Box<NewSession>),
     Wrong,
+    /// It was right, and was used before.
+    Used,
     /// No tries are left, or the request is gone: a new one must be made.
     Ended,
 }
@@ -126,6 +128,8 @@ pub fn by_code(
             let outcome = begun.map(|begun| CodeOutcome::In(Box::new(begun)));
             return Ok(Ok(outcome.unwrap_or(CodeOutcome::Ended)));
         }
+        // Whoever knows it is not guessing.
+        CodeTried::Used => return Ok(Ok(CodeOutcome::Used)),
         CodeTried::Wrong { ended: false } => CodeOutcome::Wrong,
         CodeTried::Wrong { ended: true } | CodeTried::Ended => CodeOutcome::Ended,
     };

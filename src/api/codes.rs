@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::accounts::client::Label;
 use crate::accounts::email_address::EmailAddress;
-use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
+use crate::actions::request_link::{self, AskedBy, LinkKind, LinkRequest, Outcome};
 use crate::api::Answer;
 use crate::api::caller::Open;
 use crate::api::error::ApiError;
@@ -37,9 +37,12 @@ pub struct CodeRequest {
 pub struct CodeAsked {
     /// To be sent with the code, and kept to oneself until then.
     sign_in_id: String,
-    /// In so many seconds another mail can be asked for. Sooner is no mistake, and sends none: then the code on
-    /// its way belongs to the id that was answered first.
+    /// In so many seconds another mail can be asked for.
     again_in: u64,
+    /// A message went to this address a moment ago, so that none went for this id: the code in it belongs to the id
+    /// that was answered then. Only if its code or link was used already, another one is on its way, and its code
+    /// belongs to this id.
+    sent_before: bool,
 }
 
 /// Mail a sign-in code.
@@ -48,7 +51,7 @@ pub struct CodeAsked {
     request_body = CodeRequest,
     responses(
         Open<CodeRequest>,
-        (status = 202, description = "A code is on its way, if this address may have one", body = CodeAsked),
+        (status = 202, description = "A code is on its way, if this address may have one; or went there a moment ago", body = CodeAsked),
         (status = 422, description = "No address that mail could go to"),
         (status = 429, description = "Too often: wait for Retry-After"),
     )
@@ -65,16 +68,22 @@ async fn ask(Open { app, req, body }: Open<CodeRequest>) -> Answer {
         kind: LinkKind::SignIn,
         email,
         client: client::of_program(&req, &app.config, Label::default()),
-        known: Vec::new(),
+        asked_by: AskedBy::Program,
     };
     let sign_in_id = request.id.clone();
     let requested = act(&app, move |tx, app| {
         request_link::request(tx, app, &request)
     });
-    let (Outcome::Sent { again_at } | Outcome::SentAlready { again_at }) = requested.await??;
+    let (again_at, sent_before) = match requested.await?? {
+        Outcome::Sent { again_at } => (again_at, false),
+        Outcome::SentBefore { again_at, .. } | Outcome::SentElsewhere { again_at } => {
+            (again_at, true)
+        }
+    };
     let wait = u64::try_from(again_at - now).unwrap_or(0);
     Ok(HttpResponse::Accepted().json(CodeAsked {
         sign_in_id,
         again_in: wait.div_ceil(1000),
+        sent_before,
     }))
 }

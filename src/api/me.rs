@@ -213,7 +213,7 @@ pub struct EmailChange {
     request_body = EmailChange,
     responses(
         Sensitive<EmailChange>,
-        (status = 202, description = "A link is on its way, if that address may be had"),
+        (status = 202, description = "A link is on its way, or went there a moment ago, if that address may be had"),
         (status = 422, description = "The address is not taken"),
         (status = 429, description = "Too often: wait for Retry-After"),
     )

@@ -231,7 +231,7 @@ async fn by_code(
         let tried = sign_in::by_code(tx, app, &sign_in_id, &code, &device)?;
         match tried {
             Ok(CodeOutcome::In(begun)) => grant_new(tx, &signer, Some(*begun)).map(Ok),
-            Ok(CodeOutcome::Wrong | CodeOutcome::Ended) => Ok(Ok(None)),
+            Ok(CodeOutcome::Wrong | CodeOutcome::Used | CodeOutcome::Ended) => Ok(Ok(None)),
             Err(too_many) => Ok(Err(too_many)),
         }
     });

@@ -3,12 +3,12 @@
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::links::{self, PendingChange};
 use crate::accounts::sessions::Session;
 use crate::accounts::users::{self, User};
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::page::{Frame, page};
+use crate::web::pending_change::PendingChange;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
 
@@ -17,13 +17,13 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
-    let config = visitor.app.config.clone();
+    let app = visitor.app.clone();
     let user_id = session.user_id.clone();
     let (user, pending) = visitor
         .app
         .read(move |tx| {
             let user = users::find(tx, &user_id)?;
-            Ok((user, links::pending_change(tx, &config, &user_id)?))
+            Ok((user, PendingChange::find(tx, &app, &user_id)?))
         })
         .await?;
     // It was deleted in this very moment.

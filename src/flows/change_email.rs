@@ -11,7 +11,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
-use crate::accounts::links::{self, PendingChange, Purpose};
+use crate::accounts::links::Purpose;
 use crate::actions::change_email::{self, ChangeRequest, Requested, UsedHere};
 use crate::flows::Answer;
 use crate::random;
@@ -20,6 +20,7 @@ use crate::web::form::{Form, NoFields};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::pending_change::PendingChange;
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Interrupted, PendingRequest};
 use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
@@ -162,17 +163,8 @@ fn to_inbox(
     link_request_id: String,
     email: String,
 ) -> Result<HttpResponse, Rejection> {
-    let now = visitor.now();
-    let request = PendingRequest {
-        id: link_request_id,
-        email,
-        route: "/forgot-password".to_owned(),
-        next: None,
-        shared: false,
-        at: now,
-        again_at: now,
-        done: false,
-    };
+    let (route, now) = ("/forgot-password", visitor.now());
+    let request = PendingRequest::new(link_request_id, email, route, now);
     let cookie = visitor.pending_requests().with(request, &visitor.app)?;
     let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
     Ok(confidential(redirect))
@@ -208,8 +200,8 @@ impl ChangePage {
         error: Option<FieldError>,
     ) -> Result<Self, Rejection> {
         let app = &gate.visitor.app;
-        let (config, user_id) = (app.config.clone(), gate.session.user_id.clone());
-        let pending = app.read(move |tx| links::pending_change(tx, &config, &user_id));
+        let (at_hand, user_id) = (app.clone(), gate.session.user_id.clone());
+        let pending = app.read(move |tx| PendingChange::find(tx, &at_hand, &user_id));
         Ok(Self {
             frame: gate.visitor.frame(),
             own_email: gate.session.shown_email(),

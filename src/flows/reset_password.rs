@@ -93,17 +93,8 @@ fn to_sign_in(
     email: String,
     asked: Option<PendingRequest>,
 ) -> Result<HttpResponse, Rejection> {
-    let now = visitor.now();
-    let asked = asked.unwrap_or_else(|| PendingRequest {
-        id: random::id(),
-        email,
-        route: FORGOT.to_owned(),
-        next: None,
-        shared: false,
-        at: now,
-        again_at: now,
-        done: false,
-    });
+    let asked =
+        asked.unwrap_or_else(|| PendingRequest::new(random::id(), email, FORGOT, visitor.now()));
     let done = PendingRequest {
         done: true,
         ..asked

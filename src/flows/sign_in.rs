@@ -11,11 +11,12 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::accounts::links::Purpose;
-use crate::accounts::sessions::AuthMethod;
+use crate::accounts::sessions::{AuthMethod, Session};
 use crate::actions::follow_link::{self, Followed, Outcome};
 use crate::actions::request_link::LinkKind;
 use crate::actions::sign_in::{self, CodeOutcome};
 use crate::clock::Timestamp;
+use crate::error::Error;
 use crate::flows::Answer;
 use crate::invisible;
 use crate::random::Code;
@@ -25,7 +26,7 @@ use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::pasted_link;
-use crate::web::sealed_cookies::PendingRequest;
+use crate::web::sealed_cookies::{CodeTaken, PendingRequest};
 use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -61,10 +62,7 @@ async fn ask(visitor: Visitor, Form(form): Form<LinkRequestForm>) -> Answer {
 async fn wait(visitor: Visitor) -> Answer {
     let asked = visitor.pending_requests();
     let newest = asked.newest();
-    let signed_in = visitor.session.as_ref().zip(newest);
-    if let Some((_, pending)) =
-        signed_in.filter(|(session, pending)| session.created_at >= pending.at)
-    {
+    if let Some(pending) = newest.filter(|pending| signed_in_since(&visitor, pending).is_some()) {
         return Ok(see_other(&link_page::next_of(Some(pending))).finish());
     }
     let query = form::pairs(visitor.req.query_string().as_bytes())?;
@@ -76,6 +74,12 @@ async fn wait(visitor: Visitor) -> Answer {
     Ok(page(&sent)?)
 }
 
+/// The session of this browser, if it began after this request was made.
+fn signed_in_since<'a>(visitor: &'a Visitor, pending: &PendingRequest) -> Option<&'a Session> {
+    let session = visitor.session.as_ref();
+    session.filter(|session| session.created_at >= pending.at)
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct CodeForm {
@@ -83,13 +87,26 @@ struct CodeForm {
 }
 
 /// Only what can be a code is a try. A link that was pasted in its place is followed, as by a click.
+///
+/// A code is taken once, and sent twice now and then: by a second click, or by Back and Enter. Whoever it has signed in
+/// goes on, as after the second click on a link.
 async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     if let Some(page) = pasted_link::page_of(&form.code, &visitor.app.config.server.public_url) {
         return Ok(confidential(see_other(page.as_str()).finish()));
     }
     let asked = visitor.pending_requests();
+    let newest = asked.newest();
+    let is_in = |pending: &&PendingRequest| {
+        signed_in_since(&visitor, pending).is_some_and(|session| session.email == pending.email)
+    };
+    if let Some(pending) = newest.filter(is_in) {
+        return Ok(see_other(&link_page::next_of(Some(pending))).finish());
+    }
     let Some(pending) = asked.newest_with_code().cloned() else {
-        return sent_again(SentPage::of(&visitor, asked.newest()));
+        return sent_again(SentPage {
+            code_was_refused: true,
+            ..SentPage::of(&visitor, newest)
+        });
     };
     if invisible::trimmed(form.code.trim()).is_empty() {
         return error_in_code(&visitor, &pending, form.code, FieldError::NoCode);
@@ -103,11 +120,24 @@ async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     match tried.await?? {
         CodeOutcome::In(begun) => visitor.welcome(&begun, &link_page::next_of(Some(&pending))),
         CodeOutcome::Wrong => error_in_code(&visitor, &pending, form.code, FieldError::WrongCode),
-        CodeOutcome::Ended => sent_again(SentPage {
-            code_ended: true,
-            ..SentPage::of(&visitor, Some(&pending))
-        }),
+        CodeOutcome::Used => no_code_any_more(&visitor, pending, true),
+        CodeOutcome::Ended => no_code_any_more(&visitor, pending, false),
     }
+}
+
+/// The page without its field, from here on: this browser keeps in mind that there is nothing to type.
+fn no_code_any_more(visitor: &Visitor, pending: PendingRequest, was_used: bool) -> Answer {
+    let pending = PendingRequest {
+        code: CodeTaken::Nowhere,
+        ..pending
+    };
+    let mut answer = sent_again(SentPage {
+        code_was_used: was_used,
+        ..SentPage::of(visitor, Some(&pending))
+    })?;
+    let cookie = visitor.pending_requests().with(pending, &visitor.app)?;
+    answer.add_cookie(&cookie).map_err(Error::internal)?;
+    Ok(answer)
 }
 
 fn error_in_code(
@@ -160,7 +190,9 @@ async fn click(visitor: &Visitor, seen: Seen, pending: &PendingRequest) -> Answe
             let next = link_page::next_of(Some(pending));
             visitor.welcome(&begun, &next).map(confidential)
         }
-        Outcome::WrongAddress | Outcome::Dead => link_page::gone(visitor, Purpose::SignIn),
+        Outcome::WrongAddress | Outcome::Dead => {
+            link_page::gone(visitor, Purpose::SignIn, Some(pending))
+        }
     }
 }
 
@@ -205,7 +237,10 @@ struct SentPage {
     /// What was typed, when there is a mistake in it.
     code: String,
     code_error: Option<FieldError>,
-    code_ended: bool,
+    /// One was typed where none is taken.
+    code_was_refused: bool,
+    /// The right one was typed, and was used before.
+    code_was_used: bool,
     /// Without JavaScript the page loads itself again; not while a code is being typed.
     holds_still: bool,
     dev_inbox: bool,
@@ -215,6 +250,7 @@ struct SentTo {
     email: String,
     route: String,
     has_code: bool,
+    code: CodeTaken,
     next: Option<String>,
     shared: bool,
     again_in_seconds: u64,
@@ -227,7 +263,8 @@ impl SentPage {
             asked: pending.map(|pending| SentTo::of(pending, visitor.now())),
             code: String::new(),
             code_error: None,
-            code_ended: false,
+            code_was_refused: false,
+            code_was_used: false,
             holds_still: false,
             dev_inbox: visitor.app.config.has_dev_inbox(),
         }
@@ -235,12 +272,31 @@ impl SentPage {
 }
 
 impl SentTo {
+    fn is_elsewhere(&self) -> bool {
+        self.code == CodeTaken::Elsewhere
+    }
+
+    fn takes_code(&self) -> bool {
+        self.has_code && self.code == CodeTaken::Here
+    }
+
+    /// What the visitor may do there, if the address is the right one.
+    fn may(&self) -> &'static str {
+        match self.route.as_str() {
+            "/sign-in" => "may sign in here",
+            "/register" => "may register here",
+            _ if self.has_code => "can be confirmed here",
+            _ => "has an account here",
+        }
+    }
+
     fn of(pending: &PendingRequest, now: Timestamp) -> Self {
         let wait = u64::try_from(pending.again_at - now).unwrap_or(0);
         Self {
             email: pending.shown_email(),
             route: pending.route.clone(),
             has_code: pending.has_code(),
+            code: pending.code,
             next: pending.next.clone(),
             shared: pending.shared,
             again_in_seconds: wait.div_ceil(1000),

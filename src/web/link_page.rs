@@ -37,6 +37,8 @@ pub struct Seen {
     pub asked: Option<PendingRequest>,
     /// Whether its address has to be typed: this is not the browser that asked.
     pub ask_address: bool,
+    /// Whether somebody asked for it in a browser; nobody did for an invitation.
+    pub was_asked_for: bool,
     /// The address of somebody else who is signed in in this browser.
     pub somebody_else: Option<String>,
 }
@@ -60,7 +62,9 @@ pub async fn look(visitor: &Visitor, purpose: Purpose) -> Result<Looked, Rejecti
     Ok(match find(visitor, Token::parse(text), purpose).await? {
         Found::Live(seen) => Looked::InAddress(seen),
         Found::UsedByMe { next } => Looked::Answered(onward(&next)),
-        Found::Dead => Looked::Answered(gone_counted(visitor, purpose).await?),
+        Found::Dead { asked } => {
+            Looked::Answered(gone_counted(visitor, purpose, asked.as_ref()).await?)
+        }
     })
 }
 
@@ -72,7 +76,7 @@ async fn look_on_page(visitor: &Visitor, purpose: Purpose) -> Result<Looked, Rej
         Found::Live(seen) => Looked::OnPage(seen),
         Found::UsedByMe { next } => Looked::Answered(onward(&next)),
         // It was live when the cookie was made, so nobody is guessing.
-        Found::Dead => Looked::Answered(gone(visitor, purpose)?),
+        Found::Dead { asked } => Looked::Answered(gone(visitor, purpose, asked.as_ref())?),
     })
 }
 
@@ -94,8 +98,13 @@ pub fn to_clean_page(
 
 enum Found {
     Live(Seen),
-    UsedByMe { next: String },
-    Dead,
+    UsedByMe {
+        next: String,
+    },
+    /// The request of this browser that it answered, if it did.
+    Dead {
+        asked: Option<PendingRequest>,
+    },
 }
 
 async fn find(
@@ -104,7 +113,7 @@ async fn find(
     purpose: Purpose,
 ) -> Result<Found, Rejection> {
     let Some(token) = token else {
-        return Ok(Found::Dead);
+        return Ok(Found::Dead { asked: None });
     };
     let looking = token.clone();
     let look = visitor
@@ -119,7 +128,12 @@ async fn find(
         } if is_me(visitor, &user_id) => Found::UsedByMe {
             next: next_of(pending_request_of(visitor, link_request_id.as_deref()).as_ref()),
         },
-        Look::UsedBy { .. } | Look::Dead => Found::Dead,
+        Look::UsedBy {
+            link_request_id, ..
+        }
+        | Look::Dead { link_request_id } => Found::Dead {
+            asked: pending_request_of(visitor, link_request_id.as_deref()),
+        },
     })
 }
 
@@ -131,6 +145,7 @@ fn seen(visitor: &Visitor, token: Token, purpose: Purpose, link: Link) -> Seen {
         ask_address: purpose == Purpose::UndoChangeEmail
             || !(asked.is_some() || is_asking_session(visitor, &link)),
         asked,
+        was_asked_for: link.link_request_id.is_some() || link.session_id.is_some(),
         somebody_else: somebody_else(visitor, &link),
         email: link.email,
     }
@@ -186,6 +201,7 @@ pub struct LinkView {
     /// The address it was sent to, for the browser that asked.
     pub sent_to: Option<String>,
     pub ask_address: bool,
+    pub was_asked_for: bool,
     pub email: String,
     pub error: Option<FieldError>,
     pub password_error: Option<FieldError>,
@@ -199,6 +215,7 @@ impl LinkView {
             token: seen.token.reveal().to_owned(),
             sent_to: (!seen.ask_address).then(|| email_address::shown(&seen.email)),
             ask_address: seen.ask_address,
+            was_asked_for: seen.was_asked_for,
             email: String::new(),
             error: None,
             password_error: None,
@@ -267,7 +284,10 @@ pub async fn check(
     let seen = match find(visitor, Token::parse(&form.token), purpose).await? {
         Found::Live(seen) => seen,
         Found::UsedByMe { next } => return Ok(Checked::Answered(onward(&next))),
-        Found::Dead => return Ok(Checked::Answered(gone_counted(visitor, purpose).await?)),
+        Found::Dead { asked } => {
+            let gone = gone_counted(visitor, purpose, asked.as_ref()).await?;
+            return Ok(Checked::Answered(gone));
+        }
     };
     if seen.somebody_else.is_some() && form.switch != "yes" {
         return Ok(Checked::Again(LinkView::again(&seen, form.email, None)));
@@ -365,30 +385,38 @@ pub async fn finish<T: Send + 'static>(
             let wrong = FieldError::WrongLinkAddress;
             Submitted::Again(LinkView::again(&seen, email, Some(wrong)))
         }
-        Outcome::Dead => Submitted::Answered(gone(visitor, purpose)?),
+        Outcome::Dead => Submitted::Answered(gone(visitor, purpose, seen.asked.as_ref())?),
     })
 }
 
 /// A token that is not live counts as a guess, and past the limit as too many of them.
-async fn gone_counted(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
+async fn gone_counted(
+    visitor: &Visitor,
+    purpose: Purpose,
+    asked: Option<&PendingRequest>,
+) -> Result<HttpResponse, Rejection> {
     let client = visitor.client();
     visitor
         .act(move |tx, app| follow_link::count_guess(tx, app, &client))
         .await??;
-    gone(visitor, purpose)
+    gone(visitor, purpose, asked)
 }
 
-/// The page for a link that is used, expired, unknown, tampered with or meant for something else. It
-/// depends on the route and on this browser alone, so that it tells nothing about the link.
-pub fn gone(visitor: &Visitor, purpose: Purpose) -> Result<HttpResponse, Rejection> {
-    let asked = visitor.pending_requests();
-    let newest = asked.newest();
+/// The page for a link that is used, expired, unknown, tampered with or meant for something else. It depends on the
+/// route and on what this browser knows, so that it tells nothing about the link: only where the link answered a
+/// request of this browser is anything said of it, namely that a newer message went out.
+pub fn gone(
+    visitor: &Visitor,
+    purpose: Purpose,
+    asked: Option<&PendingRequest>,
+) -> Result<HttpResponse, Rejection> {
+    let pending = visitor.pending_requests();
     let page = GonePage {
         frame: visitor.frame(),
-        newer_sent: newest.is_some_and(|request| asked.count_for(&request.email) > 1),
+        newer_sent: asked.is_some_and(|asked| pending.has_newer_message(asked)),
         maybe_signed_in: visitor.session.is_some(),
         route: purpose.asks_again_at(),
-        asked: newest,
+        asked: asked.or(pending.newest()),
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }
@@ -405,10 +433,12 @@ fn no_cookie(visitor: &Visitor) -> Result<HttpResponse, Rejection> {
 #[template(path = "link/gone.html")]
 struct GonePage<'a> {
     frame: Frame,
-    /// What this browser asked for last: the new link leads to the same place, on the same terms.
+    /// What the link answered, or what this browser asked for last: the new link leads to the same place, on the
+    /// same terms.
     asked: Option<&'a PendingRequest>,
     /// The form that mails a new one, where anybody may ask.
     route: Option<&'static str>,
+    /// A newer message went out than the one with this link.
     newer_sent: bool,
     maybe_signed_in: bool,
 }

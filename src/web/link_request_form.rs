@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::accounts::email_address::{self, EmailAddress};
 use crate::accounts::signed_links::Purpose;
-use crate::actions::request_link::{self, LinkKind, LinkRequest, Outcome};
+use crate::actions::request_link::{self, AskedBy, LinkKind, LinkRequest, Outcome};
 use crate::db::Tx;
 use crate::random;
 use crate::web::field_error::FieldError;
@@ -15,7 +15,7 @@ use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{LookedAt, PendingRequest};
+use crate::web::sealed_cookies::{CodeTaken, LookedAt, PendingRequest};
 use crate::web::visitor::Visitor;
 
 /// What the form sends.
@@ -93,16 +93,15 @@ pub async fn submit<P: Template>(
         }
     };
     visitor.app.outbox.check_room()?;
-    let now = visitor.now();
     let made = PendingRequest {
-        id: random::id(),
-        email: email.as_str().to_owned(),
-        route: route.to_owned(),
         next,
         shared,
-        at: now,
-        again_at: now,
-        done: false,
+        ..PendingRequest::new(
+            random::id(),
+            email.as_str().to_owned(),
+            route,
+            visitor.now(),
+        )
     };
     request(visitor, kind, email, made).await
 }
@@ -111,28 +110,44 @@ async fn request(
     visitor: &Visitor,
     kind: LinkKind,
     email: EmailAddress,
-    mut made: PendingRequest,
+    made: PendingRequest,
 ) -> Result<HttpResponse, Rejection> {
+    let pending = visitor.pending_requests();
     let request = LinkRequest {
         id: made.id.clone(),
         kind,
         email,
         client: visitor.client(),
-        known: visitor.known().accounts().to_vec(),
+        asked_by: AskedBy::Browser {
+            known: visitor.known().accounts().to_vec(),
+            earlier: pending.ids(),
+        },
     };
     let requested = visitor.act(move |tx, app| request_link::request(tx, app, &request));
-    let pending = visitor.pending_requests();
-    match requested.await?? {
-        Outcome::Sent { again_at } => made.again_at = again_at,
-        Outcome::SentAlready { again_at } => {
-            made.again_at = again_at;
-            // The mail that did go out may answer a request of this browser: its code is the one to take.
-            if let Some(earlier) = pending.newest_for(&made.email, &made.route) {
-                made.id = earlier.id.clone();
-                made.at = earlier.at;
-            }
-        }
-    }
+    let made = match requested.await?? {
+        Outcome::Sent { again_at } => PendingRequest { again_at, ..made },
+        Outcome::SentBefore {
+            again_at,
+            link_request_id,
+            takes_code,
+        } => PendingRequest {
+            at: pending
+                .find(&link_request_id)
+                .map_or(made.at, |earlier| earlier.at),
+            id: link_request_id,
+            code: match takes_code {
+                true => CodeTaken::Here,
+                false => CodeTaken::Nowhere,
+            },
+            again_at,
+            ..made
+        },
+        Outcome::SentElsewhere { again_at } => PendingRequest {
+            again_at,
+            code: CodeTaken::Elsewhere,
+            ..made
+        },
+    };
     let cookie = pending.with(made, &visitor.app)?;
     Ok(see_other("/sign-in/sent").cookie(cookie).finish())
 }

@@ -113,22 +113,58 @@ pub struct PendingRequest {
     /// The link that answered it was used, and signed nobody in: what comes next is to sign in.
     #[serde(default)]
     pub done: bool,
+    #[serde(default)]
+    pub code: CodeTaken,
+}
+
+/// Where the code of the message is taken, if it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CodeTaken {
+    /// In this browser.
+    #[default]
+    Here,
+    /// Where somebody asked a moment before this browser did, whose request was then answered by no message.
+    Elsewhere,
+    /// Nowhere any more.
+    Nowhere,
 }
 
 impl PendingRequest {
+    /// A request that is made now. The message that answers it is on its way.
+    pub fn new(id: String, email: String, route: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            email,
+            route: route.to_owned(),
+            next: None,
+            shared: false,
+            at: now,
+            again_at: now,
+            done: false,
+            code: CodeTaken::Here,
+        }
+    }
+
     /// Whether the mail it asks for may have a code: one that sets a password has none.
     pub fn has_code(&self) -> bool {
-        has_code(&self.route)
+        Some(self.route.as_str()) != Purpose::ResetPassword.asks_again_at()
     }
 
     /// The address, as people write it.
     pub fn shown_email(&self) -> String {
         email_address::shown(&self.email)
     }
-}
 
-fn has_code(route: &str) -> bool {
-    Some(route) != Purpose::ResetPassword.asks_again_at()
+    /// Whether the same mail would answer both.
+    fn asks_the_same(&self, other: &Self) -> bool {
+        self.email == other.email && self.has_code() == other.has_code()
+    }
+
+    /// Whether this one takes the other's place.
+    fn replaces(&self, other: &Self) -> bool {
+        let went_unanswered = other.code == CodeTaken::Elsewhere;
+        self.id == other.id || (went_unanswered && self.asks_the_same(other))
+    }
 }
 
 impl Sealed for PendingRequests {
@@ -167,32 +203,33 @@ impl PendingRequests {
         self.0.iter().find(|request| request.id == id)
     }
 
-    /// The newest request for this address that may be answered by the same mail as one sent to `route`.
-    pub fn newest_for(&self, email: &str, route: &str) -> Option<&PendingRequest> {
-        self.0
-            .iter()
-            .find(|request| request.email == email && request.has_code() == has_code(route))
-    }
-
-    /// The newest request, if the mail it asked for may have a code.
+    /// The newest request, if a code is taken for it here.
     pub fn newest_with_code(&self) -> Option<&PendingRequest> {
-        self.newest().filter(|request| request.has_code())
+        self.newest()
+            .filter(|request| request.has_code() && request.code == CodeTaken::Here)
     }
 
-    /// How many of its requests were for this address.
-    pub fn count_for(&self, email: &str) -> usize {
+    /// The ids of all of them.
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|request| request.id.clone()).collect()
+    }
+
+    /// Whether a newer message went out than the one that answered this request: it was asked for here, or a moment
+    /// before this browser asked.
+    pub fn has_newer_message(&self, request: &PendingRequest) -> bool {
         self.0
             .iter()
-            .filter(|request| request.email == email)
-            .count()
+            .take_while(|newer| newer.id != request.id)
+            .any(|newer| newer.asks_the_same(request))
     }
 
-    /// The cookie with one more request in it; one with the same id takes the older one's place.
+    /// The cookie with one more request in it; one with the same id takes the older one's place, and that of one which
+    /// no message answered.
     pub fn with(&self, request: PendingRequest, app: &App) -> Result<Cookie<'static>> {
         let older = self
             .0
             .iter()
-            .filter(|older| older.id != request.id)
+            .filter(|older| !request.replaces(older))
             .cloned();
         let requests: Vec<PendingRequest> = std::iter::once(request.clone())
             .chain(older)

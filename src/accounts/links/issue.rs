@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::{Link, Purpose, Undo, end};
+use super::{CODE_TRIES, Link, Purpose, Undo, end};
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -158,6 +158,32 @@ pub fn issue_undo_again(
         said: rest.min(wanted.purpose.lifetime(config)),
     };
     insert(tx, config, keys, &wanted, life)
+}
+
+/// Answers a request once more: `answer` makes the link, or the decoy, and is told whether a code of it could be
+/// typed yet. Tries at the code count on, and the row is forgotten no later than it would have been, so that nobody
+/// who types codes there finds out that anything happened.
+pub fn answer_once_more(
+    tx: &mut Tx,
+    link_request_id: &str,
+    answer: impl FnOnce(&mut Tx, bool) -> Result<()>,
+) -> Result<()> {
+    let before = diesel::update(links::table.filter(links::link_request_id.eq(link_request_id)))
+        .set(links::link_request_id.eq(None::<String>))
+        .returning((links::code_tries, links::keep_until))
+        .get_result::<(i32, Timestamp)>(tx.conn)
+        .optional()?;
+    let Some((code_tries, keep_until)) = before else {
+        return answer(tx, true);
+    };
+    answer(tx, code_tries < CODE_TRIES)?;
+    diesel::update(links::table.filter(links::link_request_id.eq(link_request_id)))
+        .set((
+            links::code_tries.eq(code_tries),
+            links::keep_until.eq(keep_until),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.

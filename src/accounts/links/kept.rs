@@ -3,8 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::{Purpose, WRONG_ADDRESSES, live_of};
-use crate::accounts::email_address;
+use super::{CODE_TRIES, Link, Purpose, WRONG_ADDRESSES, live_of};
 use crate::accounts::users::User;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -51,13 +50,6 @@ pub struct PendingChange {
     pub asked_at: Timestamp,
 }
 
-impl PendingChange {
-    /// The address, as people write it.
-    pub fn shown_email(&self) -> String {
-        email_address::shown(&self.email)
-    }
-}
-
 /// The pending change of this account's address, if there is one. A change to an address that was taken,
 /// whose link nobody was mailed, looks like any other for as long as any other.
 pub fn pending_change(
@@ -73,6 +65,39 @@ pub fn pending_change(
         .first(tx.conn)
         .optional()?;
     Ok(found.map(|(email, asked_at)| PendingChange { email, asked_at }))
+}
+
+/// Whether the link that answered this request can still be used.
+pub fn request_is_live(tx: &mut Tx, link_request_id: &str) -> Result<bool> {
+    let link = links::table
+        .filter(links::link_request_id.eq(link_request_id))
+        .select(Link::as_select())
+        .first(tx.conn)
+        .optional()?;
+    Ok(link.is_some_and(|link| link.is_live(tx.now)))
+}
+
+/// Whether a code may still be tried on this request, as far as the number of tries goes.
+pub fn takes_code(tx: &mut Tx, link_request_id: &str) -> Result<bool> {
+    let tries = links::table
+        .filter(links::link_request_id.eq(link_request_id))
+        .select(links::code_tries)
+        .first::<i32>(tx.conn)
+        .optional()?;
+    Ok(tries.is_some_and(|tries| tries < CODE_TRIES))
+}
+
+/// Whether any link to this address can still be used that is for one of these purposes. One that nobody was mailed
+/// looks like any other.
+pub fn any_live(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<bool> {
+    let names = purposes.iter().map(|purpose| purpose.name());
+    let links: Vec<Link> = links::table
+        .filter(links::email.eq(email))
+        .filter(links::purpose.eq_any(names))
+        .filter(links::used_at.is_null())
+        .select(Link::as_select())
+        .load(tx.conn)?;
+    Ok(links.iter().any(|link| link.is_live(tx.now)))
 }
 
 /// A link as it is kept, without what would open anything.
