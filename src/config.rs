@@ -158,7 +158,7 @@ variables! {
 
     /// How often things may be tried
     limits: Limits {
-        /// Mails to one address in short order; asking again sooner is no error and sends nothing.
+        /// Mails to one address in short order; asking again sooner is no error, and sends nothing unless the last one was used.
         mail_gap: Option<Rate> = "LIMIT_MAIL_GAP", "1/60s", rate;
 
         /// Mails to one address; beyond it the page says when to ask again. Addresses that share a mailbox (by `+tag`

@@ -44,6 +44,8 @@ pub enum KeyPurpose {
     FormCookie,
     /// The field in the forms of browsers that do not say where a form comes from.
     FormToken,
+    /// What was just done.
+    DoneCookie,
     /// Mail that waits.
     Outbox,
     /// The code in a letter, authenticated together with the request it belongs to.
@@ -59,13 +61,14 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
         Self::LinkCookie,
         Self::FormCookie,
         Self::FormToken,
+        Self::DoneCookie,
         Self::Outbox,
         Self::Code,
         Self::SignedLink,
@@ -82,6 +85,7 @@ impl KeyPurpose {
             Self::LinkCookie => b"doorpost link cookie",
             Self::FormCookie => b"doorpost form cookie",
             Self::FormToken => b"doorpost form token",
+            Self::DoneCookie => b"doorpost done cookie",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",

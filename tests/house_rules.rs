@@ -262,6 +262,18 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         ],
         &["actions/"],
     ),
+    // Whoever did something reads that it was done: `Visitor::done` goes on with a sentence. Without a word go those who
+    // changed nothing: the page that waits moves on, a link loses its token, the password opens the gate.
+    (
+        "going on without a sentence",
+        &["see_other("],
+        &[
+            "web/",
+            "flows/notification_links.rs",
+            "flows/reauthenticate.rs",
+            "flows/sign_in.rs",
+        ],
+    ),
     (
         "mail messages",
         &["lettre"],

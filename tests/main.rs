@@ -23,6 +23,7 @@ mod change_email;
 mod codes;
 mod confirm_email;
 mod delivery;
+mod done;
 mod faults;
 mod firefox;
 mod foreign_ids;

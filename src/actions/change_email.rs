@@ -126,6 +126,8 @@ pub struct UsedHere {
 
 /// The change happens.
 pub struct Changed {
+    /// The account.
+    pub user_id: String,
     /// The new token of the session that asked, if that is this browser's.
     pub renewed_here: Option<Token>,
 }
@@ -146,7 +148,10 @@ pub fn confirm(
     events::note(tx, &after.id, Event::EmailChanged, &here.client)?;
     app.outbox
         .tell(tx, &after.email, Notice::EmailChanged, &here.client)?;
-    Ok(Some(Changed { renewed_here }))
+    Ok(Some(Changed {
+        user_id: after.id.clone(),
+        renewed_here,
+    }))
 }
 
 /// Gives the account the address, and ends all links of both; the address it had, and the account as it is.

@@ -12,14 +12,14 @@ use serde::Deserialize;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::links::Purpose;
-use crate::actions::change_email::{self, ChangeRequest, Requested, UsedHere};
+use crate::actions::change_email::{self, ChangeRequest, Changed, Requested, UsedHere};
 use crate::flows::Answer;
 use crate::random;
 use crate::web::field_error::FieldError;
 use crate::web::form::{Form, NoFields};
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Submitted};
 use crate::web::next::Next;
-use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::page::{Frame, confidential, page, page_with};
 use crate::web::pending_change::PendingChange;
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{Interrupted, PendingRequest};
@@ -79,11 +79,9 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
     let requested = gate.act(move |tx, app, owner| change_email::request(tx, app, owner, &request));
     match requested.await?? {
         Requested::Sent => {
-            let mut back = see_other(ChangeForm::PAGE);
-            if let Some(forgotten) = Interrupted::forget(&visitor.req, &visitor.app)? {
-                back.cookie(forgotten);
-            }
-            Ok(back.finish())
+            let asked = "The change of your address waits to be confirmed.";
+            let forgotten = Interrupted::forget(&visitor.req, &visitor.app)?;
+            visitor.done_with(asked, ChangeForm::PAGE, forgotten)
         }
         Requested::TooSoon(too_soon) => again(&gate, form.email, too_soon.into()).await,
     }
@@ -99,7 +97,8 @@ async fn cancel(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     signed_in
         .act(move |tx, app, by| change_email::cancel(tx, app, by, &client))
         .await?;
-    Ok(see_other(Next::DEFAULT).finish())
+    let cancelled = "The change of your address is called off.";
+    signed_in.visitor.done(cancelled, Next::DEFAULT)
 }
 
 async fn open_confirm(visitor: Visitor) -> Answer {
@@ -116,15 +115,26 @@ async fn confirm(visitor: Visitor, Form(form): Form<LinkForm>) -> Answer {
         change_email::confirm(tx, app, &proof, &here)
     });
     match submitted.await? {
-        Submitted::Done { effect, .. } => {
-            if let (Some(token), Some(session)) = (effect.renewed_here, &visitor.session) {
-                visitor.hand_over(&token, session.shared)?;
-            }
-            Ok(confidential(see_other(Next::DEFAULT).finish()))
-        }
+        Submitted::Done { effect, .. } => confirmed(&visitor, effect),
         Submitted::Again(view) => show_confirm(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
         Submitted::Answered(answer) => Ok(answer),
     }
+}
+
+/// Where the account is signed in, its page shows the new address. Anywhere else the way leads to a page on which
+/// nothing can be seen of it.
+fn confirmed(visitor: &Visitor, changed: Changed) -> Answer {
+    let session = visitor.session.as_ref();
+    let here = session.filter(|session| session.user_id == changed.user_id);
+    let sentence = match (session, here) {
+        (_, Some(_)) if changed.renewed_here.is_some() => "Your email address is changed.",
+        (Some(_), None) => "The email address of the other account is changed.",
+        _ => "The email address is changed. Sign in with the new one.",
+    };
+    if let (Some(token), Some(session)) = (changed.renewed_here, here) {
+        visitor.hand_over(&token, session.shared)?;
+    }
+    visitor.done(sentence, Next::DEFAULT).map(confidential)
 }
 
 fn used_here(visitor: &Visitor) -> UsedHere {
@@ -166,8 +176,9 @@ fn to_inbox(
     let (route, now) = ("/forgot-password", visitor.now());
     let request = PendingRequest::new(link_request_id, email, route, now);
     let cookie = visitor.pending_requests().with(request, &visitor.app)?;
-    let redirect = see_other("/sign-in/sent").cookie(cookie).finish();
-    Ok(confidential(redirect))
+    let back = "The old address is back, and everybody is signed out.";
+    let onward = visitor.done_with(back, "/sign-in/sent", Some(cookie))?;
+    Ok(confidential(onward))
 }
 
 fn show_confirm(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {

@@ -16,7 +16,7 @@ use crate::flows::Answer;
 use crate::web::field_error::FieldError;
 use crate::web::new_password;
 use crate::web::next::Next;
-use crate::web::page::{Frame, page, page_with, see_other};
+use crate::web::page::{Frame, page, page_with};
 use crate::web::rejection::Rejection;
 use crate::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 
@@ -69,7 +69,8 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         return Err(Rejection::SignInFirst { next });
     };
     visitor.hand_over(&token, gate.session.shared)?;
-    Ok(see_other(Next::DEFAULT).finish())
+    let changed = "Your password is changed. All other sessions are ended, and so are all links.";
+    visitor.done(changed, Next::DEFAULT)
 }
 
 #[derive(Template)]

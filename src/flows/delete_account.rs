@@ -54,7 +54,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
         Ok(is_its_own)
     });
     if deleted.await? {
-        return gate.visitor.leave();
+        return gate.visitor.leave("Your account is deleted.");
     }
     let again = DeletePage::of(&gate, form.email, Some(error));
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?)

@@ -20,7 +20,7 @@ use crate::mail::message::{compose, message_id};
 use crate::mail::outbox::{Mail, kept};
 use crate::random::Code;
 use crate::web::form::{Form, NoFields};
-use crate::web::page::{Frame, page, see_other};
+use crate::web::page::{Frame, page};
 use crate::web::path_id::PathId;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::Visitor;
@@ -58,7 +58,7 @@ async fn list(visitor: Visitor) -> Answer {
 async fn clear(visitor: Visitor, _: Form<NoFields>) -> Answer {
     only_for_developers(&visitor)?;
     visitor.app.transaction(kept::clear_inbox).await?;
-    Ok(see_other("/dev/inbox").finish())
+    visitor.done("The inbox is empty.", "/dev/inbox")
 }
 
 async fn show(visitor: Visitor, PathId(id): PathId) -> Answer {

@@ -141,7 +141,14 @@ async fn switch(signed_in: SignedIn, Form(form): Form<SwitchForm>) -> Answer {
             switch_mail::switch_notification_links(tx, by, enabled, usual_only, &client)
         })
         .await?;
-    Ok(see_other(Next::DEFAULT).finish())
+    let saved = match (enabled, usual_only) {
+        (false, _) => "Saved: links in messages do not sign you in.",
+        (true, false) => "Saved: links in messages sign you in.",
+        (true, true) => {
+            "Saved: links in messages sign you in from networks you have come from lately."
+        }
+    };
+    signed_in.visitor.done(saved, Next::DEFAULT)
 }
 
 #[derive(Default, Deserialize)]
@@ -155,7 +162,11 @@ async fn switch_announcements(signed_in: SignedIn, Form(form): Form<Announcement
     signed_in
         .act(move |tx, _, by| switch_mail::switch_announcements(tx, by, wanted, &client))
         .await?;
-    Ok(see_other(Next::DEFAULT).finish())
+    let saved = match wanted {
+        true => "Saved: you get announcements.",
+        false => "Saved: you get no more announcements.",
+    };
+    signed_in.visitor.done(saved, Next::DEFAULT)
 }
 
 /// Ends every link that is out, stored and signed.
@@ -164,5 +175,6 @@ async fn end(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     signed_in
         .act(move |tx, _, by| end_links::end_all(tx, by, &client))
         .await?;
-    Ok(see_other(Next::DEFAULT).finish())
+    let ended = "The links that were sent to you until now are ended.";
+    signed_in.visitor.done(ended, Next::DEFAULT)
 }

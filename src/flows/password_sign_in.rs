@@ -49,7 +49,6 @@ async fn show(visitor: Visitor) -> Answer {
             .unwrap_or_default(),
         next: next.or_else(|| reset.and_then(|pending| pending.next.clone())),
         shared: reset.is_some_and(|pending| pending.shared),
-        password_is_set: reset.is_some(),
         error: None,
         password_error: None,
     })?)
@@ -116,7 +115,6 @@ fn again(
         next: link_request_form::path(&form.next),
         shared: form.shared == "yes",
         email: form.email,
-        password_is_set: false,
         error,
         password_error,
     };
@@ -130,7 +128,6 @@ struct SignInPage {
     email: String,
     next: Option<String>,
     shared: bool,
-    password_is_set: bool,
     error: Option<FieldError>,
     password_error: Option<FieldError>,
 }

@@ -19,7 +19,7 @@ use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::new_password;
-use crate::web::page::{Frame, confidential, page, page_with, see_other};
+use crate::web::page::{Frame, confidential, page, page_with};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::PendingRequest;
 use crate::web::visitor::Visitor;
@@ -100,8 +100,9 @@ fn to_sign_in(
         ..asked
     };
     let cookie = visitor.pending_requests().with(done, &visitor.app)?;
-    let redirect = see_other("/sign-in/password").cookie(cookie).finish();
-    Ok(confidential(redirect))
+    let set = "Your password is set. Sign in with it.";
+    let onward = visitor.done_with(set, "/sign-in/password", Some(cookie))?;
+    Ok(confidential(onward))
 }
 
 fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {

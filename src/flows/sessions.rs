@@ -10,7 +10,7 @@ use crate::actions::end_sessions;
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::form::{Form, NoFields};
-use crate::web::page::{Frame, page, see_other};
+use crate::web::page::{Frame, page};
 use crate::web::path_id::PathId;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
@@ -44,9 +44,10 @@ async fn end(signed_in: SignedIn, PathId(id): PathId, _: Form<NoFields>) -> Answ
         return Err(Rejection::NotFound);
     }
     if is_this {
-        return signed_in.visitor.leave();
+        return signed_in.visitor.leave("You are signed out.");
     }
-    Ok(see_other("/account/sessions").finish())
+    let ended = "The session is ended.";
+    signed_in.visitor.done(ended, "/account/sessions")
 }
 
 async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
@@ -54,7 +55,8 @@ async fn end_others(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     signed_in
         .act(move |tx, _, by| end_sessions::end_others(tx, by, &client))
         .await?;
-    Ok(see_other("/account/sessions").finish())
+    let ended = "All other sessions are ended.";
+    signed_in.visitor.done(ended, "/account/sessions")
 }
 
 struct Shown {

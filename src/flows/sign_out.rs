@@ -19,7 +19,9 @@ async fn sign_out(signed_in: SignedIn, _: Form<NoFields>) -> Answer {
     let ended = signed_in.act(move |tx, _, by| end_sessions::sign_out(tx, by, &client));
     match ended.await {
         // The session had ended already, which is all that was wanted.
-        Ok(()) | Err(Rejection::SignInFirst { .. }) => signed_in.visitor.leave(),
+        Ok(()) | Err(Rejection::SignInFirst { .. }) => {
+            signed_in.visitor.leave("You are signed out.")
+        }
         Err(rejection) => Err(rejection),
     }
 }

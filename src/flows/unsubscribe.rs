@@ -68,7 +68,7 @@ fn done(visitor: &Visitor) -> Answer {
 
 fn gone(visitor: &Visitor) -> Answer {
     let page = GonePage {
-        frame: visitor.frame(),
+        frame: visitor.frame_of_dead_end(),
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }

@@ -412,7 +412,7 @@ pub fn gone(
 ) -> Result<HttpResponse, Rejection> {
     let pending = visitor.pending_requests();
     let page = GonePage {
-        frame: visitor.frame(),
+        frame: visitor.frame_of_dead_end(),
         newer_sent: asked.is_some_and(|asked| pending.has_newer_message(asked)),
         maybe_signed_in: visitor.session.is_some(),
         route: purpose.asks_again_at(),
@@ -424,7 +424,7 @@ pub fn gone(
 /// The clean page without the cookie that should have come along: most likely cookies are refused here.
 fn no_cookie(visitor: &Visitor) -> Result<HttpResponse, Rejection> {
     let page = NoCookiePage {
-        frame: visitor.frame(),
+        frame: visitor.frame_of_dead_end(),
     };
     Ok(confidential(page_with(StatusCode::GONE, &page)?))
 }

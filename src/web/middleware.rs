@@ -20,10 +20,14 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
 use crate::web::page::Frame;
+use crate::web::sealed_cookies::Done;
 use crate::web::{forwarded_for, headers, rejection, set_cookie, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
+
+/// Marks a request whose answer says what was done before.
+pub struct DoneIsShown;
 
 /// What the log calls this request.
 #[derive(Clone)]
@@ -55,6 +59,7 @@ pub async fn attend(
     if has_token {
         headers::tell_nobody(res.headers_mut());
     }
+    forget_what_was_shown(&mut res);
     if let Some(app) = res.request().app_data::<Data<App>>().cloned() {
         let req = res.request().clone();
         set_cookie::finish(&req, res.headers_mut(), &app);
@@ -74,6 +79,18 @@ pub async fn attend(
         "request"
     );
     Ok(unread_body::until_answered(res, body))
+}
+
+/// What was done is said on one page.
+fn forget_what_was_shown(res: &mut ServiceResponse<BoxBody>) {
+    let shown = res.request().extensions().contains::<DoneIsShown>();
+    let app = res.request().app_data::<Data<App>>().filter(|_| shown);
+    let Some(Ok(cookie)) = app.map(|app| Done::forget(app)) else {
+        return;
+    };
+    if let Err(error) = res.response_mut().add_cookie(&cookie) {
+        tracing::warn!(%error, "a sentence is said twice");
+    }
 }
 
 /// Who was refused for what they do: the operator may want to know. No other line has an address.
@@ -156,6 +173,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
             frame: Frame {
                 site: app.map_or(app::NAME, |app| app.name),
                 signed_in: None,
+                done: None,
             },
             status: status.as_u16(),
             title: &title,

@@ -17,6 +17,8 @@ pub struct Frame {
     pub site: &'static str,
     /// The address of whoever is signed in, as people write it.
     pub signed_in: Option<String>,
+    /// What was just done, in one sentence.
+    pub done: Option<String>,
 }
 
 impl Frame {
@@ -65,7 +67,8 @@ pub fn page_with(status: StatusCode, template: &impl Template) -> Result<HttpRes
         .body(html))
 }
 
-/// Goes on elsewhere on this site, by GET.
+/// Goes on elsewhere on this site, by GET, without a word. After something was done it is
+/// [`Visitor::done`](crate::web::visitor::Visitor::done) that goes on.
 pub fn see_other(path: &str) -> HttpResponseBuilder {
     let mut response = HttpResponse::SeeOther();
     response.insert_header((LOCATION, path));

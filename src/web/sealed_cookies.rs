@@ -1,5 +1,5 @@
 //! The cookies beside the session: what this browser asked for, which accounts know it, the link it is
-//! looking at, and a form that was interrupted.
+//! looking at, a form that was interrupted, and what was just done.
 //!
 //! All are sealed under keys of their own, so that a visitor can neither read nor make one. A cookie that
 //! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
@@ -420,5 +420,67 @@ impl Interrupted {
             return Ok(None);
         }
         Self::default().into_cookie(app).map(Some)
+    }
+}
+
+/// What was just done, in one sentence for the page that comes next. It names nobody, is gone after a minute whatever
+/// happens, and is shown to nobody else who signs in here.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Done {
+    sentence: String,
+    /// The session that did it, if one did.
+    session_id: Option<String>,
+    until: Timestamp,
+}
+
+impl Sealed for Done {
+    const SUFFIX: &'static str = "_done";
+    const KEY: KeyPurpose = KeyPurpose::DoneCookie;
+    const MAX_AGE: i64 = 60;
+
+    fn without_oldest(self) -> Option<Self> {
+        None
+    }
+}
+
+impl Done {
+    /// Whether this browser brings a sentence, for whomever it is.
+    pub fn is_brought(req: &HttpRequest, app: &App) -> bool {
+        req.cookie(&name(&app.config, Self::SUFFIX)).is_some()
+    }
+
+    /// The sentence that this browser brings for this session, or for nobody: what was done may have ended the
+    /// session that did it.
+    pub fn of(req: &HttpRequest, app: &App, session: Option<&Session>) -> Option<String> {
+        let brought: Self = read(req, app);
+        let is_meant =
+            session.is_none_or(|session| brought.session_id.as_ref() == Some(&session.id));
+        (is_meant && brought.until > app.clock.now()).then_some(brought.sentence)
+    }
+
+    /// The cookie with what was done in this session, or by nobody who is signed in. The words are ours, so that nothing
+    /// anybody typed is in them.
+    pub fn keep(
+        app: &App,
+        session: Option<&Session>,
+        sentence: &'static str,
+    ) -> Result<Cookie<'static>> {
+        let done = Self {
+            sentence: sentence.to_owned(),
+            session_id: session.map(|session| session.id.clone()),
+            until: app.clock.now() + Self::MAX_AGE * 1000,
+        };
+        let mut cookie = write(app, &done)?;
+        if session.is_some_and(|session| session.shared) {
+            cookie.set_max_age(None);
+        }
+        Ok(cookie)
+    }
+
+    /// The cookie that takes it back: it was shown.
+    pub fn forget(app: &App) -> Result<Cookie<'static>> {
+        let mut cookie = write(app, &Self::default())?;
+        cookie.make_removal();
+        Ok(cookie)
     }
 }

@@ -14,11 +14,10 @@
 //! use doorpost::accounts::users;
 //! use doorpost::flows::Answer;
 //! use doorpost::web::step_up::Reauthenticated;
-//! use doorpost::web::page::see_other;
 //!
 //! async fn delete(gate: Reauthenticated) -> Answer {
 //!     gate.act(|tx, _, owner| users::delete(tx, owner)).await?;
-//!     Ok(see_other("/").finish())
+//!     gate.visitor.done("Your account is deleted.", "/")
 //! }
 //! ```
 //!

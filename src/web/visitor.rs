@@ -6,9 +6,10 @@
 use std::pin::Pin;
 
 use actix_session::{Session as Carried, SessionExt};
+use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
@@ -21,11 +22,11 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
-use crate::web::middleware::AskedByHead;
+use crate::web::middleware::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::rejection::Rejection;
-use crate::web::sealed_cookies::{Interrupted, Known, PendingRequests};
+use crate::web::sealed_cookies::{Done, Interrupted, Known, PendingRequests};
 use crate::web::session_cookie;
 use crate::web::set_cookie::EndsWithBrowser;
 
@@ -99,12 +100,50 @@ impl Visitor {
         self.app.clock.now()
     }
 
-    /// What the layout shows.
+    /// What the layout shows, and once what was done before.
     pub fn frame(&self) -> Frame {
+        Frame {
+            done: self.what_was_done(),
+            ..self.frame_of_dead_end()
+        }
+    }
+
+    /// The same for a page that leads nowhere: what was done is kept for the next one.
+    pub fn frame_of_dead_end(&self) -> Frame {
         Frame {
             site: self.app.name,
             signed_in: self.session.as_ref().map(Session::shown_email),
+            done: None,
         }
+    }
+
+    /// Only for somebody who looks: a script that fetches a page, or a prefetch, must not use the sentence up.
+    fn what_was_done(&self) -> Option<String> {
+        if !self.is_click() || !Done::is_brought(&self.req, &self.app) {
+            return None;
+        }
+        self.req.extensions_mut().insert(DoneIsShown);
+        Done::of(&self.req, &self.app, self.session.as_ref())
+    }
+
+    /// Something is done: goes on to this page, or to the first one that this leads to, which says so in one sentence.
+    pub fn done(&self, sentence: &'static str, next: &str) -> Result<HttpResponse, Rejection> {
+        self.done_with(sentence, next, None)
+    }
+
+    /// The same with another cookie.
+    pub fn done_with(
+        &self,
+        sentence: &'static str,
+        next: &str,
+        cookie: Option<Cookie<'static>>,
+    ) -> Result<HttpResponse, Rejection> {
+        let mut onward = see_other(next);
+        onward.cookie(Done::keep(&self.app, self.session.as_ref(), sentence)?);
+        if let Some(cookie) = cookie {
+            onward.cookie(cookie);
+        }
+        Ok(onward.finish())
     }
 
     /// What this browser asked for.
@@ -168,6 +207,10 @@ impl Visitor {
         let shared = begun.session.shared;
         self.hand_over(&begun.token, shared)?;
         let mut onward = see_other(next);
+        if begun.new_owner.is_some() {
+            let ready = "Your account is ready.";
+            onward.cookie(Done::keep(&self.app, Some(&begun.session), ready)?);
+        }
         if !shared {
             onward.cookie(self.known().with(begun.known.clone(), &self.app)?);
         }
@@ -175,16 +218,16 @@ impl Visitor {
     }
 
     /// Goes home without a session, and without what the browser keeps of the pages it saw.
-    pub fn leave(&self) -> Result<HttpResponse, Rejection> {
+    pub fn leave(&self, sentence: &'static str) -> Result<HttpResponse, Rejection> {
         session_cookie::take_back(&self.carried);
-        let mut home = see_other("/");
+        let forgotten = Interrupted::forget(&self.req, &self.app)?;
+        let mut home = self.done_with(sentence, "/", forgotten)?;
         // Not "cookies": that would take those of sibling hosts too.
-        let clear = HeaderName::from_static("clear-site-data");
-        home.insert_header((clear, r#""cache", "storage""#));
-        if let Some(forgotten) = Interrupted::forget(&self.req, &self.app)? {
-            home.cookie(forgotten);
-        }
-        Ok(home.finish())
+        home.headers_mut().insert(
+            HeaderName::from_static("clear-site-data"),
+            HeaderValue::from_static(r#""cache", "storage""#),
+        );
+        Ok(home)
     }
 
     /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once

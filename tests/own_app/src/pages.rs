@@ -8,7 +8,7 @@ use askama::Template;
 use doorpost::error::Result;
 use doorpost::flows::Answer;
 use doorpost::web::form::Form;
-use doorpost::web::page::{page, page_with, see_other};
+use doorpost::web::page::{page, page_with};
 use doorpost::web::step_up::{BehindGate, Reauthenticated, Sensitive};
 use doorpost::web::visitor::{SignedIn, Visitor};
 use serde::Deserialize;
@@ -51,7 +51,7 @@ async fn keep(signed_in: SignedIn, Form(form): Form<NoteForm>) -> Answer {
     signed_in
         .act(move |tx, _, by| notes::keep(tx, &by.session.user_id, &text))
         .await?;
-    Ok(see_other("/notes").finish())
+    signed_in.visitor.done("Your note is kept.", "/notes")
 }
 
 async fn ask(gate: Reauthenticated) -> Answer {
@@ -72,7 +72,7 @@ impl BehindGate for EraseForm {
 
 async fn erase(Sensitive { gate, .. }: Sensitive<EraseForm>) -> Answer {
     gate.act(notes::erase).await?;
-    Ok(see_other("/notes").finish())
+    gate.visitor.done("Your notes are erased.", "/notes")
 }
 
 #[derive(Template)]
