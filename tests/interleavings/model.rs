@@ -25,7 +25,7 @@ const LIFETIME: Time = 30 * DAY;
 const CODE_TRIES: u32 = 5;
 const WRONG_ADDRESSES: u32 = 3;
 
-/// Sign-up is open to every address but this one, which may be had by invitation.
+/// Where sign-up is open, it is so to every address but this one, which may be had by invitation.
 const BY_INVITATION: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,8 @@ pub struct Model {
     pub links: Vec<Link>,
     asks: Vec<Ask>,
     invited: BTreeSet<usize>,
+    /// Whether nobody comes in who is not invited.
+    pub is_closed: bool,
 }
 
 impl Model {
@@ -519,7 +521,8 @@ impl Model {
     }
 
     fn is_open(&self, address: usize) -> bool {
-        address != BY_INVITATION || self.invited.contains(&address)
+        let is_open = !self.is_closed && address != BY_INVITATION;
+        is_open || self.invited.contains(&address)
     }
 
     /// Whether the link still gives a new account its address, where it would have to.

@@ -211,7 +211,7 @@ struct Play {
 
 impl Play {
     async fn begin(db: Database) -> Self {
-        let house = House::with(db, &SETTINGS).await;
+        let house = House::with(db, &[&SETTINGS[..], &[OPEN]].concat()).await;
         Self {
             model: Model::new(house.clock.now(), BROWSERS, PROGRAMS),
             browsers: (0..BROWSERS).map(|_| house.visitor()).collect(),
@@ -421,6 +421,10 @@ impl Play {
             Around::StrangersGuess => self.strangers_guess().await,
             Around::Wait(time) => self.advance(time),
             Around::Restart => self.hand_over().await,
+            Around::SwitchSignUp => {
+                self.model.is_closed = !self.model.is_closed;
+                self.hand_over().await;
+            }
             Around::ReplaceKey => {
                 self.keys.push(secret_key());
                 self.hand_over().await;
@@ -614,7 +618,8 @@ impl Play {
         let (newest, older) = self.keys.split_last().unwrap();
         let older = older.join(",");
         let keys = [("SECRET_KEY", newest.as_str()), ("SECRET_KEYS_OLD", &older)];
-        let settings = [&SETTINGS[..], &keys].concat();
+        let sign_up = if self.model.is_closed { CLOSED } else { OPEN };
+        let settings = [&SETTINGS[..], &keys, &[sign_up]].concat();
         let house = self.house.take().unwrap().restart(&settings).await;
         for browser in &mut self.browsers {
             *browser = browser.at(&house);
@@ -719,9 +724,8 @@ async fn opens_another(who: &str, program: &Program, expected: Option<usize>) ->
 }
 
 /// Limits have tests of their own.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("PUBLIC_URL", PUBLIC_URL),
-    ("SIGN_UP", "example.org"), // and the last of them by invitation
     ("ARGON2_MEMORY_KIB", "64"),
     ("ARGON2_PASSES", "1"),
     ("LIMIT_MAIL_GAP", "off"),
@@ -731,3 +735,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("LIMIT_PASSWORD_PER_NETWORK", "off"),
     ("LIMIT_TOKEN_PER_NETWORK", "off"),
 ];
+
+/// To all addresses but the last.
+const OPEN: (&str, &str) = ("SIGN_UP", "example.org");
+const CLOSED: (&str, &str) = ("SIGN_UP", "invited");

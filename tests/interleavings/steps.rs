@@ -18,14 +18,16 @@ pub const PASSWORDS: [&str; 2] = [
 pub const BROWSERS: usize = 3;
 pub const PROGRAMS: usize = 2;
 
-/// How every sequence begins: with two people, the first of whom has a program, too, and strangers who are curious.
-pub const BEGINNING: [Step; 6] = [
+/// How every sequence begins: with two people, the first of whom has a program, too, strangers who are curious, and an
+/// invitation.
+pub const BEGINNING: [Step; 7] = [
     Step::Browser(0, InBrowser::Register(0)),
     Step::Browser(0, InBrowser::UseLink(0, 0)),
     Step::Browser(1, InBrowser::Register(1)),
     Step::Browser(1, InBrowser::UseLink(0, 1)),
     Step::Program(0, ByProgram::SignIn(0, Guess::Right)),
     Step::Around(Around::StrangersAsk(0)),
+    Step::Around(Around::Invite(ADDRESSES.len() - 1)),
 ];
 
 /// Addresses, passwords, browsers and programs are numbers; a mail is the newest but so many.
@@ -120,6 +122,8 @@ pub enum Around {
     Restart,
     /// One that seals with another key.
     ReplaceKey,
+    /// One where nobody comes in who is not invited, or whoever came in before.
+    SwitchSignUp,
 }
 
 /// What somebody types who is asked for the password.
@@ -148,7 +152,7 @@ fn in_browser() -> impl Strategy<Value = InBrowser> {
         5 => (address(), guess()).prop_map(|(address, guess)| InBrowser::SignIn(address, guess)),
         8 => guess().prop_map(InBrowser::Reauthenticate),
         3 => password().prop_map(InBrowser::ChangePassword),
-        7 => address().prop_map(InBrowser::AskForAddress),
+        7 => other_address().prop_map(InBrowser::AskForAddress),
         1 => Just(InBrowser::Delete),
         2 => Just(InBrowser::SignOut),
         1 => Just(InBrowser::EndOtherSessions),
@@ -177,13 +181,14 @@ fn around() -> impl Strategy<Value = Around> {
     prop_oneof![
         1 => mail().prop_map(Around::NameWrongAddress),
         2 => address().prop_map(Around::WriteNotification),
-        3 => invited().prop_map(Around::Invite),
-        2 => invited().prop_map(Around::Withdraw),
+        2 => invited().prop_map(Around::Invite),
+        3 => invited().prop_map(Around::Withdraw),
         1 => address().prop_map(Around::StrangersAsk),
         2 => Just(Around::StrangersGuess),
         4 => wait().prop_map(Around::Wait),
         1 => Just(Around::Restart),
         1 => Just(Around::ReplaceKey),
+        2 => Just(Around::SwitchSignUp),
     ]
 }
 
@@ -211,9 +216,14 @@ fn address() -> impl Strategy<Value = usize> {
     0..ADDRESSES.len()
 }
 
-/// Where it makes a difference, more often than not.
+/// One that nobody has to begin with, more often than not.
+fn other_address() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => 2..ADDRESSES.len(), 1 => address()]
+}
+
+/// Where it makes a difference, as often as not.
 fn invited() -> impl Strategy<Value = usize> {
-    prop_oneof![2 => Just(ADDRESSES.len() - 1), 1 => address()]
+    prop_oneof![Just(ADDRESSES.len() - 1), address()]
 }
 
 fn password() -> impl Strategy<Value = usize> {
