@@ -263,7 +263,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         &["actions/"],
     ),
     // Whoever did something reads that it was done: `Visitor::done` goes on with a sentence. Without a word go those who
-    // changed nothing: the page that waits moves on, a link loses its token, the password opens the gate.
+    // changed nothing: the page that waits moves on, a link loses its token, the password opens the gate, a well-known
+    // address leads to the page.
     (
         "going on without a sentence",
         &["see_other("],
@@ -272,6 +273,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "flows/notification_links.rs",
             "flows/reauthenticate.rs",
             "flows/sign_in.rs",
+            "flows/well_known.rs",
         ],
     ),
     (

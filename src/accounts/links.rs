@@ -28,8 +28,8 @@ pub use issue::{
     Issued, Wanted, answer_once_more, decoy, handed_over, is_live, issue, issue_undo_again,
 };
 pub use kept::{
-    Kept, PendingChange, Undo, any_live, kept_of, oldest_undo, pending_change, request_is_live,
-    takes_code,
+    Kept, PendingChange, Undo, any_live, change_was_used, kept_of, oldest_undo, pending_change,
+    request_is_live, takes_code,
 };
 pub use purpose::Purpose;
 

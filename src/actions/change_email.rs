@@ -35,7 +35,7 @@ pub struct ChangeRequest {
 pub enum Requested {
     /// The change is pending, and a mail is on its way, or went there a moment ago.
     Sent,
-    /// A mail went there a moment ago, and was not for this account.
+    /// A mail went there a moment ago, which was not for this account, or the change it was for is off.
     TooSoon(TooMany),
 }
 
@@ -57,8 +57,9 @@ pub fn request(
         if is_pending(tx, app, user, &request.new)? {
             return Ok(Ok(Requested::Sent));
         }
-        // The account's own mail that was used, or is called off, is no reason to send no other.
-        if recent.answered.as_ref() != Some(&user.id) {
+        // The account's own mail, when it was used, is no reason to send no other.
+        let is_own = recent.answered.as_ref() == Some(&user.id);
+        if !is_own || !links::change_was_used(tx, user, request.new.as_str())? {
             return Ok(Ok(Requested::TooSoon(recent.again)));
         }
     }

@@ -12,8 +12,6 @@ use crate::humanize;
 /// A pending change, in words.
 pub struct PendingChange {
     pub email: String,
-    /// When it was asked for, which is when the message went out.
-    pub asked: String,
     again_at: Option<Timestamp>,
     now: Timestamp,
 }
@@ -33,7 +31,6 @@ impl PendingChange {
         };
         Ok(Some(Self {
             email: email_address::shown(&pending.email),
-            asked: humanize::moment(pending.asked_at),
             again_at,
             now: tx.now,
         }))

@@ -87,6 +87,7 @@ pub fn lighten(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
         .or_else(|| lighter::<LookedAt>(carried, app))
         .or_else(|| lighter::<Known>(carried, app))
         .or_else(|| lighter::<Interrupted>(carried, app))
+        .or_else(|| lighter::<Done>(carried, app))
 }
 
 fn lighter<T: Sealed>(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
@@ -439,7 +440,16 @@ impl Sealed for Done {
     const MAX_AGE: i64 = 60;
 
     fn without_oldest(self) -> Option<Self> {
-        None
+        Some(Self::default())
+    }
+
+    /// What says nothing is taken back.
+    fn into_cookie(self, app: &App) -> Result<Cookie<'static>> {
+        let mut cookie = write(app, &self)?;
+        if self.sentence.is_empty() {
+            cookie.make_removal();
+        }
+        Ok(cookie)
     }
 }
 
@@ -479,8 +489,6 @@ impl Done {
 
     /// The cookie that takes it back: it was shown.
     pub fn forget(app: &App) -> Result<Cookie<'static>> {
-        let mut cookie = write(app, &Self::default())?;
-        cookie.make_removal();
-        Ok(cookie)
+        Self::default().into_cookie(app)
     }
 }

@@ -207,10 +207,6 @@ impl Visitor {
         let shared = begun.session.shared;
         self.hand_over(&begun.token, shared)?;
         let mut onward = see_other(next);
-        if begun.new_owner.is_some() {
-            let ready = "Your account is ready.";
-            onward.cookie(Done::keep(&self.app, Some(&begun.session), ready)?);
-        }
         if !shared {
             onward.cookie(self.known().with(begun.known.clone(), &self.app)?);
         }

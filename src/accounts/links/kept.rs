@@ -100,6 +100,17 @@ pub fn any_live(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<bool> 
     Ok(links.iter().any(|link| link.is_live(tx.now)))
 }
 
+/// Whether this account has ever used a link that changed its address to this one.
+pub fn change_was_used(tx: &mut Tx, user: &User, email: &str) -> Result<bool> {
+    let used = links::table
+        .filter(links::user_id.eq(&user.id))
+        .filter(links::purpose.eq(Purpose::ChangeEmail.name()))
+        .filter(links::email.eq(email))
+        .filter(links::used_at.is_not_null());
+    let count: i64 = used.count().get_result(tx.conn)?;
+    Ok(count > 0)
+}
+
 /// A link as it is kept, without what would open anything.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = links)]
