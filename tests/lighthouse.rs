@@ -3,11 +3,15 @@
 //! How fast a page is, it measures on a machine that may be busy. So what it measures is left to the benches, and what
 //! makes a page fast on any machine is judged here: how much is loaded, how often, and that nothing moves.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::{Database, House, audit};
+
+/// It loses a page now and then, on a machine that is busy.
+const TRIES: usize = 3;
 
 /// The page, its stylesheet, its script and its icon; in bytes, as they are sent.
 const REQUESTS: usize = 4;
@@ -48,25 +52,34 @@ fn misses_nothing(house: &House, path: &str, cookie: &str) {
 
 fn is_light(report: &Value, preset: &str) {
     let requests = &report["audits"]["network-requests"]["details"]["items"];
-    let loaded = requests.as_array().unwrap().len();
-    assert!(
-        loaded <= REQUESTS,
-        "{preset}: {loaded} requests: {requests:#}"
-    );
+    let requests = requests.as_array().unwrap().iter();
+    // What is at hand already is named once more.
+    let loaded = requests
+        .filter(|request| request["transferSize"] != 0)
+        .count();
+    assert!(loaded <= REQUESTS, "{preset}: {loaded} requests");
     let figure = |audit: &str| report["audits"][audit]["numericValue"].as_f64().unwrap();
     let weight = figure("total-byte-weight");
     assert!(weight > 0.0 && weight <= WEIGHT, "{preset}: {weight} bytes");
-    assert_eq!(
-        figure("cumulative-layout-shift"),
-        0.0,
-        "{preset}: something moves"
-    );
+    let shift = figure("cumulative-layout-shift");
+    assert!(shift < 0.01, "{preset}: something moves: {shift}");
 }
 
 /// What it reports of a page, loaded in a browser of its own that sends this cookie.
 fn lighthouse(page: &str, preset: &str, cookie: &str) -> Value {
     let home = tempfile::tempdir().unwrap();
     let headers = serde_json::json!({ "Cookie": cookie });
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        match load(page, preset, &headers.to_string(), home.path()) {
+            Ok(report) => return report,
+            Err(said) => why = said,
+        }
+    }
+    panic!("{page}: {why}");
+}
+
+fn load(page: &str, preset: &str, headers: &str, home: &Path) -> Result<Value, String> {
     let run = Command::new("timeout")
         .args(["--kill-after=10s", "2m", "node"])
         .arg(audit::in_packages("lighthouse/cli/index.js"))
@@ -74,12 +87,13 @@ fn lighthouse(page: &str, preset: &str, cookie: &str) -> Value {
         .arg(format!("--extra-headers={headers}"))
         .arg("--chrome-flags=--headless=new --no-sandbox --disable-gpu --no-first-run")
         .arg("--no-enable-error-reporting")
-        .env("HOME", home.path())
+        .env("HOME", home)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{page}: {said}");
-    serde_json::from_slice(&run.stdout).unwrap()
+    match run.status.success() {
+        true => Ok(serde_json::from_slice(&run.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&run.stderr).into_owned()),
+    }
 }
 
 fn score(report: &Value, category: &str) -> f64 {
