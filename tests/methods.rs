@@ -115,7 +115,8 @@ on_both! {
         for visitor in [house.visitor(), ada] {
             for path in &paths {
                 let get = visitor.get(path).await;
-                let head = visitor.send(visitor.request(Method::HEAD, path)).await;
+                let head = visitor.request(Method::HEAD, path);
+                let head = visitor.send(head.header("sec-fetch-site", "none")).await;
                 assert_eq!(head.status, get.status, "{path}");
                 assert_eq!(head.body, "", "{path}");
                 assert_eq!(comparable(&head), comparable(&get), "{path}");

@@ -684,7 +684,9 @@ async fn sign_in(house: &House, visitor: &Visitor, address: &str) {
 async fn with_cookies(house: &House, headers: &[&[u8]]) -> Page {
     let nobody = house.visitor();
     let request = headers.iter().fold(
-        nobody.request(Method::GET, "/account"),
+        nobody
+            .request(Method::GET, "/account")
+            .header("sec-fetch-site", "none"),
         |request, header| request.header(COOKIE, HeaderValue::from_bytes(header).unwrap()),
     );
     nobody.send(request).await
