@@ -445,27 +445,6 @@ async fn a_mail_server_that_goes_down_is_told_in_one_line_that_is_true() {
     );
 }
 
-#[tokio::test]
-async fn a_mail_server_that_allows_few_connections_is_told_once() {
-    let (folder, server) = (empty_folder(), ScriptedServer::start());
-    let mut connected = 0;
-    server.follow(move |step| {
-        connected += i32::from(step.verb == "CONNECT");
-        match step.verb {
-            "CONNECT" if connected > 1 => Answer::Say("421 4.7.0 too many connections from you"),
-            "." => Answer::After(Duration::from_millis(200)),
-            _ => Answer::Agree,
-        }
-    });
-    let smtp = server.url();
-    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT, ("SMTP_URL", &smtp)]);
-    ask_at_once(&doorpost, "ada", 8).await;
-    server.takes(8).await;
-    let told = complaints_about_mail(&doorpost.log());
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("a connection fewer"), "{told:?}");
-}
-
 async fn ask_at_once(doorpost: &Doorpost, name: &str, how_many: usize) {
     let ask = async |n: usize| {
         let address = format!("{name}{n}@example.org");

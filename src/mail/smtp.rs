@@ -107,6 +107,7 @@ impl Smtp {
             smtp: self.clone(),
             clock: clock.clone(),
             kept: None,
+            was_answered: false,
         }
     }
 
@@ -138,6 +139,8 @@ pub struct Slot {
     smtp: Smtp,
     clock: Clock,
     kept: Option<Kept>,
+    /// Whether the last failure was an answer of the server's.
+    was_answered: bool,
 }
 
 struct Kept {
@@ -163,10 +166,12 @@ impl Slot {
     }
 
     /// Whether another slot holds a connection to this server, as far as we know: then a failure to
-    /// connect may be about this one alone, for many servers allow a client only so many.
+    /// connect may be about this one alone, for many servers allow a client only so many. While one of ours that was
+    /// let in before waits for its greeting, an answer that sends us away says the same; silence does not.
     pub fn is_not_alone(&self) -> bool {
+        let server = &self.smtp.server;
         let own = usize::from(self.kept.is_some());
-        self.smtp.server.connections() > own
+        server.connections() > own || self.was_answered && server.let_in() > 0
     }
 
     async fn hand_over(
@@ -225,7 +230,9 @@ impl Slot {
         {
             return Ok(connection);
         }
-        let mut fresh = Connection::open(&self.smtp.server, pace).await?;
+        let opened = Connection::open(&self.smtp.server, pace).await;
+        self.was_answered = opened.as_ref().is_err_and(|trouble| trouble.is_answer);
+        let mut fresh = opened?;
         name_sender(&mut fresh, sender, pace).await?;
         Ok(fresh)
     }

@@ -37,6 +37,8 @@ pub(super) struct Server {
     pub(super) deadlines: Deadlines,
     /// How many are open.
     connections: AtomicUsize,
+    /// How many it has let in, and not greeted yet.
+    let_in: AtomicUsize,
 }
 
 enum Security {
@@ -60,14 +62,32 @@ impl Drop for Connection {
     }
 }
 
+/// Waits for its greeting, and is counted as long.
+struct LetIn<'a>(&'a Server);
+
+impl<'a> LetIn<'a> {
+    fn to(server: &'a Server) -> Self {
+        server.let_in.fetch_add(1, Ordering::Relaxed);
+        Self(server)
+    }
+}
+
+impl Drop for LetIn<'_> {
+    fn drop(&mut self) {
+        self.0.let_in.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Connection {
     /// One that is greeted, secured and logged in. With `StartTls` a server that does not offer it is
     /// refused: whoever strips the offer on the way gets nothing to read.
     pub(super) async fn open(server: &Arc<Server>, pace: Pace<'_>) -> Result<Self, Trouble> {
         let stream = server.stream(pace).await?;
+        let let_in = LetIn::to(server);
         let greeting = AsyncSmtpConnection::connect_with_transport(stream, &server.hello);
         let smtp = pace.within(Stage::Greeting, greeting).await?;
         server.connections.fetch_add(1, Ordering::Relaxed);
+        drop(let_in);
         let mut connection = Self {
             smtp,
             extensions: Extensions::default(),
@@ -142,12 +162,18 @@ impl Server {
             port: url.port,
             deadlines,
             connections: AtomicUsize::new(0),
+            let_in: AtomicUsize::new(0),
         })
     }
 
     /// How many connections to it are open.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many may be open in a moment.
+    pub(super) fn let_in(&self) -> usize {
+        self.let_in.load(Ordering::Relaxed)
     }
 
     pub(super) fn pace<'a>(&self, watch: &'a Watch) -> Pace<'a> {

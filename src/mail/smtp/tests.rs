@@ -784,3 +784,27 @@ async fn a_slot_knows_whether_another_is_connected() {
     drop(other);
     assert!(!one.is_not_alone());
 }
+
+/// Both ask for one of few places at the same time: who is sent away is not to think that nobody gets in.
+#[tokio::test]
+async fn a_slot_that_is_sent_away_knows_of_one_that_was_let_in() {
+    for (sent_away, is_answer) in [(Say("421 too many"), true), (HangUp, false)] {
+        let sink = Sink::new(move |number, line| match (number, line) {
+            (1, "CONNECT") => Stall,
+            (_, "CONNECT") => sent_away,
+            _ => Agree,
+        })
+        .await;
+        let smtp = sink.smtp();
+        let mut first = slot(&smtp);
+        let waiting = tokio::spawn(async move { send(&mut first).await });
+        while sink.connections() == 0 || smtp.server.let_in() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let mut second = slot(&smtp);
+        assert!(is_unreachable(&send(&mut second).await));
+        assert_eq!(second.is_not_alone(), is_answer);
+        assert!(is_unreachable(&waiting.await.unwrap()));
+        assert!(!second.is_not_alone());
+    }
+}

@@ -67,6 +67,8 @@ pub(super) struct Trouble {
     stage: Stage,
     /// The code of a refusal; none where there was no usable answer, and the connection is lost.
     pub(super) code: Option<u16>,
+    /// Whether the server said anything at all, a 421 too: then it is there.
+    pub(super) is_answer: bool,
     words: String,
 }
 
@@ -75,6 +77,7 @@ impl Trouble {
         Self {
             stage,
             code: None,
+            is_answer: false,
             words: words.into(),
         }
     }
@@ -101,6 +104,7 @@ impl Trouble {
             stage,
             // 421 is hanging up, with manners: a server may say it to any command (RFC 5321, 3.8).
             code: (code != 421).then_some(code),
+            is_answer: true,
             words: format!("{code} {said}"),
         }
     }
