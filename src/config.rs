@@ -209,11 +209,11 @@ variables! {
     /// Whom to tell of a security hole
     security: Security {
         /// `mailto:`, `https:` or `tel:` URIs between commas: what `/.well-known/security.txt` says; unset, there is none.
-        contacts: Vec<String> = "SECURITY_CONTACT", "", list_of(security::contact);
+        contact: Vec<String> = "SECURITY_CONTACT", "", list_of(security::contact);
 
         /// The last day (`2027-06-30`, at most a year from now) on which that is right: what it says, too.
         expires: Option<Timestamp> = "SECURITY_CONTACT_EXPIRES", "", optional(security::last_day);
-        check rules::a_contact_says_until_when(&contacts, expires);
+        check rules::a_contact_says_until_when(&contact, expires);
     }
 
     /// The log

@@ -69,15 +69,15 @@ pub(super) fn a_public_site_hashes_slowly(server: &Server, memory_kib: u32, pass
     )
 }
 
-pub(super) fn a_contact_says_until_when(contacts: &[String], expires: Option<Timestamp>) -> Judged {
+pub(super) fn a_contact_says_until_when(contact: &[String], expires: Option<Timestamp>) -> Judged {
     refuse_if(
-        !contacts.is_empty() && expires.is_none(),
+        !contact.is_empty() && expires.is_none(),
         "SECURITY_CONTACT",
         "is set, and SECURITY_CONTACT_EXPIRES is not",
         "it together with SECURITY_CONTACT_EXPIRES, the last day on which it is right",
     )?;
     refuse_if(
-        contacts.is_empty() && expires.is_some(),
+        contact.is_empty() && expires.is_some(),
         "SECURITY_CONTACT_EXPIRES",
         "is set, and SECURITY_CONTACT is not",
         "it together with SECURITY_CONTACT, whom to tell of a security hole",

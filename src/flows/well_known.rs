@@ -31,7 +31,7 @@ async fn security_txt(app: Data<App>) -> Answer {
         return Err(Rejection::NotFound);
     };
     let mut text = String::new();
-    for contact in &security.contacts {
+    for contact in &security.contact {
         let _ = writeln!(text, "Contact: {contact}");
     }
     let site = app.config.server.public_url.as_str();
