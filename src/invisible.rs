@@ -14,7 +14,12 @@ pub fn is_invisible(sign: char) -> bool {
 
 /// The text without the invisible signs at its ends.
 pub fn trimmed(text: &str) -> &str {
-    text.trim_matches(|sign| is_invisible(sign) && !ends_a_line_or_controls(sign))
+    text.trim_matches(is_passed_over)
+}
+
+/// Whether it is one of those that are passed over at the ends.
+pub fn is_passed_over(sign: char) -> bool {
+    is_invisible(sign) && !ends_a_line_or_controls(sign)
 }
 
 /// What it is called, after "There is": `a zero-width space (U+200B)`.

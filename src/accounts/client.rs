@@ -58,11 +58,15 @@ impl Label {
     pub const MOST: usize = 60;
 
     /// Takes a line of visible text, without what nobody sees around it. Nothing in it may hide, break the line or
-    /// turn the direction of what follows; two signs that join letters are needed to write some languages.
+    /// turn the direction of what follows; the signs that join letters are needed to write some languages, and the one
+    /// that makes a picture of a letter for pictures.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = invisible::trimmed(text);
-        let is_needed = |sign: char| matches!(sign, ' ' | '\u{200c}' | '\u{200d}' | '\u{fe0f}');
-        let is_seen = |sign: char| is_needed(sign) || !invisible::is_invisible(sign);
+        let makes_a_picture = |sign: char| sign == '\u{fe0f}';
+        let text = text
+            .trim_matches(|sign| invisible::is_passed_over(sign) && !makes_a_picture(sign))
+            .trim_start_matches(makes_a_picture);
+        let joins = |sign: char| matches!(sign, ' ' | '\u{200c}' | '\u{200d}');
+        let is_seen = |sign| joins(sign) || makes_a_picture(sign) || !invisible::is_invisible(sign);
         let fits = text.chars().count() <= Self::MOST && text.chars().all(is_seen);
         fits.then(|| Self(text.to_owned()))
     }
