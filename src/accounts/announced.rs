@@ -60,17 +60,20 @@ pub fn was_sent(tx: &mut Tx, announcement: &Digests, user_id: &str) -> Result<bo
     Ok(sent.is_some())
 }
 
-/// Whether this reader was sent something else under the same subject lately.
-pub fn was_sent_alike(tx: &mut Tx, announcement: &Digests, user_id: &str) -> Result<bool> {
-    let alike = announced::table
-        .filter(announced::user_id.eq(user_id))
+/// Who of these readers was sent something else under the same subject lately.
+pub fn sent_alike(
+    tx: &mut Tx,
+    announcement: &Digests,
+    user_ids: Vec<String>,
+) -> Result<Vec<String>> {
+    Ok(announced::table
+        .filter(announced::user_id.eq_any(user_ids))
         .filter(announced::subject.eq(announcement.subject.as_slice()))
         .filter(announced::announcement.ne(announcement.words.as_slice()))
         .filter(announced::posted_at.gt(tx.now - millis(LATELY)))
         .select(announced::user_id)
-        .first::<String>(tx.conn)
-        .optional()?;
-    Ok(alike.is_some())
+        .distinct()
+        .load(tx.conn)?)
 }
 
 /// What a reader was sent.

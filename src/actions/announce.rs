@@ -46,10 +46,12 @@ pub fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fa
     }
 }
 
-/// Whether this reader would get it, and had another text under the same subject lately.
-pub fn had_alike(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<bool> {
-    Ok(foretell(tx, announcement, id)? == Fate::Told
-        && announced::was_sent_alike(tx, &announcement.digests, id)?)
+/// How many of these readers would get it, and had another text under the same subject lately.
+pub fn count_alike(tx: &mut Tx, announcement: &Announcement, ids: Vec<String>) -> Result<usize> {
+    let alike = announced::sent_alike(tx, &announcement.digests, ids)?;
+    let fates = alike.iter().map(|id| foretell(tx, announcement, id));
+    let fates = fates.collect::<Result<Vec<Fate>>>()?;
+    Ok(fates.into_iter().filter(|fate| *fate == Fate::Told).count())
 }
 
 fn fate_of_others(account: Option<&User>) -> Fate {

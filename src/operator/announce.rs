@@ -196,13 +196,10 @@ impl Run {
         let mut count = 0;
         for batch in batches(ids.iter().cloned()) {
             let announcement = Arc::clone(&self.announcement);
-            let alike = self.app.read(move |tx| {
-                let each = batch
-                    .iter()
-                    .map(|id| announce::had_alike(tx, &announcement, id));
-                each.collect::<Result<Vec<bool>>>()
-            });
-            count += alike.await?.into_iter().filter(|alike| *alike).count();
+            let alike = self
+                .app
+                .read(move |tx| announce::count_alike(tx, &announcement, batch));
+            count += alike.await?;
         }
         Ok(count)
     }
