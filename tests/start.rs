@@ -240,7 +240,7 @@ impl Role {
     }
 
     /// Roles outlive databases.
-    async fn is_dropped(self) {
+    async fn ends(self) {
         let drop = format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name);
         execute(&self.admin, &drop).await;
     }
@@ -295,7 +295,7 @@ async fn a_role_that_may_not_do_what_a_start_does_is_found_and_told_what_it_lack
         .sees_inbox_page();
     doorpost.mail_to("ada@example.org").await;
     drop(doorpost);
-    role.is_dropped().await;
+    role.ends().await;
 }
 
 #[tokio::test]
