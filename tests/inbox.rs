@@ -239,8 +239,11 @@ on_both! {
                     assert_eq!(known.len(), unknown.len());
                     house.advance(Duration::from_secs(24 * 60 * 60));
                 }
+                // The account begins anew.
                 invited(&house, ADA).await;
-                house.member_with_password(ADA).await;
+                let (ada, mail) = house.asked("/register", ADA).await;
+                let fields = [("token", mail.token()), ("password", PASSWORD)];
+                ada.post("/confirm-email", &fields).await.goes_on_to("/account");
                 house.advance(Duration::from_secs(24 * 60 * 60));
             }
         }
