@@ -10,6 +10,9 @@ const ADA: &str = "ada@example.org";
 const NEW: &str = "countess@example.net";
 const COOKIE: &str = "doorpost_done";
 
+/// What a form is sent with.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 on_both! {
     async fn the_next_page_says_what_was_done_and_the_one_after_it_nothing(db: Database) {
         let house = House::new(db).await;
@@ -17,7 +20,7 @@ on_both! {
         let (other, mail) = house.asked("/sign-in", ADA).await;
         other.click(&mail.link).await.goes_on_to("/account");
         let password = [("password", "quite another horse altogether")];
-        let deeds: [(&str, &[(&str, &str)], &str); 11] = [
+        let deeds: [(&str, Fields, &str); 11] = [
             ("/account/notification-links", &[], "Saved: links in messages do not sign you in."),
             ("/account/notification-links", &[("enabled", "yes")], "Saved: links in messages sign you in."),
             (

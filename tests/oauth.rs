@@ -21,22 +21,15 @@ fn encoded(fields: &[(&str, &str)]) -> String {
     form.extend_pairs(fields).finish()
 }
 
+/// What a form is sent with.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// Sends a form, as a program does: without cookies.
-async fn send(
-    house: &House,
-    path: &str,
-    fields: &[(&str, &str)],
-    headers: &[(&str, &str)],
-) -> Page {
+async fn send(house: &House, path: &str, fields: Fields<'_>, headers: Fields<'_>) -> Page {
     send_from(&house.visitor().refusing_cookies(), path, fields, headers).await
 }
 
-async fn send_from(
-    program: &Visitor,
-    path: &str,
-    fields: &[(&str, &str)],
-    headers: &[(&str, &str)],
-) -> Page {
+async fn send_from(program: &Visitor, path: &str, fields: Fields<'_>, headers: Fields<'_>) -> Page {
     let mut request = program
         .request(Method::POST, path)
         .header("content-type", FORM);
@@ -130,7 +123,7 @@ on_both! {
         let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "3/1m")]).await;
         let empty: [(&str, &str); 0] = [];
         let long = "x".repeat(20_000);
-        let cases: [(&[(&str, &str)], u16, &str); 9] = [
+        let cases: [(Fields, u16, &str); 9] = [
             (&empty, 400, "invalid_request"),
             (&[("grant_type", "")], 400, "invalid_request"),
             (&[("grant_type", "password")], 400, "invalid_request"),
