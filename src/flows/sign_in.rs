@@ -99,7 +99,8 @@ async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     let is_in = |pending: &&PendingRequest| {
         signed_in_since(&visitor, pending).is_some_and(|session| session.email == pending.email)
     };
-    if let Some(pending) = newest.filter(is_in) {
+    let code = Code::parse(&form.code);
+    if let Some(pending) = newest.filter(is_in).filter(|_| code.is_some()) {
         return Ok(see_other(&link_page::next_of(Some(pending))).finish());
     }
     let Some(pending) = asked.newest_with_code().cloned() else {
@@ -111,7 +112,7 @@ async fn enter_code(visitor: Visitor, Form(form): Form<CodeForm>) -> Answer {
     if invisible::trimmed(form.code.trim()).is_empty() {
         return error_in_code(&visitor, &pending, form.code, FieldError::NoCode);
     }
-    let Some(code) = Code::parse(&form.code) else {
+    let Some(code) = code else {
         return error_in_code(&visitor, &pending, form.code, FieldError::NotACode);
     };
     let (link_request_id, device) = (pending.id.clone(), visitor.device(pending.shared));
