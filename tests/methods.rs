@@ -207,7 +207,7 @@ on_both! {
             "/static/000000000000/doorpost.css",
             "/static/doorpost.css.map",
             "/favicon.ico",
-            "/robots.txt",
+            "/robots.txt/",
             "/server-status",
             "/metrics",
             "/debug",
