@@ -206,16 +206,16 @@ on_both! {
 
     async fn mail_goes_to_the_one_form_of_an_address(db: Database) {
         let house = House::new(db).await;
-        for (typed, stored) in [
-            ("  Ada@Example.ORG ", "ada@example.org"),
-            ("Bob+List.a@EXAMPLE.org", "bob+list.a@example.org"),
-            ("eve@BÜCHER.example", "eve@xn--bcher-kva.example"),
+        for (typed, stored, shown) in [
+            ("  Ada@Example.ORG ", "ada@example.org", "ada@example.org"),
+            ("Bob+List.a@EXAMPLE.org", "bob+list.a@example.org", "bob+list.a@example.org"),
+            ("eve@BÜCHER.example", "eve@xn--bcher-kva.example", "eve@bücher.example"),
         ] {
             let browser = house.visitor();
             browser.ask("/register", typed).await.sees_inbox_page();
             let mail = house.mail_to(stored).await;
             let sent = browser.get("/sign-in/sent").await;
-            assert!(sent.body.contains(&format!("<strong>{stored}</strong>")), "{}", sent.body);
+            assert!(sent.body.contains(&format!("<strong>{shown}</strong>")), "{}", sent.body);
             house.visitor().use_link(&mail, typed).await.goes_on_to("/account");
         }
     }

@@ -44,7 +44,11 @@ async fn a_letter_arrives_and_its_link_signs_in(house: &House) {
     // RFC 3848: S is for TLS, A for the log-in.
     assert!(received.contains(" with ESMTPSA "), "{received}");
     ada.confirm(&the_one_url(&mail)).await;
-    assert_eq!(ada.signed_in_as().await, Some(address));
+    assert_eq!(
+        ada.signed_in_as().await,
+        Some(typed),
+        "and it is shown as people write it"
+    );
 }
 
 /// ADR-08
