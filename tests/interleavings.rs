@@ -7,7 +7,7 @@
 //! at some point. [`sequences`] does anything in any order, on both databases, and compares what is seen with a
 //! [`model`]; [`repeats`] does it over and over, and compares what is one too many with [`budgets`].
 //!
-//! `INTERLEAVINGS_PAIRS` says how many pairs are tried, each at two points of the first one's way: 30 unless it is
+//! `INTERLEAVINGS_PAIRS` says how many pairs are tried, each at two points of the first one's way: 15 unless it is
 //! set, and those in which something was found once; `all` tries all at all points. `INTERLEAVINGS_ONLY` tries
 //! those whose line, as a failure prints it, has this in it: with `all` it tries one pair through.
 //! `INTERLEAVINGS_SEQUENCES` says how many sequences are played: 6 unless it is set, and as many of what is done over and
@@ -86,7 +86,7 @@ fn how(seed: u64, began: Instant) -> String {
 }
 
 fn size() -> Size {
-    let pairs = chosen("INTERLEAVINGS_PAIRS").unwrap_or_else(|| "30".to_owned());
+    let pairs = chosen("INTERLEAVINGS_PAIRS").unwrap_or_else(|| "15".to_owned());
     Size {
         pairs: (pairs != "all").then(|| pairs.parse().unwrap()),
         only: chosen("INTERLEAVINGS_ONLY").unwrap_or_default(),

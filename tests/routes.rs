@@ -376,7 +376,9 @@ on_both! {
             let stranger = house.visitor();
             let page = ask(&stranger, method, &real(path, &mail_id)).await;
             answers(&page, to_stranger, &what);
-            assert!(page.set_cookies().is_empty(), "{what}");
+            // What was cleared is said on the next page.
+            let is_done = *path == "/dev/inbox/clear";
+            assert!(page.set_cookies().is_empty() || is_done, "{what}");
         }
         house.member("cyd@example.org").await; // for the stranger cleared the inbox
         let notified = notification_session(&house).await;
