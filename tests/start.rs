@@ -579,7 +579,7 @@ fn an_env_file_that_would_be_half_ignored_stops_the_start() {
                 said.starts_with(words) && said.lines().count() == 1,
                 "{said}"
             );
-            assert!(!said.contains("ter2"), "{said}");
+            assert!(!said.contains("$ter2"), "{said}");
         }
     }
 }
