@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use lettre::message::Mailbox;
+use tracing_subscriber::filter::Targets;
 
 use crate::clock::Timestamp;
 
@@ -219,7 +220,7 @@ variables! {
     /// The log
     log: Log {
         /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also by module (`warn,doorpost=debug`).
-        directives: String = "RUST_LOG", "info", log::directives;
+        levels: Targets = "RUST_LOG", "info", log::levels;
 
         /// `text` or `json`
         format: LogFormat = "LOG_FORMAT", "text", LogFormat::parse;

@@ -1,6 +1,6 @@
 //! What is logged, and how it looks.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::reader::{Mistake, Parsed};
 
@@ -23,13 +23,11 @@ impl LogFormat {
     }
 }
 
-/// What [`EnvFilter`] takes.
-pub(super) fn directives(text: &str) -> Parsed<String> {
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Mistake::new(
-            "is not a list of log levels",
-            "info, or such as warn,doorpost=debug",
-        )),
-    }
+/// A level for everything, for a module, or several of these.
+pub(super) fn levels(text: &str) -> Parsed<Targets> {
+    let mistake = Mistake::new(
+        "is not a list of log levels",
+        "info, or such as warn,doorpost=debug",
+    );
+    text.parse().map_err(|_| mistake)
 }

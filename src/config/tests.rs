@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::LazyLock;
 
+use tracing::Level;
+
 /// Bytes without a pattern, in base64.
 static KEY: LazyLock<String> = LazyLock::new(|| {
     let bytes = std::array::from_fn(|i| ((i * i * 37 + i * 101) % 251) as u8);
@@ -62,7 +64,7 @@ fn nothing_set_is_a_site_on_this_machine() {
     assert_eq!(config.outbox.queue_max, 100_000);
     assert!(!config.hsts.include_subdomains);
     assert_eq!(
-        (config.log.directives.as_str(), config.log.format),
+        (config.log.levels.to_string().as_str(), config.log.format),
         ("info", LogFormat::Text)
     );
 }
@@ -99,7 +101,7 @@ fn the_fields_of_config_are_the_variables_in_order() {
     for (field, (variable, _)) in fields.iter().zip(&reader.known) {
         let is_named_after_it = variable.contains(&field.to_uppercase());
         assert!(
-            is_named_after_it || (*field, *variable) == ("directives", "RUST_LOG"),
+            is_named_after_it || (*field, *variable) == ("levels", "RUST_LOG"),
             "{field} holds {variable}"
         );
     }
@@ -264,18 +266,14 @@ fn proxies_are_networks_or_addresses() {
 }
 
 #[test]
-fn log_directives_are_those_of_the_filter() {
-    for directives in [
-        "info",
-        "warn,doorpost=debug",
-        "off",
-        "doorpost::mail[send{to}]=trace",
-    ] {
-        assert_eq!(
-            accepted(&[("RUST_LOG", directives)]).log.directives,
-            directives
-        );
-    }
+fn log_levels_are_for_everything_or_for_a_module() {
+    let levels = accepted(&[("RUST_LOG", "warn,doorpost=debug,doorpost::mail=off")])
+        .log
+        .levels;
+    assert!(levels.would_enable("diesel", &Level::WARN));
+    assert!(!levels.would_enable("diesel", &Level::INFO));
+    assert!(levels.would_enable("doorpost::web", &Level::DEBUG));
+    assert!(!levels.would_enable("doorpost::mail", &Level::ERROR));
 }
 
 #[test]

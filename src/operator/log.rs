@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 
 use crate::config::{Config, LogFormat};
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,7 +15,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Starts the log for this process. What a command prints is for whoever called it, so its log keeps out of
 /// the way, on standard error.
 pub fn start(config: &Config, serves: bool) {
-    let chosen = EnvFilter::new(&config.log.directives);
     let (writer, is_terminal) = if serves {
         (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal())
     } else {
@@ -30,7 +29,7 @@ pub fn start(config: &Config, serves: bool) {
         .with(
             lines
                 .with_filter(filter_fn(is_harmless))
-                .with_filter(chosen),
+                .with_filter(config.log.levels.clone()),
         )
         .init();
 }
