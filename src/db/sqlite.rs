@@ -229,9 +229,11 @@ impl Writer {
             Ok(conn) => conn,
             Err(why) => {
                 let why = why.words();
-                // Those who came meanwhile have been waiting for the same lock.
-                let waiting = group.into_iter().chain(jobs.try_iter().take(QUEUE));
-                return waiting.for_each(|job| job.refuse(why));
+                // Those who came meanwhile have been waiting for the same lock. Whoever comes once the first of
+                // them has been answered, has not.
+                let meanwhile = jobs.try_iter().take(QUEUE);
+                let waiting: Vec<_> = group.into_iter().chain(meanwhile).collect();
+                return waiting.into_iter().for_each(|job| job.refuse(why));
             }
         };
         let mut jobs = group.into_iter();

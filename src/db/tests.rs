@@ -14,8 +14,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -415,6 +417,42 @@ async fn a_held_lock_is_waited_for_and_then_everybody_is_refused() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     holder.batch_execute("COMMIT").unwrap();
     third.await.unwrap().unwrap();
+    assert_eq!(labels(&db).await, ["3"]);
+}
+
+/// Somebody who hears of a refusal and comes at once, while the database's thread still tells the others.
+struct ComesAtOnce {
+    db: Db,
+    came: mpsc::Sender<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
+}
+
+impl Wake for ComesAtOnce {
+    fn wake(self: Arc<Self>) {
+        let mut late: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(put_one(self.db.clone(), 3));
+        let waits = late.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(waits.is_pending());
+        self.came.send(late).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_comes_after_a_refusal_waits_anew() {
+    let db = Scratch::sqlite().with_jar().await;
+    let mut holder = SqliteConnection::establish(db.path().to_str().unwrap()).unwrap();
+    holder.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let (came, comes) = mpsc::channel();
+    let waker = Waker::from(Arc::new(ComesAtOnce {
+        db: db.clone(),
+        came,
+    }));
+    let mut refused = Box::pin(put_one(db.clone(), 1));
+    let waits = refused.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(waits.is_pending());
+    let late = comes.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(refused.await, Err(Error::Unavailable(_))));
+    holder.batch_execute("COMMIT").unwrap();
+    late.await.unwrap();
     assert_eq!(labels(&db).await, ["3"]);
 }
 
