@@ -1188,8 +1188,22 @@ async fn the_document_describes_every_route_of_the_api() {
     let mut routes = crate::routes::of_the_api();
     routes.sort();
     assert_eq!(described, routes);
+    let tags: Vec<&Value> = array(&document["tags"]).map(|tag| &tag["name"]).collect();
+    let items = document["paths"].as_object().unwrap().values();
+    for operation in items.flat_map(|item| item.as_object().unwrap().values()) {
+        let words = operation["description"].as_str().unwrap_or_default();
+        assert!(words.ends_with('.'), "{operation}");
+        assert!(
+            array(&operation["tags"]).all(|tag| tags.contains(&tag)),
+            "{operation}"
+        );
+    }
     let shown = house.visitor().get("/api").await;
     for path in document["paths"].as_object().unwrap().keys() {
         assert!(shown.body.contains(path.as_str()), "{path}");
     }
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("an array").iter()
 }

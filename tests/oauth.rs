@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::program::{ANY_PORT, Doorpost, empty_folder};
-use crate::support::{Database, House, PASSWORD, Page, Visitor};
+use crate::support::{Database, House, PASSWORD, Page, Visitor, encode};
 
 const ADA: &str = "ada@example.org";
 const TOKENS: &str = "/api/v1/tokens";
@@ -14,11 +14,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 fn read(page: &Page) -> Value {
     serde_json::from_str(&page.body).unwrap_or_else(|why| panic!("{why}: {}", page.body))
-}
-
-fn encoded(fields: &[(&str, &str)]) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(fields).finish()
 }
 
 /// What a form is sent with.
@@ -36,7 +31,7 @@ async fn send_from(program: &Visitor, path: &str, fields: Fields<'_>, headers: F
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    program.send(request.body(encoded(fields))).await
+    program.send(request.body(encode(fields))).await
 }
 
 /// In a word of OAuth's and in letters that its grammar has, as plain JSON.
@@ -239,7 +234,18 @@ async fn the_document_leaves_nothing_to_guess() {
         let is_open = asked["responses"].get("401").is_none();
         let security = asked["security"].as_array().expect("it is said of each");
         assert_eq!(security.is_empty(), is_open, "{}", asked["operationId"]);
+        let body = asked.get("requestBody");
+        assert!(
+            body.is_none_or(|body| body["required"] == true),
+            "{}",
+            asked["operationId"]
+        );
     }
+    let before = read(&house.visitor().get("/api/openapi-3.0.json").await);
+    assert_eq!(before["openapi"], "3.0.3");
+    assert_eq!(before["paths"], document["paths"], "nothing in them is new");
+    let referred = &before["components"]["schemas"]["TokenRequest"]["properties"]["delivery"];
+    assert_eq!(referred, &json!({"$ref": "#/components/schemas/Delivery"}));
     let text = document.to_string();
     assert!(
         !text.contains(r#""format":"password""#),

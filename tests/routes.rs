@@ -196,6 +196,7 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("GET", "/api", "200", "200", "200"),
     ("GET", "/api/openapi.json", "200", "200", "200"),
+    ("GET", "/api/openapi-3.0.json", "200", "200", "200"),
     ("POST", "/api/v1/sign-in-codes", "415", "415", "415"),
     ("POST", "/api/v1/tokens", "400", "400", "400"),
     ("POST", "/api/v1/tokens/revoke", "400", "400", "400"),

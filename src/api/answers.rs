@@ -2,18 +2,18 @@
 //!
 //! Each guard that handlers ask for says here, once, what it refuses. A route that takes [`Sensitive`] names it among
 //! its responses, beside those of its own, and is thereby described as it behaves; what a route says itself of a
-//! status takes the place of what a guard says. Two things hold for every route, and are added to all: whatever is
-//! refused is a [`Problem`], and anything may have to be tried again.
+//! status takes the place of what a guard says. Three things hold for every route, and are added to all: a body that it
+//! takes has to be there, whatever is refused is a [`Problem`], and anything may have to be tried again.
 
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Response};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, Required, Response};
 use utoipa::{IntoResponses, Modify, ToSchema};
 
 use crate::api::caller::{Caller, OAuthRequest, Open, Sensitive, SteppedUp};
 use crate::api::error::Problem;
-use crate::web::rejection;
+use crate::web::{form, rejection};
 
 type Answers = BTreeMap<String, RefOr<Response>>;
 
@@ -84,6 +84,9 @@ pub struct Problems;
 impl Modify for Problems {
     fn modify(&self, document: &mut Document) {
         for operation in document.paths.paths.values_mut().flat_map(operations) {
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                body.required = Some(Required::True);
+            }
             let kinds = kinds_of_problems(operation);
             let answers = &mut operation.responses.responses;
             answers.extend(self::answers([(503, "Not now: try again")]));
@@ -105,7 +108,7 @@ impl Modify for Problems {
 /// Where a form is taken, whoever sends one reads plain JSON.
 fn kinds_of_problems(operation: &Operation) -> &'static [&'static str] {
     let takes_forms = match &operation.request_body {
-        Some(RefOr::T(body)) => body.content.contains_key(FORM),
+        Some(RefOr::T(body)) => body.content.contains_key(form::MEDIA_TYPE),
         _ => false,
     };
     match takes_forms {
@@ -113,8 +116,6 @@ fn kinds_of_problems(operation: &Operation) -> &'static [&'static str] {
         false => &[rejection::CONTENT_TYPE],
     }
 }
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What can be asked there.
 pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

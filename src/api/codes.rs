@@ -46,6 +46,9 @@ pub struct CodeAsked {
 }
 
 /// Mail a sign-in code.
+///
+/// Known and unknown addresses are answered alike. An address without an account gets a code with which one begins, if
+/// sign-up is open to it. The code is good only together with the `sign_in_id` of this answer.
 #[utoipa::path(
     post, path = "/api/v1/sign-in-codes", tag = "tokens", operation_id = "askForCode",
     request_body = CodeRequest,

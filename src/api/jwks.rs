@@ -37,6 +37,9 @@ pub struct Jwk {
 }
 
 /// The public keys.
+///
+/// For services that check access tokens by themselves (RFC 7517). A key is here before it signs, and for as long as a
+/// token of it may live.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "keys", operation_id = "publicKeys",
     responses(

@@ -48,6 +48,8 @@ pub struct Me {
 }
 
 /// Who is signed in.
+///
+/// The account that the access token is of, and what the token is good for.
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "me", operation_id = "me", security(("bearer" = [])),
     responses(
@@ -117,6 +119,8 @@ impl ShownSession {
 }
 
 /// Where somebody is signed in, in browsers and programs.
+///
+/// Every living session of the account, this one among them (`current`).
 #[utoipa::path(
     get, path = "/api/v1/me/sessions", tag = "me", operation_id = "listSessions", security(("bearer" = [])),
     responses(
@@ -138,6 +142,8 @@ async fn list_sessions(caller: Caller) -> Answer {
 }
 
 /// End a session, this one too.
+///
+/// A browser's is signed out by it, a program's tokens open nothing any more.
 #[utoipa::path(
     delete, path = "/api/v1/me/sessions/{id}", tag = "me", operation_id = "endSession", security(("bearer" = [])),
     params(("id" = String, Path, description = "As the list has it")),
@@ -166,6 +172,9 @@ pub struct PasswordChange {
 }
 
 /// Change the password; every other session ends, and so does every link.
+///
+/// Sensitive: wants a token by password, not older than the window for sensitive actions. An account without a
+/// password gets its first one by a mailed link, in a browser.
 #[utoipa::path(
     post, path = "/api/v1/me/password", tag = "me", operation_id = "changePassword", security(("bearer" = [])),
     request_body = PasswordChange,
@@ -208,6 +217,9 @@ pub struct EmailChange {
 }
 
 /// Ask for another address; it changes once the link that is mailed there is used.
+///
+/// Sensitive, as the password. The old address is told of it, and of the change once it happens, with a way to take it
+/// back.
 #[utoipa::path(
     post, path = "/api/v1/me/email", tag = "me", operation_id = "changeEmail", security(("bearer" = [])),
     request_body = EmailChange,
@@ -245,6 +257,8 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
 }
 
 /// Delete the account.
+///
+/// Sensitive, as the password. Everything that is kept on the account goes with it, at once and for good.
 #[utoipa::path(
     delete, path = "/api/v1/me", tag = "me", operation_id = "deleteAccount", security(("bearer" = [])),
     responses(

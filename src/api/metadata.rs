@@ -35,6 +35,8 @@ pub struct Metadata {
 }
 
 /// The addresses for OAuth clients.
+///
+/// What a client that knows only the site needs to find the rest (RFC 8414).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "keys", operation_id = "oauthMetadata",
     responses(

@@ -1,4 +1,4 @@
-//! The API, described: an OpenAPI 3.1 document for programs, and a page of the same for people.
+//! The API, described: an OpenAPI document for programs (3.1, and 3.0 for older ones), and a page of the same for people.
 //!
 //! Both are made from the handlers and their types, so that neither tells of anything that is not there.
 
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 use askama::Template;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi as Document, RefOr, Server};
+use utoipa::openapi::{ContactBuilder, OpenApi as Document, RefOr, Server};
 use utoipa::{Modify, OpenApi};
 
 use crate::api::answers::{self, Problems};
@@ -23,7 +23,8 @@ use crate::web::visitor::Visitor;
 
 /// The document, for programs.
 pub fn configure(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource("/api/openapi.json").get(describe));
+    cfg.service(web::resource("/api/openapi.json").get(describe))
+        .service(web::resource("/api/openapi-3.0.json").get(describe_as_before));
 }
 
 /// The page, for people: among the other pages.
@@ -53,6 +54,11 @@ pub fn configure_page(cfg: &mut ServiceConfig) {
         metadata::show,
     ),
     components(schemas(Problem)),
+    tags(
+        (name = "tokens", description = "Codes by mail, and tokens: got, kept fresh, given back"),
+        (name = "me", description = "The account of whoever calls"),
+        (name = "keys", description = "What other services and OAuth clients look for"),
+    ),
     modifiers(&Bearer, &Problems),
 )]
 struct Described;
@@ -79,9 +85,39 @@ impl Modify for Bearer {
 static DOCUMENT: LazyLock<Document> = LazyLock::new(Described::openapi);
 
 async fn describe(app: Data<App>) -> Answer {
-    let mut document = DOCUMENT.clone();
-    document.servers = Some(vec![Server::new(app.config.server.public_url.as_str())]);
+    Ok(HttpResponse::Ok().json(document(&app)))
+}
+
+/// For generators that know no newer version than 3.0. The document uses nothing that is new in 3.1 but the short name
+/// of its licence, and words beside references.
+async fn describe_as_before(app: Data<App>) -> Answer {
+    let mut document = document(&app);
+    document.info.license = None;
+    let mut document = json!(document);
+    document["openapi"] = json!("3.0.3");
+    leave_references_alone(&mut document);
     Ok(HttpResponse::Ok().json(document))
+}
+
+/// In 3.0 nothing may stand beside a reference.
+fn leave_references_alone(value: &mut Value) {
+    match value {
+        Value::Object(fields) if fields.contains_key("$ref") => {
+            fields.retain(|name, _| name == "$ref")
+        }
+        Value::Object(fields) => fields.values_mut().for_each(leave_references_alone),
+        Value::Array(values) => values.iter_mut().for_each(leave_references_alone),
+        _ => {}
+    }
+}
+
+fn document(app: &App) -> Document {
+    let mut document = DOCUMENT.clone();
+    let site = app.config.server.public_url.as_str();
+    document.servers = Some(vec![Server::new(site)]);
+    let contact = ContactBuilder::new().name(Some(app.name)).url(Some(site));
+    document.info.contact = Some(contact.build());
+    document
 }
 
 async fn show(visitor: Visitor) -> Result<HttpResponse, Rejection> {
@@ -96,6 +132,7 @@ struct Shown {
     method: &'static str,
     path: String,
     summary: String,
+    description: String,
     wants_token: bool,
     fields: Vec<Field>,
     answers: Vec<(String, String)>,
@@ -117,6 +154,7 @@ fn operations() -> Vec<Shown> {
             method,
             path: path.clone(),
             summary: asked.summary.clone().unwrap_or_default(),
+            description: asked.description.clone().unwrap_or_default(),
             wants_token: asked.security.as_ref().is_some_and(|by| !by.is_empty()),
             fields: fields(asked),
             answers: answers(asked),

@@ -92,6 +92,9 @@ pub enum GrantType {
 }
 
 /// Sign in, or refresh.
+///
+/// A password or a mailed code begins a session; a refresh token goes on with one and is used up. JSON, or a form as
+/// OAuth's clients send it (RFC 6749).
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "tokens", operation_id = "getTokens",
     request_body(content(
@@ -264,6 +267,8 @@ pub struct Revocation {
 pub struct Revoked {}
 
 /// Give a token back: its session ends.
+///
+/// The answer is the same whatever the token was (RFC 7009). JSON, or a form as OAuth's clients send it.
 #[utoipa::path(
     post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
     request_body(content(

@@ -21,6 +21,9 @@ use tokio::time::timeout;
 
 use crate::web::rejection::Rejection;
 
+/// What a form is sent as.
+pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
 /// The most a form may weigh, in bytes.
 pub const MOST: usize = 16 * 1024;
 
@@ -107,7 +110,7 @@ pub fn content_type(req: &HttpRequest) -> &str {
 
 /// Whether it is said to be a form.
 pub fn is_a_form(content_type: &str) -> bool {
-    is_type(content_type, "application/x-www-form-urlencoded")
+    is_type(content_type, MEDIA_TYPE)
 }
 
 /// Whether a `Content-Type` names this one, in UTF-8.

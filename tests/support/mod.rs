@@ -19,7 +19,7 @@ pub use house::{Database, House, Mail, PASSWORD, Store, cluster, postgres, secre
 pub use race::at_once;
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
 pub use text_browser::{Terminal, TextBrowser};
-pub use visitor::{Page, Visitor};
+pub use visitor::{Page, Visitor, encode};
 
 /// Runs each test on both databases. A test is a function of the database to run on.
 macro_rules! on_both {

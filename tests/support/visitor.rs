@@ -297,7 +297,8 @@ impl Visitor {
     }
 }
 
-fn encode(fields: &[(&str, &str)]) -> String {
+/// Fields as a form has them.
+pub fn encode(fields: &[(&str, &str)]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     form.finish()
