@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -26,8 +26,12 @@ pub mod users;
 
 use out::Out;
 
-/// A configuration that is unsafe or does not parse.
+/// A configuration that is unsafe or does not parse, or a command line that does not.
 const REFUSED: u8 = 2;
+
+/// What stands below the help of each command.
+const EXIT_CODES: &str = "\
+Exit codes: 0 it is done; 1 it is not, or there was trouble; 2 the command line or the configuration is refused.";
 
 /// How often a database that is away is looked for at the start.
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
@@ -40,7 +44,7 @@ pub fn run(server: Server) -> ExitCode {
 }
 
 fn called(server: &Server, out: &Out) -> ExitCode {
-    let command_line = match CommandLine::try_parse() {
+    let command_line = match CommandLine::given() {
         Ok(command_line) => command_line,
         Err(answer) => return answered(&answer, out),
     };
@@ -102,7 +106,23 @@ enum Command {
     Users(users::Command),
 }
 
+/// The command line as clap has it: what the man pages and the completions of a package are made of.
+pub fn command_line() -> clap::Command {
+    with_exit_codes(CommandLine::command())
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    command
+        .after_help(EXIT_CODES)
+        .mut_subcommands(with_exit_codes)
+}
+
 impl CommandLine {
+    /// What the program was called with, or what is to be said to that.
+    fn given() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&command_line().try_get_matches()?)
+    }
+
     /// Whether it names no command.
     fn serves(&self) -> bool {
         self.command.is_none()
