@@ -207,6 +207,25 @@ impl Db {
         self.read(move |tx| migrations::pending(tx, known)).await
     }
 
+    /// The same by their names, as [`Db::migrate`] has them.
+    pub async fn pending_names(&self) -> Result<Vec<String>> {
+        let known = self.known();
+        self.read(move |tx| migrations::pending_names(tx, known))
+            .await
+    }
+
+    /// The names of all migrations, for a database of this kind that nobody has made yet.
+    pub fn all_migrations(
+        url: &DatabaseUrl,
+        own: Option<&'static Migrations>,
+    ) -> Result<Vec<String>> {
+        let dialect = match url {
+            DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
+            DatabaseUrl::Postgres(_) => Dialect::Postgres,
+        };
+        Known { dialect, own }.names()
+    }
+
     /// Runs a function that only looks. On SQLite it runs where it is called, on a connection of that
     /// thread: a look-up by key costs less than the way to another thread.
     pub async fn read<T: Send + 'static>(

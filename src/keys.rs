@@ -296,6 +296,15 @@ pub fn load_or_make(path: &Path) -> Result<SecretKey> {
     load(path)
 }
 
+/// A fresh key, as a line for the settings.
+pub fn fresh_setting() -> String {
+    format!("SECRET_KEY={}", drawn())
+}
+
+fn drawn() -> String {
+    STANDARD.encode(random::bytes::<64>())
+}
+
 /// Reads the key that was made for this deployment.
 pub fn load(path: &Path) -> Result<SecretKey> {
     let text = fs::read_to_string(path)
@@ -322,7 +331,7 @@ fn make(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(&draft)
         .and_then(|mut file| {
-            writeln!(file, "{}", STANDARD.encode(random::bytes::<64>()))?;
+            writeln!(file, "{}", drawn())?;
             file.sync_all()
         })
         .and_then(|()| fs::hard_link(&draft, path));

@@ -1,8 +1,8 @@
 //! The program: configuration, log, and then what the command line says, which is what an operator does without a
 //! browser. The only place that may give up.
 //!
-//! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. Whatever lists also
-//! speaks JSON (`--json`).
+//! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. Whatever shows something
+//! also speaks JSON (`--json`); what destroys something can be tried (`--dry-run`).
 
 use std::process::ExitCode;
 use std::thread;
@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, Summary};
+use crate::config::{Config, DatabaseUrl, Summary};
 use crate::error::{Error, Result};
 use crate::server::Server;
 
@@ -21,7 +21,9 @@ pub mod check;
 pub mod keys;
 mod log;
 pub mod mail;
+pub mod migrate;
 pub mod out;
+pub mod purge;
 pub mod users;
 
 use out::Out;
@@ -48,6 +50,10 @@ fn called(server: &Server, out: &Out) -> ExitCode {
         Ok(command_line) => command_line,
         Err(answer) => return answered(&answer, out),
     };
+    if let Some(Command::Keys(keys::Command::Generate)) = command_line.command {
+        keys::generate(out);
+        return ExitCode::SUCCESS;
+    }
     let config = match Config::load() {
         Ok(config) => config,
         Err(refusal) => {
@@ -94,13 +100,17 @@ enum Command {
     /// Mail a text to everybody who has an account, or to some of them; to nobody twice.
     Announce(announce::Arguments),
     /// Whether it could serve: configuration, address, database, key and mail server, a line each.
-    Check,
-    /// What is sealed in the database, and what access tokens are signed with.
+    Check(check::Arguments),
+    /// A secret key, what is sealed with it in the database, and what access tokens are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Mail that waits, was sent or was refused; and whether any would leave.
     #[command(subcommand)]
     Mail(mail::Command),
+    /// Bring the tables up to date, as the next start would.
+    Migrate(migrate::Arguments),
+    /// Forget all that is over, here and now, as a running Doorpost does by and by.
+    Purge(purge::Arguments),
     /// Who has an account, and who may have one.
     #[command(subcommand)]
     Users(users::Command),
@@ -146,14 +156,34 @@ async fn obey(
         Some(Command::Announce(arguments)) => {
             return announce::run(arguments, config, Clock::System, out).await;
         }
-        Some(Command::Check) => return Ok(check::run(&config, server, out).await),
+        Some(Command::Check(arguments)) => {
+            return check::run(arguments, &config, server, out).await;
+        }
         Some(Command::Keys(command)) => keys::run(command, open(config)?, out).await?,
         Some(Command::Mail(command)) => {
             return mail::run(command, config, Clock::System, out).await;
         }
+        Some(Command::Migrate(arguments)) => {
+            return migrate::run(arguments, &config, server, out).await;
+        }
+        Some(Command::Purge(arguments)) => {
+            database_is_there(&config)?;
+            return purge::run(arguments, open(config)?, out).await;
+        }
         Some(Command::Users(command)) => users::run(command, open(config)?, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a command asks about is there or is not; none makes a file to look into.
+fn database_is_there(config: &Config) -> Result<()> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(path) if !path.exists() => {
+            let path = path.display();
+            Err(Error::unavailable(format!("there is no database {path}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Before anything can go wrong: what goes wrong is mostly that one of these is not what was meant.

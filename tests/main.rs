@@ -69,5 +69,6 @@ mod supply;
 mod text_browsers;
 mod unwritable;
 mod upgrade;
+mod upkeep_command;
 mod well_known;
 mod wire;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doorpost::accounts::limits::{self, Limit, Verdict};
 use doorpost::accounts::purge;
-use doorpost::mail::outbox;
+use doorpost::mail::delivery;
 use reqwest::StatusCode;
 
 use crate::support::{Database, House};
@@ -146,9 +146,9 @@ pub async fn purge_all(house: &House) -> usize {
     let mut all = 0;
     loop {
         let config = house.app.config.clone();
-        let batch = house.app.transaction(move |tx| {
-            Ok(purge::batch(tx, &config)? + outbox::kept::purge(tx, purge::BATCH)?)
-        });
+        let batch = house
+            .app
+            .transaction(move |tx| delivery::purge_batch(tx, &config));
         match batch.await.unwrap() {
             0 => return all,
             gone => all += gone,

@@ -97,8 +97,7 @@ pub fn list(tx: &mut Tx, user_id: &str) -> Result<Vec<Sent>> {
 /// may have been sent something since: so the moment is asked for once more.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
     let is_over = announced::posted_at.le(tx.now - millis(KEPT));
-    let readers: Vec<String> = announced::table
-        .filter(is_over)
+    let readers: Vec<String> = over(tx.now)
         .select(announced::user_id)
         .limit(at_most)
         .load(tx.conn)?;
@@ -106,4 +105,15 @@ pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
         .filter(announced::user_id.eq_any(readers))
         .filter(is_over);
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// How many were sent one so long ago.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(KEPT);
+    announced::table.filter(announced::posted_at.le(since))
 }

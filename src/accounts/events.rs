@@ -366,11 +366,21 @@ pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Noted>> {
 
 /// Forgets a batch of what happened long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = events::table
-        .filter(events::at.le(tx.now - millis(KEPT)))
+    let over: Vec<String> = over(tx.now)
         .select(events::id)
         .limit(at_most)
         .load(tx.conn)?;
     let gone = events::table.filter(events::id.eq_any(over));
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// How many happened so long ago.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(KEPT);
+    events::table.filter(events::at.le(since))
 }

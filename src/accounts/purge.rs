@@ -8,7 +8,7 @@
 use diesel::prelude::*;
 
 use crate::accounts::{announced, events, refresh_tokens, signing_keys};
-use crate::clock::millis;
+use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
@@ -29,9 +29,22 @@ pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     Ok(gone)
 }
 
+/// Counts everything that has expired, by what it is.
+pub fn count(tx: &mut Tx, config: &Config) -> Result<Vec<(&'static str, i64)>> {
+    Ok(vec![
+        ("links", links_over(tx.now).count().get_result(tx.conn)?),
+        ("sessions", count_sessions(tx, config)?),
+        ("refresh_tokens", refresh_tokens::count_over(tx)?),
+        ("known_programs", refresh_tokens::count_forgotten(tx)?),
+        ("signing_keys", signing_keys::count_over(tx)?),
+        ("limits", limits_over(tx.now).count().get_result(tx.conn)?),
+        ("events", events::count_over(tx)?),
+        ("announcements", announced::count_over(tx)?),
+    ])
+}
+
 fn links(tx: &mut Tx) -> Result<usize> {
-    let over: Vec<Vec<u8>> = links::table
-        .filter(links::keep_until.le(tx.now))
+    let over: Vec<Vec<u8>> = links_over(tx.now)
         .select(links::token_hash)
         .limit(BATCH)
         .load(tx.conn)?;
@@ -39,23 +52,19 @@ fn links(tx: &mut Tx) -> Result<usize> {
     Ok(diesel::delete(gone).execute(tx.conn)?)
 }
 
+#[diesel::dsl::auto_type(no_type_alias)]
+fn links_over(now: Timestamp) -> _ {
+    links::table.filter(links::keep_until.le(now))
+}
+
 fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
-    let idle_since = tx.now - millis(config.sessions.idle);
-    let program_idle_since = tx.now - millis(refresh_tokens::LIFETIME);
-    let too_old = tx.now - millis(config.sessions.lifetime);
-    let mut over: Vec<Vec<u8>> = sessions::table
-        .filter(sessions::last_seen_at.le(idle_since))
-        .filter(
-            sessions::for_program
-                .eq(false)
-                .or(sessions::last_seen_at.le(program_idle_since)),
-        )
+    let (idle_since, too_old) = (idle_since(tx, config), too_old(tx, config));
+    let mut over: Vec<Vec<u8>> = sessions_idle(idle_since, program_idle_since(tx))
         .select(sessions::token_hash)
         .limit(BATCH)
         .load(tx.conn)?;
     over.extend(
-        sessions::table
-            .filter(sessions::created_at.le(too_old))
+        sessions_too_old(too_old)
             .select(sessions::token_hash)
             .limit(BATCH)
             .load::<Vec<u8>>(tx.conn)?,
@@ -64,11 +73,49 @@ fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
     Ok(diesel::delete(gone).execute(tx.conn)?)
 }
 
+fn count_sessions(tx: &mut Tx, config: &Config) -> Result<i64> {
+    let (idle_since, too_old) = (idle_since(tx, config), too_old(tx, config));
+    let idle: i64 = sessions_idle(idle_since, program_idle_since(tx))
+        .filter(sessions::created_at.gt(too_old))
+        .count()
+        .get_result(tx.conn)?;
+    let old: i64 = sessions_too_old(too_old).count().get_result(tx.conn)?;
+    Ok(idle + old)
+}
+
+fn idle_since(tx: &Tx, config: &Config) -> Timestamp {
+    tx.now - millis(config.sessions.idle)
+}
+
+fn program_idle_since(tx: &Tx) -> Timestamp {
+    tx.now - millis(refresh_tokens::LIFETIME)
+}
+
+fn too_old(tx: &Tx, config: &Config) -> Timestamp {
+    tx.now - millis(config.sessions.lifetime)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn sessions_idle(idle_since: Timestamp, program_idle_since: Timestamp) -> _ {
+    let no: bool = false;
+    sessions::table
+        .filter(sessions::last_seen_at.le(idle_since))
+        .filter(
+            sessions::for_program
+                .eq(no)
+                .or(sessions::last_seen_at.le(program_idle_since)),
+        )
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn sessions_too_old(too_old: Timestamp) -> _ {
+    sessions::table.filter(sessions::created_at.le(too_old))
+}
+
 /// A row of this table has a key of two columns, which no `IN` takes on both databases; the subject
 /// alone may match a limit of another name whose window is open, so the end is asked for once more.
 fn limits(tx: &mut Tx) -> Result<usize> {
-    let over: Vec<String> = limits::table
-        .filter(limits::ends_at.le(tx.now))
+    let over: Vec<String> = limits_over(tx.now)
         .select(limits::subject)
         .limit(BATCH)
         .load(tx.conn)?;
@@ -76,4 +123,9 @@ fn limits(tx: &mut Tx) -> Result<usize> {
         .filter(limits::subject.eq_any(over))
         .filter(limits::ends_at.le(tx.now));
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn limits_over(now: Timestamp) -> _ {
+    limits::table.filter(limits::ends_at.le(now))
 }

@@ -271,14 +271,23 @@ pub fn hold_session(
 
 /// Forgets a batch of those that nobody may use any more.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = refresh_tokens::table
-        .filter(refresh_tokens::expires_at.le(tx.now))
+    let over: Vec<Vec<u8>> = over(tx.now)
         .select(refresh_tokens::token_hash)
         .limit(at_most)
         .load(tx.conn)?;
     let gone = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
     let gone = diesel::delete(gone).execute(tx.conn)?;
     Ok(gone + purge_successors(tx, at_most)? + purge_known(tx, at_most)?)
+}
+
+/// How many nobody may use any more.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    refresh_tokens::table.filter(refresh_tokens::expires_at.le(now))
 }
 
 /// What is not told again any more need not lie there, not even sealed.
@@ -297,11 +306,21 @@ fn purge_successors(tx: &mut Tx, at_most: i64) -> Result<usize> {
 }
 
 fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = known_programs::table
-        .filter(known_programs::since.le(tx.now - millis(KNOWN)))
+    let over: Vec<Vec<u8>> = forgotten(tx.now)
         .select(known_programs::family)
         .limit(at_most)
         .load(tx.conn)?;
     let gone = known_programs::table.filter(known_programs::family.eq_any(over));
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// How many programs were away so long that they are known no more.
+pub fn count_forgotten(tx: &mut Tx) -> Result<i64> {
+    Ok(forgotten(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn forgotten(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(KNOWN);
+    known_programs::table.filter(known_programs::since.le(since))
 }

@@ -289,8 +289,18 @@ fn thumbprint(point: &[u8]) -> Result<String> {
 
 /// Forgets keys whose last token is dead.
 pub fn purge(tx: &mut Tx) -> Result<usize> {
-    let over = signing_keys::retired_at.le(tx.now - millis(VERIFIES_FOR));
-    Ok(diesel::delete(signing_keys::table.filter(over)).execute(tx.conn)?)
+    Ok(diesel::delete(over(tx.now)).execute(tx.conn)?)
+}
+
+/// How many verify nothing any more.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(VERIFIES_FOR);
+    signing_keys::table.filter(signing_keys::retired_at.le(since))
 }
 
 #[cfg(test)]

@@ -78,6 +78,15 @@ impl Known {
             .collect())
     }
 
+    /// As their folders are called.
+    pub fn names(self) -> Result<Vec<String>> {
+        let all = self.all()?;
+        Ok(all
+            .iter()
+            .map(|migration| migration.name().to_string())
+            .collect())
+    }
+
     fn all(self) -> Result<Vec<Box<dyn Migration<Backend>>>> {
         let mut all = HOUSE.of(self.dialect)?;
         if let Some(own) = self.own {
@@ -116,6 +125,15 @@ pub(super) fn pending(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>> {
     let mut pending = known.versions()?;
     pending.retain(|version| !applied.contains(version));
     Ok(pending)
+}
+
+/// The same, as their folders are called.
+pub(super) fn pending_names(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>> {
+    let applied = applied(tx)?;
+    let all = known.all()?;
+    let names = all.iter().map(|migration| migration.name());
+    let pending = names.filter(|name| !applied.contains(&name.version().to_string()));
+    Ok(pending.map(|name| name.to_string()).collect())
 }
 
 /// Since PostgreSQL 15 only the owner of a database makes tables in its `public`; the server itself would say no more

@@ -29,6 +29,8 @@ use sender::{LOOK, Sender};
 use stopping::Stopping;
 use tidy::tidy;
 
+pub use tidy::purge_batch;
+
 /// Connections to the mail server that a node keeps: enough for their transactions to share commits, fewer
 /// than mail servers commonly allow one client.
 pub const SLOTS: usize = 8;

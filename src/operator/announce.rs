@@ -21,11 +21,12 @@ use crate::accounts::users;
 use crate::actions::announce::{self, Fate};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::Config;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::invisible;
 use crate::mail::announcement::Announcement;
+use crate::operator::database_is_there;
 use crate::operator::out::Out;
 
 /// What is announced, and to whom.
@@ -95,12 +96,7 @@ pub async fn run(
 
 /// Neither made nor migrated: where Doorpost has never run, nobody is to be told anything.
 async fn open(config: Config, clock: Clock) -> Result<App> {
-    if let DatabaseUrl::Sqlite(path) = &config.database.url
-        && !path.exists()
-    {
-        let path = path.display();
-        return Err(Error::unavailable(format!("there is no database {path}")));
-    }
+    database_is_there(&config)?;
     let app = App::new(config, clock)?;
     app.db.ready().await?;
     Ok(app)

@@ -10,12 +10,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
+use serde::Serialize;
+
 use crate::accounts::key_probe::{self, Proof};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::{self, Keys};
 use crate::mail::smtp::Smtp;
 use crate::operator::out::Out;
@@ -28,9 +31,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is well, or what is not, in words.
 type Found = Result<String, String>;
 
+/// How it is said.
+#[derive(Args)]
+pub struct Arguments {
+    /// As a JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One part, and how it is with it.
+#[derive(Serialize)]
+struct Part {
+    part: &'static str,
+    ok: bool,
+    words: String,
+}
+
 /// Says how it is with each part, and fails if one fails. That it runs at all says that the configuration
 /// was read: else the program has ended before, and named the variable.
-pub async fn run(config: &Config, server: &Server, out: &Out) -> ExitCode {
+pub async fn run(
+    arguments: Arguments,
+    config: &Config,
+    server: &Server,
+    out: &Out,
+) -> Result<ExitCode> {
     let keys = app::keys_at_hand(config);
     let (database, fits) = database(&config.database.url, server, keys.as_ref());
     let parts = [
@@ -40,15 +64,25 @@ pub async fn run(config: &Config, server: &Server, out: &Out) -> ExitCode {
         ("key", key(config, keys, fits)),
         ("mail", mail(config).await),
     ];
-    for (part, found) in &parts {
-        match found {
-            Ok(how) => out.line(format_args!("{part:<14} ok      {how}")),
-            Err(why) => out.line(format_args!("{part:<14} FAILED  {why}")),
-        }
+    let parts = parts.map(|(part, found)| Part {
+        part,
+        ok: found.is_ok(),
+        words: found.unwrap_or_else(|why| why),
+    });
+    match arguments.json {
+        true => out.line(serde_json::to_string_pretty(&parts).map_err(Error::internal)?),
+        false => parts.iter().for_each(|part| out.line(part.line())),
     }
-    match parts.iter().all(|(_, found)| found.is_ok()) {
+    Ok(match parts.iter().all(|part| part.ok) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
+    })
+}
+
+impl Part {
+    fn line(&self) -> String {
+        let how = if self.ok { "ok    " } else { "FAILED" };
+        format!("{:<14} {how}  {}", self.part, self.words)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `doorpost keys`: whose database it is, and what access tokens are signed with.
+//! `doorpost keys`: a fresh secret key, whose database it is, and what access tokens are signed with.
 
 use clap::Subcommand;
 
@@ -7,6 +7,7 @@ use crate::accounts::signing_keys::{self, Next};
 use crate::app::App;
 use crate::error::Result;
 use crate::humanize;
+use crate::keys;
 use crate::operator::out::Out;
 
 /// What can be done with the keys.
@@ -15,6 +16,8 @@ pub enum Command {
     /// Take SECRET_KEY for the key of this database, whatever key has sealed what is in it: the one before was given
     /// up. What only that one opens stays shut.
     Adopt,
+    /// Print a line with a fresh SECRET_KEY for the settings. It needs none to be there, and keeps nothing.
+    Generate,
     /// Make another key to sign access tokens with. It is listed first, and signs once every other service may be
     /// expected to know it; the old one still verifies what it signed.
     Rotate {
@@ -25,10 +28,19 @@ pub enum Command {
     },
 }
 
+/// Prints a fresh key. Where it is to be used there may be no configuration yet.
+pub fn generate(out: &Out) {
+    out.line(keys::fresh_setting());
+}
+
 /// Does what the command says, and says so.
 pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
     app.db.migrate()?;
     match command {
+        Command::Generate => {
+            generate(out);
+            Ok(())
+        }
         Command::Adopt => adopt(&app, out).await,
         Command::Rotate { now: false } => rotate(&app, out).await,
         Command::Rotate { now: true } => replace_all(&app, out).await,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::stopping::Stopping;
 use crate::accounts::purge;
 use crate::app::App;
+use crate::config::Config;
+use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::outbox;
 
@@ -36,16 +38,16 @@ pub(super) async fn tidy(app: App, mut stopping: Stopping) {
     }
 }
 
+/// Forgets one batch of everything that is over. The number of rows says whether there may be more.
+pub fn purge_batch(tx: &mut Tx, config: &Config) -> Result<usize> {
+    Ok(purge::batch(tx, config)? + outbox::kept::purge(tx, purge::BATCH)?)
+}
+
 async fn forget(app: &App) -> Result<()> {
     loop {
         let config = app.config.clone();
-        let gone = app
-            .db
-            .transaction(move |tx| {
-                Ok(purge::batch(tx, &config)? + outbox::kept::purge(tx, purge::BATCH)?)
-            })
-            .await?;
-        if gone == 0 {
+        let batch = app.db.transaction(move |tx| purge_batch(tx, &config));
+        if batch.await? == 0 {
             return Ok(());
         }
         tokio::task::yield_now().await;

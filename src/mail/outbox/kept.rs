@@ -189,11 +189,21 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Forgets a batch of mail that was settled long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = outbox::table
-        .filter(outbox::settled_at.le(tx.now - millis(KEPT)))
+    let over: Vec<String> = over(tx.now)
         .select(outbox::id)
         .limit(at_most)
         .load(tx.conn)?;
     let gone = outbox::table.filter(outbox::id.eq_any(over));
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// How much was settled so long ago.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(KEPT);
+    outbox::table.filter(outbox::settled_at.le(since))
 }
