@@ -17,7 +17,7 @@
 //! * [`change_email`], [`change_password`], [`export`], [`delete_account`]: what only the owner may do.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
-//! * [`invite`], [`announce`]: what the operator does.
+//! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
 
 pub mod announce;
 pub mod change_email;
@@ -29,11 +29,14 @@ pub mod end_sessions;
 pub mod export;
 pub mod follow_link;
 pub mod invite;
+pub mod lock_account;
+pub mod make_sign_in_link;
 pub mod password_try;
 pub mod reauthenticate;
 pub mod refresh;
 pub mod request_link;
 pub mod reset_password;
+pub mod set_email;
 pub mod sign_in;
 pub mod sign_in_with_password;
 pub mod switch_mail;

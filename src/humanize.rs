@@ -81,7 +81,8 @@ pub fn times(count: u64) -> String {
     }
 }
 
-fn counted(count: u64, unit: &str) -> String {
+/// So many of something that is counted in words that take an `s`: `1 link`, `3 links`.
+pub fn counted(count: u64, unit: &str) -> String {
     match count {
         1 => format!("1 {unit}"),
         _ => format!("{count} {unit}s"),

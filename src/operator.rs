@@ -2,7 +2,8 @@
 //! browser. The only place that may give up.
 //!
 //! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. Whatever shows something
-//! also speaks JSON (`--json`); what destroys something can be tried (`--dry-run`).
+//! also speaks JSON (`--json`); what destroys something can be tried (`--dry-run`), and asks before what cannot be undone
+//! ([`ask`]).
 
 use std::process::ExitCode;
 use std::thread;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::server::Server;
 
 pub mod announce;
+mod ask;
 pub mod check;
 pub mod keys;
 mod log;
@@ -170,7 +172,12 @@ async fn obey(
             database_is_there(&config)?;
             return purge::run(arguments, open(config)?, out).await;
         }
-        Some(Command::Users(command)) => users::run(command, open(config)?, out).await?,
+        Some(Command::Users(command)) => {
+            if command.wants_accounts() {
+                database_is_there(&config)?;
+            }
+            return users::run(command, open(config)?, out).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ diesel::table! {
         notification_links -> Bool,
         usual_networks_only -> Bool,
         announcements -> Bool,
+        locked_at -> Nullable<BigInt>,
     }
 }
 

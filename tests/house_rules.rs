@@ -282,6 +282,12 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         &["config.rs", "config/", "mail/"],
     ),
     ("the command line", &["clap"], &["operator.rs", "operator/"]),
+    // Whoever is the operator may do to an account what its owner may, and no visitor is.
+    (
+        "acting as the operator",
+        &["at_the_command_line"],
+        &["accounts/users/operator.rs", "operator/users.rs"],
+    ),
 ];
 
 #[test]

@@ -225,13 +225,22 @@ async fn a_letter_tells_its_reader_what_to_know_before_a_click() {
             let says = |words: &str| part.contains(words);
             assert!(says(&handed.to[0]), "{name}, to whom: {part}");
             let unasked = ["invitation", "test", "announcement", "own"].contains(name);
+            let by_operator = name.ends_with("_by_operator");
+            let (whoever_did_not, whence) = match by_operator {
+                false => ("Was it not you? ", "IP address: 127.0.0.1"),
+                true => (
+                    "Did you not ask them for it? ",
+                    "By: the people who run door.example.org",
+                ),
+            };
             assert!(
-                says("Was it not you? ") || unasked,
+                says(whoever_did_not) || unasked,
                 "{name}, who did not ask: {part}"
             );
             if mail.is_news() {
-                let whence = says("When: 22 November 2026, 00:0") && says("IP address: 127.0.0.1");
+                let whence = says("When: 22 November 2026, 00:0") && says(whence);
                 assert!(whence, "{name}, when and from where: {part}");
+                assert_ne!(says("IP address: "), by_operator, "{name}: {part}");
             } else if !["test", "announcement", "own"].contains(name) {
                 let lasts = says(" works once, within ") || says(" work once, within ");
                 assert!(lasts, "{name}, for how long: {part}");

@@ -70,5 +70,6 @@ mod text_browsers;
 mod unwritable;
 mod upgrade;
 mod upkeep_command;
+mod users_command;
 mod well_known;
 mod wire;

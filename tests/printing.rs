@@ -96,6 +96,8 @@ async fn every_command_ends_well_where_nobody_reads_and_says_so_where_nothing_ca
         &["purge", "--json"],
         &["users", "invite", "bob@example.org", "--print"],
         &["users", "invite", "carol@example.org", "--withdraw"],
+        &["users", "list"],
+        &["users", "list", "--json"],
     ];
     for arguments in commands {
         let told = run(folder.path(), arguments, &variables);

@@ -733,7 +733,27 @@ fn every_command_has_help_that_needs_no_configuration() {
             &["--help"][..],
             &["Without a command, Doorpost serves", "users"][..],
         ),
-        (&["users", "--help"], &["invite"]),
+        (
+            &["users", "--help"],
+            &[
+                "list",
+                "show",
+                "invite",
+                "lock",
+                "unlock",
+                "end-sessions",
+                "sign-in-link",
+                "set-email",
+                "delete",
+                "Exit codes: 0 it is done; 1 it is not",
+            ],
+        ),
+        (
+            &["migrate", "--help"],
+            &["--dry-run", "--json", "Exit codes"],
+        ),
+        (&["purge", "--help"], &["--dry-run", "--json", "Exit codes"]),
+        (&["users", "delete", "--help"], &["--dry-run", "--yes"]),
         (
             &["users", "invite", "--help"],
             &["<ADDRESS>", "--print", "--withdraw"],

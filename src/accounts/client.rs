@@ -46,6 +46,53 @@ impl Client {
     }
 }
 
+/// Who did something to an account, as its trail and its letters say it.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor<'a> {
+    /// Whoever sat before a browser or used a program.
+    Client(&'a Client),
+    /// The operator, by a command. Of their machine nothing is told.
+    Operator,
+}
+
+impl<'a> From<&'a Client> for Actor<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self::Client(client)
+    }
+}
+
+impl<'a> Actor<'a> {
+    /// The browser or the program, unless it was the operator.
+    pub fn client(self) -> Option<&'a Client> {
+        match self {
+            Self::Client(client) => Some(client),
+            Self::Operator => None,
+        }
+    }
+
+    /// Its address, as the tables have it; empty for the operator.
+    pub fn ip(self) -> String {
+        self.client().map(Client::ip).unwrap_or_default()
+    }
+
+    /// What it is, as the tables have it: words of ours alone.
+    pub fn kind(self) -> String {
+        self.client()
+            .map_or_else(|| "the operator".to_owned(), Client::kind)
+    }
+
+    /// What whoever signed a program in calls it.
+    pub fn label(self) -> &'a str {
+        self.client().map_or("", |client| client.label.as_str())
+    }
+
+    /// The request, as the log names it; a command is none.
+    pub fn request_id(self) -> &'a str {
+        self.client()
+            .map_or("", |client| client.request_id.as_str())
+    }
+}
+
 /// What somebody calls a program of theirs, to tell it from others; empty, if it has no name.
 ///
 /// A stranger who signs in chooses it, too. So it is one short line that can be seen, it is always shown as

@@ -12,7 +12,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use crate::accounts::client::Client;
+use crate::accounts::client::{Actor, Client};
 use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::AuthMethod;
@@ -49,6 +49,8 @@ pub enum Event {
     RefreshTokenReused,
     /// All other sessions were.
     OtherSessionsEnded,
+    /// All sessions were, by the operator.
+    SessionsEnded,
     /// All links that were out were ended.
     LinksEnded,
     /// How links in ordinary mail are taken was changed.
@@ -67,6 +69,12 @@ pub enum Event {
     EmailChanged,
     /// The change was taken back from the old mailbox.
     EmailChangeUndone,
+    /// The operator made a link that signs in, to be handed on without mail.
+    SignInLinkMade,
+    /// The operator locked the account.
+    Locked,
+    /// The operator unlocked it.
+    Unlocked,
     /// Everything that is kept was taken away as a file.
     Exported,
     /// The account was deleted, and this trail with it: only the log still says so.
@@ -89,6 +97,7 @@ impl Event {
             Self::SessionEnded => "session_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::OtherSessionsEnded => "other_sessions_ended",
+            Self::SessionsEnded => "sessions_ended",
             Self::LinksEnded => "links_ended",
             Self::NotificationLinksSwitched => "notification_links_switched",
             Self::AnnouncementsSwitched => "announcements_switched",
@@ -98,6 +107,9 @@ impl Event {
             Self::EmailChangeCancelled => "email_change_cancelled",
             Self::EmailChanged => "email_changed",
             Self::EmailChangeUndone => "email_change_undone",
+            Self::SignInLinkMade => "sign_in_link_made",
+            Self::Locked => "locked",
+            Self::Unlocked => "unlocked",
             Self::Exported => "exported",
             Self::Deleted => "deleted",
         }
@@ -167,9 +179,10 @@ macro_rules! of_kind {
 }
 
 /// Writes down what has just happened to an account, here and in the log.
-pub fn note(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
-    write(tx, user_id, event, client)?;
-    log(user_id, event, client);
+pub fn note<'a>(tx: &mut Tx, user_id: &str, event: Event, by: impl Into<Actor<'a>>) -> Result<()> {
+    let by = by.into();
+    write(tx, user_id, event, by)?;
+    log(user_id, event, by);
     Ok(())
 }
 
@@ -183,9 +196,9 @@ pub fn note_of_stranger(
     event: Event,
     client: &Client,
 ) -> Result<()> {
-    tx.if_it_can(|tx| write(tx, user_id.unwrap_or(NOBODY), event, client))?;
+    tx.if_it_can(|tx| write(tx, user_id.unwrap_or(NOBODY), event, client.into()))?;
     if let Some(user_id) = user_id {
-        log(user_id, event, client);
+        log(user_id, event, client.into());
     }
     Ok(())
 }
@@ -193,35 +206,36 @@ pub fn note_of_stranger(
 /// No account has this id: what is written for it is no row.
 const NOBODY: &str = "";
 
-fn write(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
-    if !fold(tx, user_id, event, client)? {
-        insert(tx, user_id, event, client)?;
+fn write(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()> {
+    if !fold(tx, user_id, event, by)? {
+        insert(tx, user_id, event, by)?;
         forget_all_but_newest(tx, user_id, event)?;
     }
     Ok(())
 }
 
-fn log(user_id: &str, event: Event, client: &Client) {
+fn log(user_id: &str, event: Event, by: Actor<'_>) {
     tracing::info!(
         event = event.name(),
         detail = event.detail(),
         user = user_id,
-        ip = client.ip(),
-        request_id = client.request_id,
+        by = by.client().is_none().then_some("operator"),
+        ip = by.ip(),
+        request_id = by.request_id(),
         "event"
     );
 }
 
 /// Counts it along with the same from the same place a while ago, if there was that.
-fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
+fn fold(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<bool> {
     let began_at = tx.now - tx.now % millis(event.folded_within());
     let the_same: Option<String> = events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.ge(began_at))
         .filter(of_kind!(event))
-        .filter(events::ip.eq(client.ip()))
-        .filter(events::browser.eq(client.kind()))
-        .filter(events::label.eq(client.label.as_str()))
+        .filter(events::ip.eq(by.ip()))
+        .filter(events::browser.eq(by.kind()))
+        .filter(events::label.eq(by.label()))
         .select(events::id)
         .first(tx.conn)
         .optional()?;
@@ -231,7 +245,7 @@ fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<boo
     diesel::update(events::table.find(id))
         .set((
             events::at.eq(tx.now),
-            events::request_id.eq(&client.request_id),
+            events::request_id.eq(by.request_id()),
             events::count.eq(events::count + 1),
         ))
         .execute(tx.conn)?;
@@ -239,17 +253,17 @@ fn fold(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<boo
 }
 
 /// A row for this account; none, where there is no such account.
-fn insert(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
+fn insert(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()> {
     let row = users::table.find(user_id).select((
         random::id().into_sql::<Text>(),
         users::id,
         tx.now.into_sql::<BigInt>(),
         event.name().into_sql::<Text>(),
         event.detail().into_sql::<Nullable<Text>>(),
-        client.ip().into_sql::<Text>(),
-        client.kind().into_sql::<Text>(),
-        client.label.as_str().into_sql::<Text>(),
-        client.request_id.as_str().into_sql::<Text>(),
+        by.ip().into_sql::<Text>(),
+        by.kind().into_sql::<Text>(),
+        by.label().into_sql::<Text>(),
+        by.request_id().into_sql::<Text>(),
         1.into_sql::<BigInt>(),
     ));
     let columns = (

@@ -275,17 +275,14 @@ pub fn count_verb(
     Ok(count(tx, config, Limit::PerAccount(verb), &user.id)?.permission())
 }
 
-/// Between two notices of a kind to one address.
-const NEWS_GAP: Duration = Duration::from_secs(60 * 60);
-
 /// For so long those that were not sent are counted, for the next one to tell of.
 const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether news of this kind may go to this address now, and if so, how much of it was not told since the last one
-/// went.
-pub fn count_news(tx: &mut Tx, kind: &str, to: &str) -> Result<Option<u64>> {
+/// Whether news of this kind may go to this address now, so long after the last of them, a day at the most; and if so,
+/// how much of it was not told since that one went.
+pub fn count_news(tx: &mut Tx, kind: &str, to: &str, gap: Duration) -> Result<Option<u64>> {
     let key = (NEWS, format!("{kind} {to}"));
-    let (gap, untold) = (millis(NEWS_GAP), millis(UNTOLD));
+    let (gap, untold) = (millis(gap), millis(UNTOLD));
     let before: Option<(i64, Timestamp)> = limits::table
         .find((key.0, &key.1))
         .select((limits::count, limits::ends_at))

@@ -20,7 +20,7 @@ use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Tx, on_either};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::{self, Token, TokenHash};
 use crate::schema::{self, sessions};
 
@@ -212,7 +212,8 @@ pub struct Started {
     pub token: Token,
 }
 
-/// Begins a session and ends the one it replaces: no right of the old one carries over.
+/// Begins a session and ends the one it replaces: no right of the old one carries over. Whoever begins one has seen that
+/// the account is not locked; that none begins all the same is made sure of here.
 pub fn start(
     tx: &mut Tx,
     user: &Held<User>,
@@ -221,6 +222,11 @@ pub fn start(
     client: &Client,
     replaced: Option<&TokenHash>,
 ) -> Result<Started> {
+    if user.is_locked() {
+        return Err(Error::internal(
+            "a session was to begin for a locked account",
+        ));
+    }
     if let Some(old) = replaced {
         end(tx, old)?;
     }

@@ -74,7 +74,7 @@ impl Purpose {
     /// Whether the account takes such links at all.
     fn is_welcome(self, user: &User) -> bool {
         match self {
-            Self::Notification => user.notification_links,
+            Self::Notification => user.notification_links && !user.is_locked(),
             Self::Unsubscribe => true,
         }
     }

@@ -5,16 +5,18 @@
 //! prepare it on.
 //!
 //! Whatever changes an account takes it [`Held`]; what changes it for good takes the [`Owner`], or the
-//! [`ProvenAddress`] that it is to have. These two files are parts of this one, apart only so that nothing else can
+//! [`ProvenAddress`] that it is to have. The three files are parts of this one, apart only so that nothing else can
 //! make what they prove.
 
 mod held;
+mod operator;
 mod owner;
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use held::{Held, hold, hold_address, hold_by_email};
+pub use held::{Held, hold, hold_address, hold_by_email, hold_named};
+pub use operator::Operator;
 pub use owner::Owner;
 
 use crate::accounts::email_address::EmailAddress;
@@ -40,6 +42,8 @@ pub struct User {
     pub usual_networks_only: bool,
     /// Whether it gets announcements.
     pub announcements: bool,
+    /// Since when the operator has locked it, if it is locked.
+    pub locked_at: Option<Timestamp>,
     password_hash: Option<String>,
     /// Raised by whatever ends all of its links.
     pub(super) signed_links_epoch: i32,
@@ -81,9 +85,15 @@ impl User {
             notification_links: true,
             usual_networks_only: false,
             announcements: true,
+            locked_at: None,
             password_hash: None,
             signed_links_epoch: 0,
         }
+    }
+
+    /// Whether the operator has locked it: then nobody comes in, and no link of it is taken.
+    pub fn is_locked(&self) -> bool {
+        self.locked_at.is_some()
     }
 
     /// Whether it has a password, good or not.
@@ -120,6 +130,85 @@ pub fn of_address(tx: &mut Tx, email: &str) -> Result<Option<User>> {
         .optional())?)
 }
 
+/// An account as an operator names it: by its address or by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By the address that it has.
+    Address(EmailAddress),
+    /// By its id.
+    Id(String),
+}
+
+impl Named {
+    /// Reads what was typed; an address has an `@`, and an id has none.
+    pub fn parse(typed: &str) -> Result<Self, String> {
+        match random::is_id(typed) {
+            true => Ok(Self::Id(typed.to_owned())),
+            false => match EmailAddress::parse(typed) {
+                Ok(address) => Ok(Self::Address(address)),
+                Err(why) => Err(format!(
+                    "neither the id of an account nor an address: {why}"
+                )),
+            },
+        }
+    }
+}
+
+/// The account that is named so.
+pub fn find_named(tx: &mut Tx, named: &Named) -> Result<Option<User>> {
+    match named {
+        Named::Address(address) => find_by_email(tx, address),
+        Named::Id(id) => find(tx, id),
+    }
+}
+
+/// Which accounts an operator wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Whose address is like this, in which `*` stands for anything.
+    pub pattern: Option<String>,
+    /// Those that are locked, or those that are not.
+    pub locked: Option<bool>,
+}
+
+/// The accounts that pass, by their addresses: those after this one, so many at the most. So a list of any length is
+/// read page by page.
+pub fn list(tx: &mut Tx, filter: &Filter, after: Option<&str>, at_most: i64) -> Result<Vec<User>> {
+    let like = filter.pattern.as_deref().map(as_like);
+    Ok(on_either!(tx.conn, |conn| {
+        let mut found = users::table
+            .select(User::as_select())
+            .order(users::email)
+            .limit(at_most)
+            .into_boxed();
+        if let Some(after) = after {
+            found = found.filter(users::email.gt(after));
+        }
+        if let Some(like) = like {
+            found = found.filter(users::email.like(like).escape('!'));
+        }
+        match filter.locked {
+            Some(true) => found = found.filter(users::locked_at.is_not_null()),
+            Some(false) => found = found.filter(users::locked_at.is_null()),
+            None => {}
+        }
+        found.load(conn)
+    })?)
+}
+
+/// In the words of SQL's `LIKE`, with `!` before what means something there. Addresses are kept in lower case.
+fn as_like(pattern: &str) -> String {
+    let mut like = String::new();
+    for sign in pattern.to_lowercase().chars() {
+        match sign {
+            '*' => like.push('%'),
+            '%' | '_' | '!' => like.extend(['!', sign]),
+            other => like.push(other),
+        }
+    }
+    like
+}
+
 /// The ids of all accounts.
 pub fn ids(tx: &mut Tx) -> Result<Vec<String>> {
     Ok(users::table
@@ -128,8 +217,9 @@ pub fn ids(tx: &mut Tx) -> Result<Vec<String>> {
         .load(tx.conn)?)
 }
 
-/// An address that its owner has proven, by a link that was mailed there and used up in this transaction. Only a
-/// used link makes one: without it there is no account to be had, and no other address for one.
+/// An address that its owner has proven, by a link that was mailed there and used up in this transaction; or one that
+/// the operator vouches for. Nothing else makes one: without it there is no account to be had, and no other address
+/// for one.
 #[derive(Debug)]
 pub struct ProvenAddress(String);
 
@@ -231,6 +321,23 @@ pub fn switch_notification_links(
 pub fn switch_announcements(tx: &mut Tx, user: &Held<User>, wanted: bool) -> Result<()> {
     diesel::update(users::table.find(&user.id))
         .set(users::announcements.eq(wanted))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Locks the account: from here on nobody comes in. What is open is ended by whoever locks it.
+pub fn lock(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    set_locked_at(tx, user, Some(tx.now))
+}
+
+/// Unlocks it.
+pub fn unlock(tx: &mut Tx, user: &Held<User>) -> Result<()> {
+    set_locked_at(tx, user, None)
+}
+
+fn set_locked_at(tx: &mut Tx, user: &Held<User>, at: Option<Timestamp>) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::locked_at.eq(at))
         .execute(tx.conn)?;
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! Sessions end: this one at sign-out, one from the list, all others, or a program's that gave its token back.
+//! Sessions end: this one at sign-out, one from the list, all others, a program's that gave its token back, or, by the
+//! operator, all there are.
 //!
 //! A session is named by its public id. One that belongs to somebody else is answered like one that does not exist.
 
 use std::sync::Arc;
 
 use crate::accounts::access_tokens::Claims;
-use crate::accounts::client::Client;
+use crate::accounts::client::{Actor, Client};
 use crate::accounts::events::{self, Event};
 use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, HeldSession};
-use crate::accounts::users::{Held, User};
+use crate::accounts::users::{self, Held, Named, Operator, User};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -31,6 +32,17 @@ pub fn end_others(tx: &mut Tx, by: &HeldSession, client: &Client) -> Result<()> 
         events::note(tx, &by.user.id, Event::OtherSessionsEnded, client)?;
     }
     Ok(())
+}
+
+/// Ends every session of the account that is named so, and lets it forget the browsers that it knows; the address of the
+/// account, if there is one.
+pub fn end_all(tx: &mut Tx, _: Operator, who: &Named) -> Result<Option<String>> {
+    let Some(user) = users::hold_named(tx, who)? else {
+        return Ok(None);
+    };
+    sessions::end_all(tx, &user)?;
+    events::note(tx, &user.id, Event::SessionsEnded, Actor::Operator)?;
+    Ok(Some(user.email.clone()))
 }
 
 /// Ends a session for this reason.

@@ -6,7 +6,7 @@
 //! be guessing, and that is counted.
 //!
 //! A link whose effect is not admitted any more is not used up: the undo of a change whose address somebody has
-//! meanwhile still works once they have left it.
+//! meanwhile still works once they have left it. No link to an account that is locked is taken, either.
 
 use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
@@ -14,6 +14,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits;
 use crate::accounts::links::{self, Consumed, Found, Purpose};
+use crate::accounts::users::User;
 use crate::actions::Counted;
 use crate::app::App;
 use crate::db::Tx;
@@ -70,6 +71,9 @@ pub(super) fn use_up(tx: &mut Tx, app: &App, found: Found) -> Result<Option<Cons
 fn is_admitted(tx: &mut Tx, app: &App, found: &Found) -> Result<bool> {
     let (sign_up, email) = (&app.config.accounts.sign_up, found.email());
     let account = found.user().map(|user| &**user);
+    if account.is_some_and(User::is_locked) {
+        return Ok(false);
+    }
     let admission = match found.purpose() {
         Purpose::SignIn | Purpose::ResetPassword => return Ok(true),
         Purpose::ConfirmEmail if account.is_some() => return Ok(true),

@@ -3,8 +3,9 @@
 //! Whatever is known of the address, the visitor sees the same and the same is counted. A member gets what
 //! was asked for: a link that signs in, or one that sets a password. A stranger who wants to come in gets a
 //! link that confirms the address, if sign-up admits it. An address that was an account's until lately, and
-//! whose owner may still take the change back, is mailed that link again. Otherwise nobody is mailed, but a
-//! row is written all the same, so that codes, tries and expiry answer alike.
+//! whose owner may still take the change back, is mailed that link again. A member whose account is locked gets a letter
+//! that says so, without a link. Otherwise nobody is mailed, but a row is written all the same, so that codes, tries and
+//! expiry answer alike.
 //!
 //! Whoever asks again within the gap is sent nothing, for a message that works went out a moment ago; unless it works
 //! no more. What they are told depends on one thing only: whether that message answered them or somebody else, for its
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
+use crate::mail::notices::Notice;
 
 /// Who asks for what, and for which address.
 pub struct LinkRequest {
@@ -210,6 +212,10 @@ impl Behind {
         Ok(Self { user, keeper })
     }
 
+    fn keeper_who_may_come_in(&self) -> Option<&(Held<User>, Undo)> {
+        self.keeper.as_ref().filter(|(user, _)| !user.is_locked())
+    }
+
     fn recognises(&self, request: &LinkRequest) -> Asker {
         let user = self.user.as_ref();
         match user.is_some_and(|user| request.asked_by.is_known_to(user)) {
@@ -239,10 +245,13 @@ fn answer(
     let member = behind.user.as_ref().map(|user| user.id.as_str());
     let event = Event::LinkAsked(wanted.purpose);
     events::note_of_stranger(tx, member, event, &request.client)?;
-    if member.is_some() {
-        return mail_link(tx, app, &wanted, Some(&request.client));
+    if let Some(user) = &behind.user {
+        return match user.is_locked() {
+            true => tell_of_lock(tx, app, &wanted, &request.client),
+            false => mail_link(tx, app, &wanted, Some(&request.client)),
+        };
     }
-    if let Some((user, undo)) = &behind.keeper {
+    if let Some((user, undo)) = behind.keeper_who_may_come_in() {
         let issued = links::issue_undo_again(tx, &app.config, &app.keys, email, user, undo)?;
         // The letter is about the browser that changed the address, and this one only asks for a link: it is not
         // named.
@@ -256,6 +265,13 @@ fn answer(
         return mail_link(tx, app, &wanted, Some(&request.client));
     }
     mail_nobody(tx, app, &wanted, &request.client)
+}
+
+/// Only the mailbox is told of a lock. Whoever asked types codes in vain, as where nobody was mailed.
+fn tell_of_lock(tx: &mut Tx, app: &App, wanted: &Wanted<'_>, client: &Client) -> Result<()> {
+    links::decoy(tx, &app.config, &app.keys, wanted)?;
+    app.outbox
+        .tell(tx, wanted.email, Notice::AccountLocked, client)
 }
 
 /// Does what [`mail_link`] does, but for the letter, and for the older links, which live on.

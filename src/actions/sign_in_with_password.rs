@@ -67,8 +67,8 @@ fn guesser(tx: &mut Tx, user: Option<&User>, attempt: &Attempt) -> Result<Guesse
 
 /// Lets in whoever had the password of the account; `None` for everybody else.
 ///
-/// The account is read anew, and held: the right password opens nothing if it is another by now. That looks like
-/// any wrong one.
+/// The account is read anew, and held: the right password opens nothing if it is another by now, or the account is
+/// locked. That looks like any wrong one.
 pub fn conclude(
     tx: &mut Tx,
     app: &App,
@@ -78,7 +78,9 @@ pub fn conclude(
 ) -> Result<Option<NewSession>> {
     let user = users::hold_by_email(tx, attempt.email.as_str())?;
     match (user, verified) {
-        (Some(user), Verified::Right { rehashed }) if tried.is_about(&user) => {
+        (Some(user), Verified::Right { rehashed })
+            if tried.is_about(&user) && !user.is_locked() =>
+        {
             let_in(tx, app, attempt, tried, &user, rehashed.as_ref()).map(Some)
         }
         (user, _) => refuse(tx, app, attempt, tried, user.as_ref()).map(|()| None),
@@ -119,7 +121,7 @@ fn refuse(
         return Ok(());
     };
     let to = attempt.email.as_str();
-    match user.is_some_and(|user| user.has_password()) {
+    match user.is_some_and(|user| user.has_password() && !user.is_locked()) {
         true => app.outbox.tell(tx, to, notice, client),
         false => app
             .outbox

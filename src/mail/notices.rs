@@ -2,13 +2,14 @@
 //!
 //! Each says what happened, when and from where, and what to do if it was not the owner. The one URL in it is
 //! the page with the account's sessions, which does nothing by itself and knows its reader where the account
-//! knows the browser; the letters that say somebody came by in vain, or that all is gone, have none.
+//! knows the browser; the letters that say somebody came by in vain, or that all is gone, have none, and so have those
+//! that tell what the operator did.
 
 use std::time::Duration;
 
 use askama::Template;
 
-use crate::accounts::client::Client;
+use crate::accounts::client::{Actor, Client};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Result;
@@ -34,9 +35,20 @@ pub enum Notice {
     EmailChanged,
     /// Somebody wanted another account to have this address, which has one.
     EmailTaken,
+    /// Somebody asked for a link to an account that is locked.
+    AccountLocked,
+    /// The operator gave the account this address; to this one.
+    EmailSetByOperator,
+    /// The operator gave the account another address; to the one that it had.
+    EmailTakenByOperator,
     /// The account is gone.
     AccountDeleted,
+    /// The account is gone, and the operator deleted it.
+    AccountDeletedByOperator,
 }
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// News are worth sending for so long.
 pub(super) const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -44,7 +56,7 @@ pub(super) const NEWS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// How it came about.
 pub struct Happened<'a> {
     pub at: Timestamp,
-    pub client: &'a Client,
+    pub by: Actor<'a>,
     /// How often it happened since the last such letter, which none told of.
     pub untold: u64,
 }
@@ -58,13 +70,13 @@ pub fn letter(
     happened: &Happened<'_>,
 ) -> Result<Letter> {
     let site = config.server.public_url.host();
+    let by_program = happened.by.client().is_some_and(|client| client.is_program);
     let letter = &Fields {
-        said: notice.paragraphs(site, to, happened.client.is_program)?,
+        said: notice.paragraphs(site, to, by_program)?,
         link,
         when: humanize::moment(happened.at),
-        is_program: happened.client.is_program,
-        product: happened.client.product.clone().unwrap_or_default(),
-        ip: happened.client.ip(),
+        site: site.to_owned(),
+        device: happened.by.client().map(Device::of),
         untold: (happened.untold > 0).then(|| humanize::times(happened.untold)),
     };
     Ok(Letter {
@@ -96,19 +108,36 @@ impl Notice {
             Self::EmailChangeAsked => "email_change_asked",
             Self::EmailChanged => "email_changed",
             Self::EmailTaken => "email_taken",
+            Self::AccountLocked => "account_locked",
+            Self::EmailSetByOperator => "email_set_by_operator",
+            Self::EmailTakenByOperator => "email_taken_by_operator",
             Self::AccountDeleted => "account_deleted",
+            Self::AccountDeletedByOperator => "account_deleted_by_operator",
+        }
+    }
+
+    /// Between two of them to one address. Anybody can have the one about a lock sent, and it says the same each time.
+    pub(super) fn gap(self) -> Duration {
+        match self {
+            Self::AccountLocked => DAY,
+            _ => HOUR,
         }
     }
 
     /// Nothing is told of the account after this, and nothing of it stays.
     pub fn is_the_last(self) -> bool {
-        self == Self::AccountDeleted
+        matches!(self, Self::AccountDeleted | Self::AccountDeletedByOperator)
     }
 
     /// The page that its reader may want to see.
     pub fn page(self) -> Option<&'static str> {
         match self {
-            Self::EmailTaken | Self::AccountDeleted => None,
+            Self::EmailTaken
+            | Self::AccountLocked
+            | Self::EmailSetByOperator
+            | Self::EmailTakenByOperator
+            | Self::AccountDeleted
+            | Self::AccountDeletedByOperator => None,
             _ => Some("/account/sessions"),
         }
     }
@@ -135,7 +164,13 @@ impl Notice {
             Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),
             Self::EmailChanged => paragraphs!("mail/notices/email_changed.txt"),
             Self::EmailTaken => paragraphs!("mail/notices/email_taken.txt"),
+            Self::AccountLocked => paragraphs!("mail/notices/account_locked.txt"),
+            Self::EmailSetByOperator => paragraphs!("mail/notices/email_set_by_operator.txt"),
+            Self::EmailTakenByOperator => paragraphs!("mail/notices/email_taken_by_operator.txt"),
             Self::AccountDeleted => paragraphs!("mail/notices/account_deleted.txt"),
+            Self::AccountDeletedByOperator => {
+                paragraphs!("mail/notices/account_deleted_by_operator.txt")
+            }
         }
     }
 }
@@ -167,11 +202,27 @@ struct Fields {
     said: Paragraphs,
     link: Option<String>,
     when: String,
+    site: String,
+    /// From where, unless the operator did it.
+    device: Option<Device>,
+    untold: Option<String>,
+}
+
+struct Device {
     /// Our own words for the browser or the program; empty where we have none.
     product: String,
     is_program: bool,
     ip: String,
-    untold: Option<String>,
+}
+
+impl Device {
+    fn of(client: &Client) -> Self {
+        Self {
+            product: client.product.clone().unwrap_or_default(),
+            is_program: client.is_program,
+            ip: client.ip(),
+        }
+    }
 }
 
 #[derive(Template)]

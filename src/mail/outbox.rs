@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::accounts::client::Client;
+use crate::accounts::client::Actor;
 use crate::accounts::limits;
 use crate::accounts::links::Issued;
 use crate::accounts::signed_links::SignedLinks;
@@ -134,18 +134,24 @@ impl Outbox {
 
     /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
     /// has the address, as this transaction has left the account: one that was changed just now, too. Of a kind
-    /// there is one an hour, and the next one says what went untold.
-    pub fn tell(&self, tx: &mut Tx, to: &str, notice: Notice, client: &Client) -> Result<()> {
+    /// there is one an hour, or a day, and the next one says what went untold.
+    pub fn tell<'a>(
+        &self,
+        tx: &mut Tx,
+        to: &str,
+        notice: Notice,
+        by: impl Into<Actor<'a>>,
+    ) -> Result<()> {
         let untold = match notice.is_the_last() {
             true => Some(0),
-            false => limits::count_news(tx, notice.name(), to)?,
+            false => limits::count_news(tx, notice.name(), to, notice.gap())?,
         };
         let reader = users::of_address(tx, to)?;
         let to_page = reader.as_ref().zip(notice.page());
         let link = to_page.map(|(reader, page)| self.signed_links.to_page(tx, reader, page));
         let happened = Happened {
             at: tx.now,
-            client,
+            by: by.into(),
             untold: untold.unwrap_or(0),
         };
         let letter = notices::letter(&self.config, to, notice, link, &happened)?;

@@ -25,6 +25,12 @@ impl Out {
         }
     }
 
+    /// Whether standard output still takes what is said: a long list need not be made for nobody.
+    pub fn is_heard(&self) -> bool {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.is_none()
+    }
+
     /// A line on standard error: why it cannot be. What cannot be said there cannot be said at all.
     pub fn complain(&self, line: impl Display) {
         let _ = writeln!(io::stderr().lock(), "{line}");

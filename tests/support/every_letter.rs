@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use doorpost::accounts::email_address::EmailAddress;
-use doorpost::accounts::users;
+use doorpost::accounts::users::{self, Named};
 use doorpost::mail::own_letter::OwnLetter;
 use doorpost::operator::announce::{self, Arguments};
 use doorpost::operator::out::Out;
-use doorpost::operator::users::{self as users_command, Command};
+use doorpost::operator::users::{self as users_command, Command, How, Who};
 
 use super::{House, Mail, PASSWORD, eventually};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 17] = [
+const LETTERS: [(&str, &str); 21] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -38,7 +38,20 @@ const LETTERS: [(&str, &str); 17] = [
     ),
     ("email_changed", "This is your email address at SITE now"),
     ("email_taken", "Somebody wanted to use your address at SITE"),
+    ("account_locked", "Your account at SITE is locked"),
+    (
+        "email_set_by_operator",
+        "Your account at SITE has this address",
+    ),
+    (
+        "email_taken_by_operator",
+        "Your account at SITE has another address",
+    ),
     ("account_deleted", "Your account at SITE is deleted"),
+    (
+        "account_deleted_by_operator",
+        "Your account at SITE was deleted",
+    ),
     ("announcement", "News from SITE"),
     ("own", "Your notes at SITE are erased"),
 ];
@@ -75,6 +88,7 @@ const BY_HAND: (&str, &str) = ("test", "A test message from SITE");
 /// Addresses that mean something else in HTML, if nobody escapes them.
 const ADA: &str = "ada&copy@example.org";
 const BEN: &str = "ben&lt@example.org";
+const BENS_NEXT: &str = "ben&lt@example.net";
 const CAROL: &str = "carol@example.org";
 const DAN: &str = "dan@example.org";
 
@@ -107,9 +121,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         print: false,
         withdraw: false,
     };
-    users_command::run(invited, house.app.clone(), &Out::default())
-        .await
-        .unwrap();
+    operated(house, invited).await;
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
     for (visitor, address) in [(&house.visitor(), BEN), (&dan, DAN), (&ada, ADA)] {
         visitor.ask("/register", address).await.sees_inbox_page();
@@ -165,7 +177,33 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     announced(house, &news(house), address).await;
     told_by_an_app(house, address).await;
 
-    let everybody = [ADA, BEN, CAROL, DAN, address];
+    // Ben is locked out, gets another address, and loses his account.
+    let how = || How {
+        dry_run: false,
+        yes: true,
+    };
+    let lock = Command::Lock {
+        who: who(BEN),
+        dry_run: false,
+    };
+    operated(house, lock).await;
+    house.advance(Duration::from_secs(61)); // past the gap
+    house.visitor().ask("/sign-in", BEN).await.sees_inbox_page();
+    let set_email = Command::SetEmail {
+        who: who(BEN),
+        new_address: EmailAddress::parse(BENS_NEXT).unwrap(),
+        how: how(),
+    };
+    operated(house, set_email).await;
+    let was_told = async || !mailbox(BENS_NEXT).await.is_empty();
+    eventually("what is deleted to have left", was_told).await;
+    let delete = Command::Delete {
+        who: who(BENS_NEXT),
+        how: how(),
+    };
+    operated(house, delete).await;
+
+    let everybody = [ADA, BEN, BENS_NEXT, CAROL, DAN, address];
     let all_sent = async || {
         let mut names = Vec::new();
         for address in everybody {
@@ -175,6 +213,18 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         LETTERS.iter().all(|(name, _)| names.contains(name))
     };
     eventually("every letter", all_sent).await;
+}
+
+/// The operator does this.
+async fn operated(house: &House, command: Command) {
+    let out = Out::default();
+    let ended = users_command::run(command, house.app.clone(), &out);
+    assert_eq!(ended.await.unwrap(), ExitCode::SUCCESS);
+}
+
+fn who(address: &str) -> Who {
+    let who = Named::parse(address).unwrap();
+    Who { who }
 }
 
 fn news(house: &House) -> String {

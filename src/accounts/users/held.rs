@@ -14,7 +14,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
-use super::User;
+use super::{Named, User};
 use crate::db::{Connection, Tx};
 use crate::error::Result;
 use crate::schema::users;
@@ -57,6 +57,14 @@ pub fn hold(tx: &mut Tx, id: &str) -> Result<Option<Held<User>>> {
 /// Holds the account that has this address, if one has.
 pub fn hold_by_email(tx: &mut Tx, email: &str) -> Result<Option<Held<User>>> {
     first_locked!(tx, users::table.filter(users::email.eq(email)))
+}
+
+/// Holds the account that is named so, if there is one.
+pub fn hold_named(tx: &mut Tx, named: &Named) -> Result<Option<Held<User>>> {
+    match named {
+        Named::Address(address) => hold_by_email(tx, address.as_str()),
+        Named::Id(id) => hold(tx, id),
+    }
 }
 
 /// Keeps others from giving this address to an account, until the transaction has ended: there may be no row yet

@@ -1,10 +1,11 @@
 //! Proof that it is the owner of an account who acts.
 //!
 //! What is sensitive asks for an [`Owner`]: setting a password, asking for another address, taking everything
-//! away, deleting. Only `accounts/` makes one, and only for two reasons: the password was entered in this very
-//! session within the window ([`HeldSession::into_owner`](crate::accounts::sessions::HeldSession::into_owner)), or
+//! away, deleting. Only `accounts/` makes one, and only for three reasons: the password was entered in this very
+//! session within the window ([`HeldSession::into_owner`](crate::accounts::sessions::HeldSession::into_owner)),
 //! a link was used up in this transaction that stands for it
-//! ([`Consumed::into_owner`](crate::accounts::links::Consumed::into_owner)). A handler that forgets the gate
+//! ([`Consumed::into_owner`](crate::accounts::links::Consumed::into_owner)), or the operator acts in the owner's
+//! place ([`Operator::in_place_of_owner`](super::Operator::in_place_of_owner)). A handler that forgets the gate
 //! has no `Owner` to hand in, and does not compile.
 //!
 //! A proof is of one transaction: its account is held there, so that a session which ended a moment ago
