@@ -6,8 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use doorpost::accounts::email_address::EmailAddress;
+use doorpost::accounts::users::{Named, Operator};
 use doorpost::actions::announce::{self, Fate};
 use doorpost::actions::invite::{self, Invited, Told};
+use doorpost::actions::lock_account::{self, Outcome as LockOutcome};
+use doorpost::actions::make_sign_in_link::{self, Outcome as LinkOutcome};
+use doorpost::actions::set_email::{self, Outcome as EmailOutcome};
+use doorpost::actions::{delete_account, end_sessions};
 use doorpost::app::App;
 use doorpost::db::Tx;
 use doorpost::error::Error;
@@ -37,6 +42,7 @@ pub enum Need {
     UsedRefreshToken,
     Invitation,
     RefusedLetter,
+    Lock,
 }
 
 /// One row.
@@ -210,6 +216,17 @@ impl Turn {
         Got::command(app.transaction(move |tx| does(tx, &acting)).await)
     }
 
+    /// The same, to the account.
+    async fn operates_on_it(
+        &self,
+        does: impl FnOnce(&mut Tx, &App, Operator, &Named) -> Result<bool, Error> + Send + 'static,
+    ) -> Got {
+        let named = Named::Id(self.world.id.clone());
+        let operator = Operator::at_the_command_line();
+        self.operates(move |tx, app| does(tx, app, operator, &named))
+            .await
+    }
+
     async fn uses(&self, name: &str, address: &str) -> Got {
         let browser = self.new_browser();
         let answer = browser.use_link(self.mail(name), address).await;
@@ -247,6 +264,22 @@ const ALL: &[&str] = &[
     PROGRAM_CODE,
     RESET_LINK,
     CHANGE_LINK,
+    NOTIFICATION_LINK,
+    KNOWN_BROWSER,
+    EVERY_SESSION,
+];
+/// What is left of nothing once the operator has another mailbox for the owner.
+const ALL_AND_THE_WAY_BACK: &[&str] = &[
+    OWNER,
+    OTHER,
+    PROGRAM,
+    REFRESH_TOKEN,
+    PASSWORD_BEFORE,
+    SIGN_IN_LINK,
+    PROGRAM_CODE,
+    RESET_LINK,
+    CHANGE_LINK,
+    UNDO_LINK,
     NOTIFICATION_LINK,
     KNOWN_BROWSER,
     EVERY_SESSION,
@@ -351,6 +384,58 @@ pub const ACTIONS: &[Action] = &[
             let answer = program.delete("/api/v1/me").await;
             Got::program(program, answer)
         }),
+    },
+    Action {
+        name: "delete the account by command",
+        needs: &[],
+        shows: "",
+        ends: ALL,
+        done: &["200"],
+        act: act!(|turn| turn
+            .operates_on_it(|tx, app, operator, it| {
+                Ok(delete_account::by_operator(tx, app, operator, it)?.is_some())
+            })
+            .await),
+    },
+    Action {
+        name: "lock the account by command",
+        needs: &[],
+        shows: "",
+        ends: ALL,
+        done: &["200"],
+        act: act!(|turn| turn
+            .operates_on_it(|tx, _, operator, it| {
+                let locked = lock_account::lock(tx, operator, it)?;
+                Ok(matches!(locked, LockOutcome::Done(_)))
+            })
+            .await),
+    },
+    Action {
+        name: "set another address by command",
+        needs: &[],
+        shows: "",
+        ends: ALL_AND_THE_WAY_BACK,
+        done: &["200"],
+        act: act!(|turn| {
+            let third = EmailAddress::parse(&turn.world.third).unwrap();
+            turn.operates_on_it(move |tx, app, operator, it| {
+                let set = set_email::set(tx, app, operator, it, &third)?;
+                Ok(matches!(set, EmailOutcome::Done { .. }))
+            })
+            .await
+        }),
+    },
+    Action {
+        name: "end all sessions by command",
+        needs: &[],
+        shows: "",
+        ends: &[OWNER, OTHER, PROGRAM, REFRESH_TOKEN, KNOWN_BROWSER],
+        done: &["200"],
+        act: act!(|turn| turn
+            .operates_on_it(|tx, _, operator, it| {
+                Ok(end_sessions::end_all(tx, operator, it)?.is_some())
+            })
+            .await),
     },
     Action {
         name: "end all other sessions",
@@ -676,6 +761,32 @@ pub const ACTIONS: &[Action] = &[
             turn.operates(move |tx, _| invite::withdraw(tx, &next))
                 .await
         }),
+    },
+    Action {
+        name: "unlock the account by command",
+        needs: &[Need::Lock],
+        shows: "",
+        ends: &[],
+        done: &["200"],
+        act: act!(|turn| turn
+            .operates_on_it(|tx, _, operator, it| {
+                let unlocked = lock_account::unlock(tx, operator, it)?;
+                Ok(matches!(unlocked, LockOutcome::Done(_)))
+            })
+            .await),
+    },
+    Action {
+        name: "make a sign-in link by command",
+        needs: &[],
+        shows: "",
+        ends: SIGN_IN_LINKS,
+        done: &["200"],
+        act: act!(|turn| turn
+            .operates_on_it(|tx, app, operator, it| {
+                let made = make_sign_in_link::make(tx, app, operator, it)?;
+                Ok(matches!(made, LinkOutcome::Made(_)))
+            })
+            .await),
     },
     Action {
         name: "try a refused letter again",

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use doorpost::accounts::email_address::EmailAddress;
-use doorpost::accounts::users;
+use doorpost::accounts::users::{self, Named, Operator};
 use doorpost::actions::invite::{self, Told};
+use doorpost::actions::lock_account::{self, Outcome};
 use doorpost::keys::KeyPurpose;
 use doorpost::mail::letters::Content;
 use reqwest::StatusCode;
@@ -81,8 +82,11 @@ impl World {
         world.found_account(needs.contains(&Need::Undo)).await;
         world.strangers_ask().await;
         world.sign_in_everywhere().await;
-        for need in needs {
-            world.provide(*need).await;
+        let (lock, others): (Vec<Need>, Vec<Need>) =
+            needs.iter().partition(|need| **need == Need::Lock);
+        // What is locked out can provide nothing more.
+        for need in others.into_iter().chain(lock) {
+            world.provide(need).await;
         }
         world.settle().await;
         world
@@ -217,6 +221,7 @@ impl World {
                 self.mails.insert(CONFIRM_LINK, mail);
             }
             Need::Invitation => self.invites_next().await,
+            Need::Lock => self.is_locked().await,
             Need::RefusedLetter => {
                 let refused = format!(
                     "UPDATE outbox SET state = 'refused', due_at = NULL, settled_at = {}
@@ -248,6 +253,18 @@ impl World {
         invited.await.unwrap();
         let mail = self.newest_to(&self.next, "/confirm-email").await;
         self.mails.insert(CONFIRM_LINK, mail);
+    }
+
+    /// The operator does.
+    async fn is_locked(&self) {
+        let named = Named::Id(self.id.clone());
+        let operator = Operator::at_the_command_line();
+        let locked = self
+            .stage
+            .house
+            .app
+            .transaction(move |tx| lock_account::lock(tx, operator, &named));
+        assert!(matches!(locked.await.unwrap(), Outcome::Done(_)));
     }
 
     /// Keeps the mail that just went to the account's address.
