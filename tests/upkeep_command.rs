@@ -5,6 +5,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::clock::Clock;
 use doorpost::config::SecretKey;
+use doorpost::operator::command_line;
 use serde_json::{Value, json};
 
 use crate::program::{ANY_PORT, Doorpost, empty_folder, everything_in, run};
@@ -179,4 +180,45 @@ fn what_is_over(now: i64) -> String {
             VALUES ('m1', 'sign_in', 'ada@example.org', 'sent', 0, 0, 1, {long_ago}),
                    ('m2', 'sign_in', 'ada@example.org', 'sent', 0, 0, 1, {now});"
     )
+}
+
+/// And every option of it, on the same line.
+#[test]
+fn every_command_is_in_the_table_of_the_documentation() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md"));
+    let page = page.unwrap();
+    let row_of = |name: &str| {
+        let begins = [
+            format!("| `doorpost {name}`"),
+            format!("| `doorpost {name} "),
+        ];
+        let mut lines = page.lines();
+        lines
+            .find(|line| begins.iter().any(|begin| line.starts_with(begin)))
+            .unwrap_or_else(|| panic!("docs/operate.md has no row for {name}"))
+    };
+    let mut commands = 0;
+    for group in command_line().get_subcommands() {
+        let mut leaves: Vec<_> = group
+            .get_subcommands()
+            .map(|leaf| (format!("{} {}", group.get_name(), leaf.get_name()), leaf))
+            .collect();
+        if leaves.is_empty() {
+            leaves.push((group.get_name().to_owned(), group));
+        }
+        for (name, leaf) in leaves {
+            let row = row_of(&name);
+            commands += 1;
+            for option in leaf
+                .get_arguments()
+                .filter_map(|argument| argument.get_long())
+            {
+                assert!(
+                    row.contains(&format!("--{option}")),
+                    "{name} --{option}: {row}"
+                );
+            }
+        }
+    }
+    assert!(commands >= 20, "only {commands} commands were found");
 }
