@@ -18,6 +18,7 @@
 //! transaction is lost by then, and on a full disk SQLite's too. The one refusal worth an answer of its
 //! own, a value that is taken, goes through [`Tx::attempt`].
 
+mod after_commit;
 mod connection;
 mod job;
 mod migrations;
@@ -40,6 +41,7 @@ pub(crate) use connection::on_either;
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
 pub use migrations::Migrations;
 
+use after_commit::AfterCommit;
 use migrations::{Dialect, Known};
 
 /// One transaction, one moment: the first argument of every function that touches data.
@@ -49,12 +51,17 @@ pub struct Tx<'a> {
     /// The moment at which all of this happens, in milliseconds since the Unix epoch.
     pub now: Timestamp,
     clock: &'a Clock,
+    after_commit: AfterCommit,
 }
 
 impl<'a> Tx<'a> {
     fn begin(conn: &'a mut Connection, clock: &'a Clock) -> Self {
-        let now = clock.now();
-        Self { conn, now, clock }
+        Self {
+            conn,
+            now: clock.now(),
+            clock,
+            after_commit: AfterCommit::default(),
+        }
     }
 }
 
@@ -65,6 +72,12 @@ impl Tx<'_> {
         self.now = self.now.max(self.clock.now());
     }
 
+    /// Does this once the transaction is kept, before its caller hears of it; and never, if it is undone or the
+    /// savepoint around it is. For a line in the log or a count: it should be quick, and cannot fail.
+    pub fn after_commit(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.after_commit.add(act);
+    }
+
     /// Runs `write` in a savepoint of its own. `None`: a unique index refused, the value is taken; then
     /// `write` is undone and the transaction goes on. Every other error of the database is an error.
     pub fn attempt<T>(
@@ -72,11 +85,20 @@ impl Tx<'_> {
         write: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>,
     ) -> Result<Option<T>> {
         let (now, clock) = (self.now, self.clock);
-        match self
-            .conn
-            .transaction(|conn| write(&mut Tx { conn, now, clock }))
-        {
-            Ok(written) => Ok(Some(written)),
+        let written = self.conn.transaction(|conn| {
+            let mut tx = Tx {
+                conn,
+                now,
+                clock,
+                after_commit: AfterCommit::default(),
+            };
+            Ok::<_, DieselError>((write(&mut tx)?, tx.after_commit))
+        });
+        match written {
+            Ok((written, after_commit)) => {
+                self.after_commit.append(after_commit);
+                Ok(Some(written))
+            }
             Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -86,11 +108,17 @@ impl Tx<'_> {
     /// must not be why the rest is refused.
     pub fn if_it_can(&mut self, write: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
         Connection::begin_transaction(self.conn)?;
+        let before = self.after_commit.len();
         match write(self) {
             Ok(()) => Connection::commit_transaction(self.conn)?,
             Err(error) => {
+                self.after_commit.forget_all_but(before);
                 Connection::rollback_transaction(self.conn)?;
-                tracing::error!(%error, "something was not written, and the rest was done without it");
+                tracing::error!(
+                    event = "done_without",
+                    %error,
+                    "something was not written, and the rest was done without it"
+                );
             }
         }
         Ok(())
@@ -100,7 +128,9 @@ impl Tx<'_> {
     /// that fails, and of which nothing may be left.
     pub fn taken_back(&mut self, write: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
         Connection::begin_transaction(self.conn)?;
+        let before = self.after_commit.len();
         let written = write(self);
+        self.after_commit.forget_all_but(before);
         let taken_back = Connection::rollback_transaction(self.conn);
         written?;
         Ok(taken_back?)

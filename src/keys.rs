@@ -289,7 +289,7 @@ pub fn load_or_make(path: &Path) -> Result<SecretKey> {
         writable::could_make(path)?;
     }
     match make(path) {
-        Ok(()) => tracing::info!(path = %path.display(), "made a secret key"),
+        Ok(()) => tracing::info!(path = %path.display(), event = "key_made", "made a secret key"),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(trouble(path, &error)),
     }

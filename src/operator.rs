@@ -67,7 +67,7 @@ fn called(server: &Server, out: &Out) -> ExitCode {
     match actix_web::rt::System::new().block_on(obey(command_line, config, server, out)) {
         Ok(ended) => ended,
         Err(error) => {
-            tracing::error!(%error, "Doorpost had to stop");
+            tracing::error!(%error, event = "stopped_by_error", "Doorpost had to stop");
             ExitCode::FAILURE
         }
     }
@@ -202,7 +202,15 @@ fn say_what_it_is(config: &Config) {
         limits,
     } = config.summary();
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, sign_up, database, relay, limits, "Doorpost starts");
+    tracing::info!(
+        version,
+        sign_up,
+        database,
+        relay,
+        limits,
+        event = "starts",
+        "Doorpost starts"
+    );
 }
 
 /// A machine that boots, and a group of containers, starts us before its database is there.
@@ -213,10 +221,15 @@ fn open_patiently(config: Config, open: impl Fn(Config) -> Result<App>) -> Resul
     loop {
         let why = match open(config.clone()) {
             Err(Error::Unavailable(why)) if config.database.url.is_server() => why,
-            opened => return opened.inspect_err(|_| tracing::error!("Doorpost cannot start")),
+            opened => {
+                return opened.inspect_err(|_| {
+                    tracing::error!(event = "cannot_start", "Doorpost cannot start")
+                });
+            }
         };
         if began.elapsed() >= patience {
             tracing::error!(
+                event = "cannot_start",
                 "Doorpost cannot start: waited {} s for its database",
                 patience.as_secs()
             );
@@ -225,6 +238,7 @@ fn open_patiently(config: Config, open: impl Fn(Config) -> Result<App>) -> Resul
         if !was_said {
             tracing::warn!(
                 why,
+                event = "database_awaited",
                 "waiting for the database, for {} s at the most",
                 patience.as_secs()
             );

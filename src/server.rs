@@ -189,12 +189,16 @@ async fn prepare(app: &App) -> Result<()> {
         .await
         .map_err(Error::internal)??;
     if !applied.is_empty() {
-        tracing::info!(?applied, "migrated");
+        tracing::info!(?applied, event = "migrated", "migrated");
     }
     let keys = app.keys.clone();
     let proven = app.transaction(move |tx| key_probe::prove(tx, Some(&keys)));
     if let Proof::Misfit { sealed_by } = proven.await.map_err(|why| app.db.not_written(&why))? {
-        tracing::error!("{}", keys::misfit(&sealed_by, Some(&app.keys)));
+        tracing::error!(
+            event = "key_misfit",
+            "{}",
+            keys::misfit(&sealed_by, Some(&app.keys))
+        );
     }
     Ok(())
 }
@@ -262,17 +266,24 @@ fn refused(address: SocketAddr, why: &io::Error) -> Error {
 /// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.
 fn announce(app: &App, listening: SocketAddr) {
     let site = app.config.server.public_url.as_str();
-    tracing::info!(%listening, "Doorpost is at {site}");
+    tracing::info!(%listening, event = "listening", "Doorpost is at {site}");
     if app.config.has_dev_inbox() {
-        tracing::info!("its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)");
+        tracing::info!(
+            event = "dev_inbox",
+            "its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)"
+        );
     }
     let contact_until = app.config.security.expires;
     if contact_until.is_some_and(|expires| expires < app.clock.now()) {
         tracing::warn!(
+            event = "contact_expired",
             "SECURITY_CONTACT_EXPIRES has passed: nobody relies on security.txt any more"
         );
     }
     if !app.config.server.public_url.is_https() {
-        tracing::warn!("plain http: cookies are not Secure; fine on this machine and nowhere else");
+        tracing::warn!(
+            event = "plain_http",
+            "plain http: cookies are not Secure; fine on this machine and nowhere else"
+        );
     }
 }

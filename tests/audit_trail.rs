@@ -11,6 +11,7 @@ use doorpost::humanize;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::house_rules;
 use crate::program::{ANY_PORT, Doorpost};
 use crate::support::{
     Answer, Database, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually,
@@ -345,8 +346,8 @@ fn every_line_has_its_moment(lines: &[Value], began: i64) {
         let at = line["timestamp"].as_str().unwrap();
         assert!(at.ends_with('Z') && at.as_bytes()[10] == b'T', "{line}");
         // As text they stand in the order of time.
-        assert!(line.get("fields").is_some() && at.len() == 27, "{line}");
-        let is_of_the_day = line["fields"].get("event").is_none() || at[..19] >= began[..19];
+        assert_eq!(at.len(), 27, "{line}");
+        let is_of_the_day = line["message"] != "event" || at[..19] >= began[..19];
         assert!(is_of_the_day, "{line}");
     }
 }
@@ -354,8 +355,7 @@ fn every_line_has_its_moment(lines: &[Value], began: i64) {
 fn what_happened_is_there_once(lines: &[Value], happened: &[Happened]) {
     let requests: BTreeMap<&str, String> = lines
         .iter()
-        .map(|line| &line["fields"])
-        .filter(|fields| fields["message"] == "request")
+        .filter(|fields| fields["event"] == "request")
         .map(|fields| {
             let [id, method, route] = ["request_id", "method", "route"]
                 .map(|name| fields[name].as_str().unwrap_or_else(|| panic!("{fields}")));
@@ -364,10 +364,8 @@ fn what_happened_is_there_once(lines: &[Value], happened: &[Happened]) {
         .collect();
     let mut users = BTreeSet::new();
     let mut told = Vec::new();
-    for event in lines.iter().map(|line| &line["fields"]) {
-        let Some(name) = event["event"].as_str() else {
-            continue;
-        };
+    for event in lines.iter().filter(|line| line["message"] == "event") {
+        let name = event["event"].as_str().unwrap();
         let ip = event["ip"].as_str().unwrap();
         let expected = if name == "password_refused" {
             STRANGERS
@@ -414,9 +412,8 @@ fn names_of_events() -> Vec<String> {
 }
 
 fn who_was_turned_away_is_there(lines: &[Value]) {
-    let fields: Vec<&Value> = lines.iter().map(|line| &line["fields"]).collect();
     for (status, method, route) in [(429, "GET", "/sign-in/link"), (403, "POST", "/sign-in")] {
-        let lines: Vec<&&Value> = fields.iter().filter(|it| it["status"] == status).collect();
+        let lines: Vec<&Value> = lines.iter().filter(|it| it["status"] == status).collect();
         assert_eq!(lines.len(), 1, "{status}: {lines:?}");
         assert_eq!(lines[0]["ip"], STRANGERS);
         assert_eq!(lines[0]["method"], method);
@@ -426,29 +423,93 @@ fn who_was_turned_away_is_there(lines: &[Value]) {
             "{lines:?}"
         );
     }
-    let refused = |it: &&&Value| it["message"] == "a POST from another origin was refused";
-    let why: Vec<&&Value> = fields.iter().filter(refused).collect();
-    let request = fields.iter().find(|it| it["status"] == 403).unwrap();
-    assert_eq!(why.len(), 1);
-    assert_eq!(why[0]["request_id"], request["request_id"]);
+    for (event, status) in [("csrf_refused", 403), ("limited", 429)] {
+        let why: Vec<&Value> = of_event(lines, event).collect();
+        let request = lines.iter().find(|it| it["status"] == status).unwrap();
+        assert_eq!(why.len(), 1, "{event}");
+        assert_eq!(why[0]["request_id"], request["request_id"]);
+    }
+    let limited = of_event(lines, "limited").next().unwrap();
+    assert_eq!(limited["limit"], "token_per_network");
+    assert_eq!(limited["ip"], STRANGERS);
+    let dead: Vec<&Value> = of_event(lines, "link_dead").collect();
+    assert_eq!(dead.len(), 5, "the last of them was one too many: {dead:?}");
+    assert!(
+        dead.iter()
+            .all(|it| it["detail"] == "sign_in" && it["ip"] == STRANGERS)
+    );
+    let used = of_event(lines, "link_used").map(|it| it["detail"].as_str().unwrap());
+    assert_eq!(
+        used.collect::<Vec<_>>(),
+        [
+            "confirm_email",
+            "sign_in",
+            "change_email",
+            "undo_change_email",
+            "reset_password"
+        ]
+    );
 }
 
 fn what_became_of_the_mail_is_there(lines: &[Value], server: &ScriptedServer) {
-    let count = |message: &str| {
-        let of = lines
-            .iter()
-            .filter(|line| line["fields"]["message"] == message);
+    let count = |event: &str| {
         let mut mails = BTreeSet::new();
-        for line in of {
-            assert!(line["fields"]["letter"].is_string(), "{line}");
-            let mail = line["fields"]["mail"].as_str().unwrap();
-            assert!(mails.insert(mail), "{message} is there twice: {line}");
+        for line in of_event(lines, event) {
+            assert!(line["letter"].is_string(), "{line}");
+            let mail = line["mail"].as_str().unwrap();
+            assert!(mails.insert(mail), "{event} is there twice: {line}");
         }
         mails.len()
     };
-    assert_eq!(count("mail sent"), server.count_taken());
-    assert_eq!(count("mail refused"), 1);
-    assert_eq!(count("mail put off"), 1);
+    assert_eq!(count("mail_sent"), server.count_taken());
+    assert_eq!(count("mail_refused"), 1);
+    assert_eq!(count("mail_deferred"), 1);
+}
+
+fn of_event<'a>(lines: &'a [Value], event: &str) -> impl Iterator<Item = &'a Value> {
+    lines.iter().filter(move |line| line["event"] == event)
+}
+
+/// What programs go by: each line of ours has a name, the operator finds it in the docs, and nothing else is there.
+#[test]
+fn every_line_of_the_log_has_an_event_and_the_docs_know_it() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operate.md");
+    let docs = fs::read_to_string(docs).unwrap();
+    let logged = house_rules::logged();
+    assert!(logged.len() > 40, "only {} lines were found", logged.len());
+    let mut events: BTreeSet<String> = names_of_events().into_iter().collect();
+    for (file, line) in logged {
+        match line.split_once("event = \"") {
+            Some((_, rest)) => {
+                events.insert(rest.split_once('"').unwrap().0.to_owned());
+            }
+            // Handed on by whoever knows which.
+            None => assert!(
+                line.contains("event = event.name()") || line.contains("event, detail"),
+                "{file}: no event: {line}"
+            ),
+        }
+    }
+    events.extend(["link_used", "link_dead"].map(str::to_owned));
+    let (_, table) = docs.split_once("## Logs").unwrap();
+    let table = table.split_once("\n## ").map_or(table, |(table, _)| table);
+    let told: BTreeSet<String> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter(|row| row.contains(" | "))
+        .flat_map(|row| {
+            let (names, _) = row.split_once(" | ").unwrap();
+            names
+                .split(['`', ',', ' '])
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(
+        events, told,
+        "what is logged, and what docs/operate.md says"
+    );
 }
 
 /// Neither whole nor in part, as it is or as a URL has it.

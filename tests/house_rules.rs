@@ -688,6 +688,20 @@ fn quoted_with_what_stands_before<'a>(
 
 // --- the program, as text ---
 
+/// Every line that the program may log, debugging aside, as its code on one line; and the file that it is in.
+pub fn logged() -> Vec<(String, String)> {
+    let mut logged = Vec::new();
+    for source in program() {
+        for level in ["info!", "warn!", "error!"] {
+            for (at, _) in source.code.match_indices(&format!("tracing::{level}")) {
+                let line = statement(&source.code[at..]).split_whitespace();
+                logged.push((source.name.clone(), line.collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+    logged
+}
+
 /// The names of all tables that the migrations make.
 pub fn tables() -> Vec<String> {
     let made: Vec<String> = files("migrations/sqlite", "sql")

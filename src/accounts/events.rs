@@ -182,7 +182,7 @@ macro_rules! of_kind {
 pub fn note<'a>(tx: &mut Tx, user_id: &str, event: Event, by: impl Into<Actor<'a>>) -> Result<()> {
     let by = by.into();
     write(tx, user_id, event, by)?;
-    log(user_id, event, by);
+    tell(tx, user_id, event, by);
     Ok(())
 }
 
@@ -198,7 +198,7 @@ pub fn note_of_stranger(
 ) -> Result<()> {
     tx.if_it_can(|tx| write(tx, user_id.unwrap_or(NOBODY), event, client.into()))?;
     if let Some(user_id) = user_id {
-        log(user_id, event, client.into());
+        tell(tx, user_id, event, client.into());
     }
     Ok(())
 }
@@ -214,16 +214,21 @@ fn write(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()> 
     Ok(())
 }
 
-fn log(user_id: &str, event: Event, by: Actor<'_>) {
-    tracing::info!(
-        event = event.name(),
-        detail = event.detail(),
-        user = user_id,
-        by = by.client().is_none().then_some("operator"),
-        ip = by.ip(),
-        request_id = by.request_id(),
-        "event"
-    );
+/// In the log, once it is certain.
+fn tell(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) {
+    let (user, ip, request_id) = (user_id.to_owned(), by.ip(), by.request_id().to_owned());
+    let by = by.client().is_none().then_some("operator");
+    tx.after_commit(move || {
+        tracing::info!(
+            event = event.name(),
+            detail = event.detail(),
+            user,
+            by,
+            ip,
+            request_id,
+            "event"
+        );
+    });
 }
 
 /// Counts it along with the same from the same place a while ago, if there was that.

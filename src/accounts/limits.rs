@@ -188,6 +188,8 @@ impl Verdict {
 /// Too often: not before the window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
+    /// Which limit, as the table has it.
+    pub limit: &'static str,
     pub until: Timestamp,
     /// Until then, as of now.
     pub wait: Duration,
@@ -240,6 +242,7 @@ fn too_many(tx: &mut Tx, limit: Limit, subject: &str) -> Result<TooMany> {
     let until = ends_at.unwrap_or(tx.now);
     let wait = u64::try_from(until - tx.now).unwrap_or(0);
     Ok(TooMany {
+        limit: limit.name(),
         until,
         wait: Duration::from_millis(wait.max(1)),
     })

@@ -47,24 +47,34 @@ pub fn follow<T>(
     effect: impl FnOnce(&mut Tx, Consumed) -> Result<Option<T>>,
 ) -> Result<Counted<Outcome<T>>> {
     let Some(found) = links::find(tx, &followed.token, followed.purpose)? else {
-        return counted(tx, app, followed, Outcome::Dead);
+        return dead(tx, app, followed);
     };
     let typed = followed.typed.as_ref();
     if typed.is_some_and(|typed| typed.as_str() != found.email()) {
         return refuse_address(tx, app, followed, &found);
     }
-    match use_up(tx, app, found)? {
+    match use_up(tx, app, found, &followed.client)? {
         Some(proof) => Ok(Ok(effect(tx, proof)?.map_or(Outcome::Dead, Outcome::Done))),
-        None => counted(tx, app, followed, Outcome::Dead),
+        None => dead(tx, app, followed),
     }
 }
 
 /// Uses a link up that was found, if it is live and its effect is still admitted.
-pub(super) fn use_up(tx: &mut Tx, app: &App, found: Found) -> Result<Option<Consumed>> {
-    match is_admitted(tx, app, &found)? {
-        true => found.consume(tx),
-        false => Ok(None),
+pub(super) fn use_up(
+    tx: &mut Tx,
+    app: &App,
+    found: Found,
+    client: &Client,
+) -> Result<Option<Consumed>> {
+    let consumed = match is_admitted(tx, app, &found)? {
+        true => found.consume(tx)?,
+        false => None,
+    };
+    if let Some(consumed) = &consumed {
+        let user = consumed.user().map(|user| user.id.clone());
+        tell(tx, "link_used", consumed.purpose(), user, client);
     }
+    Ok(consumed)
 }
 
 /// Whether the account, or a new one, may still have the address that the link would give it.
@@ -105,9 +115,14 @@ fn refuse_address<T>(
                 Outcome::WrongAddress
             }
         }
-        None => Outcome::Dead,
+        None => return dead(tx, app, followed),
     };
     counted(tx, app, followed, outcome)
+}
+
+fn dead<T>(tx: &mut Tx, app: &App, followed: &Followed) -> Result<Counted<Outcome<T>>> {
+    let counted = count_dead(tx, app, followed.purpose, &followed.client)?;
+    Ok(counted.map(|()| Outcome::Dead))
 }
 
 fn counted<T>(
@@ -117,6 +132,32 @@ fn counted<T>(
     outcome: Outcome<T>,
 ) -> Result<Counted<Outcome<T>>> {
     Ok(count_guess(tx, app, &followed.client)?.map(|()| outcome))
+}
+
+/// Somebody came with the token of a link that is not live: used, expired, replaced, or made up.
+pub fn count_dead(
+    tx: &mut Tx,
+    app: &App,
+    purpose: Purpose,
+    client: &Client,
+) -> Result<Counted<()>> {
+    tell(tx, "link_dead", purpose, None, client);
+    count_guess(tx, app, client)
+}
+
+/// For the operator alone: what it did to an account, its owner finds in the account's activity.
+fn tell(tx: &mut Tx, event: &'static str, purpose: Purpose, user: Option<String>, client: &Client) {
+    let client = client.clone();
+    tx.after_commit(move || {
+        tracing::info!(
+            event,
+            detail = purpose.name(),
+            user,
+            ip = client.ip(),
+            request_id = client.request_id,
+            "link"
+        );
+    });
 }
 
 /// Somebody came with a token, a code or an address that is not right: it counts against their network. Past the

@@ -283,12 +283,12 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Rejected(Rejection::Trouble(error)) = self {
-            tracing::error!(%error, "a request failed");
-        }
         let (name, title, detail) = self.words();
         let status = self.status_code();
         let mut response = HttpResponseBuilder::new(status);
+        if let Self::Rejected(rejection) = self {
+            rejection.leave_a_note(&mut response);
+        }
         if let Some(challenge) = self.challenge() {
             response.insert_header((WWW_AUTHENTICATE, challenge));
         }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 use super::Tx;
+use super::after_commit::AfterCommit;
 use crate::error::{Error, Result};
 
 /// How many jobs may wait for a thread. More would only wait too long and fill the memory.
@@ -44,7 +45,7 @@ pub(super) enum Outcome {
 
 /// The answer of a job that has run.
 pub(super) trait Reply {
-    /// Sends the answer as the function gave it.
+    /// Does what waited for the commit, and sends the answer as the function gave it.
     fn send(self: Box<Self>);
     /// Says instead that nothing was done, and why.
     fn refuse(self: Box<Self>, why: &str);
@@ -115,9 +116,17 @@ where
             Ok(answer) => (Outcome::Failed, answer),
             Err(panicked) => (Outcome::Panicked, Err(panicked)),
         };
+        let after_commit = match outcome {
+            Outcome::Done => std::mem::take(&mut tx.after_commit),
+            Outcome::Failed | Outcome::Panicked => AfterCommit::default(),
+        };
         Ran {
             outcome,
-            reply: Box::new(Answered { answer, caller }),
+            reply: Box::new(Answered {
+                answer,
+                after_commit,
+                caller,
+            }),
         }
     }
 
@@ -128,11 +137,13 @@ where
 
 struct Answered<T> {
     answer: Result<T>,
+    after_commit: AfterCommit,
     caller: oneshot::Sender<Result<T>>,
 }
 
 impl<T> Reply for Answered<T> {
     fn send(self: Box<Self>) {
+        self.after_commit.run();
         say(self.caller, self.answer);
     }
 

@@ -111,9 +111,14 @@ impl Store {
             })?;
             conn.batch_execute(LOCK_MIGRATIONS)?;
             // On an error the connection is closed, and the server rolls back.
-            let done = work(&mut Tx::begin(&mut conn, &self.clock))?;
+            let mut tx = Tx::begin(&mut conn, &self.clock);
+            let done = work(&mut tx)?;
+            let after_commit = tx.after_commit;
             match ending {
-                Ending::Kept => commit(&mut conn)?,
+                Ending::Kept => {
+                    commit(&mut conn)?;
+                    after_commit.run();
+                }
                 Ending::Undone => Connection::rollback_transaction(&mut conn)?,
             }
             Ok(done)
@@ -167,7 +172,10 @@ impl Worker {
     fn run(mut self, tasks: &Mutex<Receiver<Task>>) {
         while let Some(task) = next(tasks) {
             if catch_unwind(AssertUnwindSafe(|| self.serve(task))).is_err() {
-                tracing::error!("a database thread panicked and goes on with a new connection");
+                tracing::error!(
+                    event = "database_thread_panicked",
+                    "a database thread panicked and goes on with a new connection"
+                );
             }
         }
     }

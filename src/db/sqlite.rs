@@ -101,9 +101,12 @@ impl Store {
         let mut conn = connect(&self.path, PATIENT)?;
         begin_immediate(&mut conn)?;
         // On an error the connection is closed, and closing it rolls back.
-        let done = work(&mut Tx::begin(&mut conn, &self.clock))?;
+        let mut tx = Tx::begin(&mut conn, &self.clock);
+        let done = work(&mut tx)?;
+        let after_commit = tx.after_commit;
         if ending == Ending::Kept {
             Connection::commit_transaction(&mut conn)?;
+            after_commit.run();
         }
         Ok(done)
     }
@@ -120,8 +123,13 @@ impl Store {
         let mut conn = slot
             .take()
             .map_or_else(|| connect(&self.path, READ_ONLY), Ok)?;
-        let answer = job::caught(look, &mut Tx::begin(&mut conn, &self.clock))?;
+        let mut tx = Tx::begin(&mut conn, &self.clock);
+        let answer = job::caught(look, &mut tx)?;
+        let after_commit = tx.after_commit;
         slot.set(Some(conn));
+        if answer.is_ok() {
+            after_commit.run();
+        }
         answer
     }
 
@@ -218,7 +226,10 @@ impl Writer {
                 .take(GROUP)
                 .collect();
             if catch_unwind(AssertUnwindSafe(|| self.serve(group, jobs))).is_err() {
-                tracing::error!("the database's thread panicked and goes on with a new connection");
+                tracing::error!(
+                    event = "database_thread_panicked",
+                    "the database's thread panicked and goes on with a new connection"
+                );
             }
         }
     }

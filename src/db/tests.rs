@@ -69,6 +69,8 @@ on_both! {
     a_panic_is_one_functions_own_trouble,
     a_taken_value_is_an_answer,
     one_transaction_has_one_moment,
+    what_waits_for_the_commit_is_done_if_there_is_one,
+    what_the_commit_refuses_is_told_to_nobody,
     what_waits_at_once_is_all_done,
     nothing_is_done_for_a_caller_who_has_gone,
     errors_tell_no_values,
@@ -139,6 +141,103 @@ async fn one_transaction_has_one_moment(scratch: Scratch) {
     let first = db.transaction(|tx| Ok(tx.now)).await.unwrap();
     scratch.clock.advance(Duration::from_millis(1500));
     assert_eq!(db.read(|tx| Ok(tx.now)).await.unwrap(), first + 1500);
+}
+
+/// Writes down what was said of transactions, as the log would.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<&'static str>>>);
+
+impl Told {
+    fn after_commit(&self, tx: &mut Tx<'_>, words: &'static str) {
+        let Self(told) = self.clone();
+        tx.after_commit(move || told.lock().unwrap().push(words));
+    }
+
+    fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+async fn what_waits_for_the_commit_is_done_if_there_is_one(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let told = Told::default();
+    let says = told.clone();
+    db.transaction(move |tx| {
+        says.after_commit(tx, "kept");
+        put(tx, 1, "plum")?;
+        tx.if_it_can(|tx| {
+            says.after_commit(tx, "possible");
+            Ok(())
+        })?;
+        tx.if_it_can(|tx| {
+            says.after_commit(tx, "impossible");
+            Err(Error::internal("no"))
+        })?;
+        let may_be_taken = |id, label| {
+            let says = says.clone();
+            move |tx: &mut Tx<'_>| {
+                says.after_commit(tx, label);
+                insert(tx, id, label)
+            }
+        };
+        tx.attempt(may_be_taken(2, "plum"))?;
+        tx.attempt(may_be_taken(2, "pear"))?;
+        tx.taken_back(|tx| {
+            says.after_commit(tx, "a decoy");
+            Ok(())
+        })?;
+        tx.after_commit(|| panic!("the log is gone"));
+        says.after_commit(tx, "after a panic");
+        assert!(says.take().is_empty(), "too early");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(told.take(), ["kept", "possible", "pear", "after a panic"]);
+
+    let ends: [fn() -> Result<()>; 2] = [|| Err(Error::internal("no")), || panic!("in a function")];
+    for ends in ends {
+        let says = told.clone();
+        let undone: Result<()> = db
+            .transaction(move |tx| {
+                says.after_commit(tx, "undone");
+                ends()
+            })
+            .await;
+        assert!(undone.is_err() && told.take().is_empty());
+    }
+    let says = told.clone();
+    db.read(move |tx| {
+        says.after_commit(tx, "seen");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(told.take(), ["seen"]);
+}
+
+async fn what_the_commit_refuses_is_told_to_nobody(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    let table = "CREATE TABLE lid (jar BIGINT REFERENCES jar (id) DEFERRABLE INITIALLY DEFERRED)";
+    db.transaction(move |tx| Ok(tx.conn.batch_execute(table)?))
+        .await
+        .unwrap();
+    let told = Told::default();
+    let says = told.clone();
+    let refused = db
+        .transaction(move |tx| {
+            says.after_commit(tx, "a lid for no jar");
+            Ok(tx.conn.batch_execute("INSERT INTO lid (jar) VALUES (1)")?)
+        })
+        .await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("could not be kept"),
+        "the commit is what fails"
+    );
+    assert!(told.take().is_empty());
 }
 
 async fn what_waits_at_once_is_all_done(scratch: Scratch) {

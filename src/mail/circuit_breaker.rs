@@ -106,14 +106,14 @@ impl State {
     /// Once in the log, however often it is met.
     fn tell(&mut self, what: &str) {
         if self.trouble.as_deref() != Some(what) {
-            tracing::error!(what, "mail has to wait");
+            tracing::error!(what, event = "breaker_open", "mail has to wait");
             self.trouble = Some(what.to_owned());
         }
     }
 
     fn end_trouble(&mut self) {
         if self.trouble.take().is_some() {
-            tracing::info!("the mail server has us again");
+            tracing::info!(event = "breaker_closed", "the mail server has us again");
         }
     }
 }
@@ -127,6 +127,7 @@ impl Missed {
         if self.told.as_ref() != Some(&what) {
             tracing::warn!(
                 what,
+                event = "relay_connections",
                 "a connection fewer to the mail server, and mail leaves"
             );
             self.told = Some(what);

@@ -75,7 +75,10 @@ impl Worker {
     /// Waits until it has stopped.
     pub fn join(self) {
         if self.thread.join().is_err() {
-            tracing::error!("the mail worker ended in a panic");
+            tracing::error!(
+                event = "mail_worker_panicked",
+                "the mail worker ended in a panic"
+            );
         }
     }
 }
@@ -99,7 +102,7 @@ async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
     let late = async { tokio::time::sleep_until(stopping.told().await.into()).await };
     tokio::select! {
         () = ended => {}
-        () = late => tracing::warn!("a letter was not finished; its lease will end"),
+        () = late => tracing::warn!(event = "mail_lease_kept", "a letter was not finished; its lease will end"),
     }
 }
 
@@ -109,7 +112,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     while let Err(panic) = tokio::spawn(task()).await {
-        tracing::error!(%panic, "a part of the mail worker begins anew");
+        tracing::error!(%panic, event = "mail_worker_panicked", "a part of the mail worker begins anew");
         tokio::time::sleep(LOOK).await;
     }
 }

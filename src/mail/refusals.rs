@@ -130,8 +130,15 @@ impl State {
             .retain(|refused| refused.met.elapsed() <= LONGEST_PAUSE);
         let trouble = self.trouble().map(str::to_owned);
         match (&trouble, self.is_told) {
-            (Some(what), false) => tracing::error!(what, "the mail server refuses our letters"),
-            (None, true) => tracing::info!("the mail server refuses our letters no more"),
+            (Some(what), false) => tracing::error!(
+                what,
+                event = "relay_refuses",
+                "the mail server refuses our letters"
+            ),
+            (None, true) => tracing::info!(
+                event = "relay_accepts",
+                "the mail server refuses our letters no more"
+            ),
             _ => {}
         }
         self.is_told = trouble.is_some();

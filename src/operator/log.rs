@@ -1,5 +1,8 @@
 //! The log: one line per event, as text or as JSON.
 //!
+//! Each line has a field `event`, whose value stays the same from release to release, while the words beside it may
+//! change: docs/operate.md lists them. In JSON the fields stand beside the time and the level, not below them.
+//!
 //! `RUST_LOG` chooses what of ours is shown. It cannot raise the crates beneath us above `info`: some would
 //! log headers, bodies or SQL there, and with them tokens.
 
@@ -23,7 +26,7 @@ pub fn start(config: &Config, serves: bool) {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match config.log.format {
         LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
-        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(

@@ -78,6 +78,7 @@ fn warn_of_unknown_proxy(req: &HttpRequest, peer: IpAddr) {
     if req.headers().contains_key("x-forwarded-for") && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             %peer,
+            event = "proxy_unknown",
             "X-Forwarded-For from a peer that TRUSTED_PROXIES does not name: all visitors behind it \
              look like one network"
         );
@@ -91,6 +92,7 @@ fn warn_of_unreadable_hop(proxy: IpAddr, hop: &[u8]) {
         tracing::warn!(
             %proxy,
             looks_like,
+            event = "proxy_unreadable",
             "a trusted proxy writes X-Forwarded-For in a way that cannot be read: all visitors behind it \
              look like one network"
         );

@@ -397,7 +397,7 @@ async fn gone_counted(
 ) -> Result<HttpResponse, Rejection> {
     let client = visitor.client();
     visitor
-        .act(move |tx, app| follow_link::count_guess(tx, app, &client))
+        .act(move |tx, app| follow_link::count_dead(tx, app, purpose, &client))
         .await??;
     gone(visitor, purpose, asked)
 }

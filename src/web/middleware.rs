@@ -20,6 +20,7 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::random;
 use crate::web::page::Frame;
+use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
 use crate::web::{forwarded_for, headers, rejection, set_cookie, unread_body};
 
@@ -50,6 +51,7 @@ pub async fn attend(
         req.extensions_mut().insert(AskedByHead);
     }
     let mut res = next.call(req).await?.map_into_boxed_body();
+    tell_what_went_wrong(&res, &request_id);
     if res.status() == StatusCode::METHOD_NOT_ALLOWED {
         allow_head_too(res.headers_mut());
     }
@@ -69,16 +71,42 @@ pub async fn attend(
         res.headers_mut()
             .insert(HeaderName::from_static("x-request-id"), id);
     }
+    let route = res.request().match_pattern();
+    let route = route.unwrap_or_else(|| "none".to_owned());
+    let (status, took) = (res.status().as_u16(), started.elapsed());
     tracing::info!(
         request_id,
         %method,
-        route = res.request().match_pattern().as_deref().unwrap_or("none"),
-        status = res.status().as_u16(),
-        micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        route,
+        status,
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         ip = turned_away(&res),
+        event = "request",
         "request"
     );
     Ok(unread_body::until_answered(res, body))
+}
+
+/// In the log alone: the answer says nothing of it.
+fn tell_what_went_wrong(res: &ServiceResponse<BoxBody>, request_id: &str) {
+    let notes = res.response().extensions();
+    if let Some(Failure(error)) = notes.get::<Failure>() {
+        tracing::error!(
+            request_id,
+            %error,
+            event = "request_failed",
+            "a request failed"
+        );
+    }
+    if res.status() == StatusCode::TOO_MANY_REQUESTS {
+        tracing::info!(
+            request_id,
+            limit = notes.get::<Limited>().map(|Limited(limit)| *limit),
+            ip = turned_away(res),
+            event = "limited",
+            "somebody does something too often"
+        );
+    }
 }
 
 /// What was done is said on one page.
@@ -89,7 +117,7 @@ fn forget_what_was_shown(res: &mut ServiceResponse<BoxBody>) {
         return;
     };
     if let Err(error) = res.response_mut().add_cookie(&cookie) {
-        tracing::warn!(%error, "a sentence is said twice");
+        tracing::warn!(%error, event = "sentence_repeated", "a sentence is said twice");
     }
 }
 

@@ -39,12 +39,19 @@ pub enum Rejection {
     /// Not a form.
     WrongType,
     /// Too often; again after this long.
-    TooMany { wait: Duration },
+    TooMany { wait: Duration, limit: &'static str },
     /// As many passwords are being compared as may be at a time, and the queue for more is full.
     Busy,
     /// Something failed on our side.
     Trouble(Error),
 }
+
+/// Goes with an answer that says nothing of it: what failed on our side, in words for the log. The middleware writes
+/// that line, for it knows the request.
+pub struct Failure(pub String);
+
+/// Likewise: which limit was met.
+pub struct Limited(pub &'static str);
 
 /// What a problem is sent as (RFC 9457).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -64,17 +71,30 @@ impl Rejection {
     /// How long to wait before trying again, where that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooMany { wait } => Some(*wait),
+            Self::TooMany { wait, .. } => Some(*wait),
             Self::Busy => Some(RETRY_BUSY),
             Self::Trouble(Error::Unavailable(_)) => Some(RETRY_TROUBLE),
             _ => None,
         }
     }
+
+    /// Leaves with the answer what the log is to say of it.
+    pub fn leave_a_note(&self, answer: &mut HttpResponseBuilder) {
+        match self {
+            Self::Trouble(error) => {
+                answer.extensions_mut().insert(Failure(error.to_string()));
+            }
+            Self::TooMany { limit, .. } => {
+                answer.extensions_mut().insert(Limited(limit));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl From<TooMany> for Rejection {
-    fn from(TooMany { wait, .. }: TooMany) -> Self {
-        Self::TooMany { wait }
+    fn from(TooMany { wait, limit, .. }: TooMany) -> Self {
+        Self::TooMany { wait, limit }
     }
 }
 
@@ -112,10 +132,8 @@ impl ResponseError for Rejection {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Trouble(error) = self {
-            tracing::error!(%error, "a request failed");
-        }
         let mut response = HttpResponseBuilder::new(self.status_code());
+        self.leave_a_note(&mut response);
         match self {
             Self::SignInFirst { next } => {
                 response.insert_header((LOCATION, first("/sign-in", next)));

@@ -59,7 +59,11 @@ fn refuse(req: &ServiceRequest, refusal: &Rejection) -> HttpResponse {
     if matches!(refusal, Rejection::CrossOrigin) {
         let id = req.extensions().get::<RequestId>().cloned();
         let request_id = id.map(|RequestId(id)| id);
-        tracing::warn!(request_id, "a POST from another origin was refused");
+        tracing::warn!(
+            request_id,
+            event = "csrf_refused",
+            "a POST from another origin was refused"
+        );
         // What takes a form is not there: a program that has mistyped an address need not be told of pages.
         if req.path().starts_with("/api/") {
             return Rejection::NotFound.error_response();

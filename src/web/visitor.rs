@@ -259,7 +259,7 @@ pub fn note_seen(app: &Data<App>, session: &Session, client: impl FnOnce() -> Cl
     actix_web::rt::spawn(async move {
         let seen = app.transaction(move |tx| sessions::touch(tx, &id, &client));
         if let Err(error) = seen.await {
-            tracing::warn!(%error, "a session's use was not written down");
+            tracing::warn!(%error, event = "session_use_lost", "a session's use was not written down");
         }
     });
 }

@@ -166,7 +166,11 @@ impl Connector {
         })?;
         let link = tokio::spawn(async move {
             if let Err(why) = link.await {
-                tracing::warn!("a connection to the database was lost: {}", in_words(&why));
+                tracing::warn!(
+                    event = "database_connection_lost",
+                    "a connection to the database was lost: {}",
+                    in_words(&why)
+                );
             }
         });
         Ok((client, link))

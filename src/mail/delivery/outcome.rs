@@ -45,19 +45,55 @@ impl Outcome {
     pub(super) fn tell(&self, mail: &Mail) {
         let (mail, letter) = (&*mail.id, &*mail.letter);
         match self {
-            Self::Sent => tracing::info!(mail, letter, "mail sent"),
-            Self::Dropped(reason) => tracing::info!(mail, letter, reason, "mail dropped"),
-            Self::Forgotten => tracing::info!(mail, letter, "mail forgotten: its account is gone"),
-            Self::Damaged(reason) => tracing::error!(mail, letter, reason, "mail set aside"),
-            Self::KeyMissing(reason) => tracing::error!(mail, letter, reason, "mail put off"),
+            Self::Sent => tracing::info!(mail, letter, event = "mail_sent", "mail sent"),
+            Self::Dropped(reason) => {
+                tracing::info!(mail, letter, reason, event = "mail_dropped", "mail dropped")
+            }
+            Self::Forgotten => tracing::info!(
+                mail,
+                letter,
+                event = "mail_forgotten",
+                "mail forgotten: its account is gone"
+            ),
+            Self::Damaged(reason) => tracing::error!(
+                mail,
+                letter,
+                reason,
+                event = "mail_damaged",
+                "mail set aside"
+            ),
+            Self::KeyMissing(reason) => tracing::error!(
+                mail,
+                letter,
+                reason,
+                event = "mail_key_missing",
+                "mail put off"
+            ),
             Self::Refused(refusal) => {
-                tracing::warn!(mail, letter, reason = refusal.words, "mail refused");
+                tracing::warn!(
+                    mail,
+                    letter,
+                    reason = refusal.words,
+                    event = "mail_refused",
+                    "mail refused"
+                );
             }
             Self::Deferred(refusal) => {
-                tracing::info!(mail, letter, reason = refusal.words, "mail put off");
+                tracing::info!(
+                    mail,
+                    letter,
+                    reason = refusal.words,
+                    event = "mail_deferred",
+                    "mail put off"
+                );
             }
             Self::Unreachable(_) => {}
-            Self::LeaseOver => tracing::warn!(mail, letter, "mail not tried: its lease is over"),
+            Self::LeaseOver => tracing::warn!(
+                mail,
+                letter,
+                event = "mail_lease_lost",
+                "mail not tried: its lease is over"
+            ),
         }
     }
 

@@ -213,7 +213,11 @@ impl Sender {
         let (Claimed { mail, .. }, outcome) = &*settled;
         match is_written {
             Ok(true) => outcome.tell(mail),
-            Ok(false) => tracing::warn!(mail = mail.id, "another node has taken this mail up"),
+            Ok(false) => tracing::warn!(
+                mail = mail.id,
+                event = "mail_lease_lost",
+                "another node has taken this mail up"
+            ),
             Err(error) => return database_failed(&error),
         }
         self.learn(mail, outcome)
@@ -232,7 +236,12 @@ impl Sender {
             match (done.await, &**settled) {
                 (Err(Error::Unavailable(what)), (Claimed { mail, .. }, Outcome::Sent)) => {
                     let mail = &*mail.id;
-                    tracing::warn!(what, mail, "a mail that left is not written down yet");
+                    tracing::warn!(
+                        what,
+                        mail,
+                        event = "mail_unsettled",
+                        "a mail that left is not written down yet"
+                    );
                     tokio::time::sleep(backoff.longer()).await;
                 }
                 (done, _) => return done,
@@ -281,7 +290,7 @@ fn key_missing(mail: &Mail) -> String {
 }
 
 fn database_failed(error: &Error) -> Round {
-    tracing::warn!(%error, "mail has to wait");
+    tracing::warn!(%error, event = "mail_database_away", "mail has to wait");
     Round::Failed
 }
 
@@ -290,7 +299,7 @@ async fn give_back(app: &App, claimed: impl Iterator<Item = Claimed>) {
         let id = claimed.mail.id.clone();
         let given = app.transaction(move |tx| outbox::give_back(tx, &claimed));
         if let Err(error) = given.await {
-            tracing::warn!(%error, mail = id, "not given back; its lease will end");
+            tracing::warn!(%error, mail = id, event = "mail_lease_kept", "not given back; its lease will end");
         }
     }
 }

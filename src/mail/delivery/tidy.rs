@@ -22,13 +22,13 @@ pub(super) async fn tidy(app: App, mut stopping: Stopping) {
     while !stopping.is_told() {
         let outbox = app.outbox.clone();
         if let Err(error) = app.db.read(move |tx| outbox.count(tx)).await {
-            tracing::warn!(%error, "waiting mail was not counted");
+            tracing::warn!(%error, event = "count_failed", "waiting mail was not counted");
         }
         since_purge += COUNT;
         if since_purge >= PURGE {
             since_purge = Duration::ZERO;
             if let Err(error) = forget(&app).await {
-                tracing::warn!(%error, "nothing was purged");
+                tracing::warn!(%error, event = "purge_failed", "nothing was purged");
             }
         }
         tokio::select! {

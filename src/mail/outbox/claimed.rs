@@ -88,9 +88,11 @@ fn lease(tx: &mut Tx, due: Vec<String>) -> Result<Vec<Claimed>> {
                 lease: lease.clone(),
             }),
             Err(DieselError::DeserializationError(why)) => {
-                tracing::error!(mail = id, %why, "mail set aside");
                 let reason = Some("its row cannot be read");
                 settle(tx, &id, &lease, state::REFUSED, reason, None)?;
+                tx.after_commit(move || {
+                    tracing::error!(mail = id, %why, event = "mail_damaged", "mail set aside");
+                });
             }
             Err(error) => return Err(error.into()),
         }
