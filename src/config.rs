@@ -217,6 +217,13 @@ variables! {
         check rules::a_contact_says_until_when(&contact, expires);
     }
 
+    /// Metrics
+    metrics: Metrics {
+        /// Where Prometheus finds `/metrics`, and nothing else: an address that visitors do not reach; unset, nowhere.
+        address: Option<SocketAddr> = "METRICS_ADDRESS", "", optional(network::socket_address);
+        check rules::metrics_have_an_address_of_their_own(&server, address);
+    }
+
     /// The log
     log: Log {
         /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also by module (`warn,doorpost=debug`).

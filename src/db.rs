@@ -231,6 +231,14 @@ impl Db {
         }
     }
 
+    /// Which of the two it is.
+    pub fn kind(&self) -> &'static str {
+        match &self.store {
+            Store::Sqlite(_) => "sqlite",
+            Store::Postgres(_) => "postgresql",
+        }
+    }
+
     /// The migrations that this program knows and the database lacks.
     pub async fn pending(&self) -> Result<Vec<String>> {
         let known = self.known();

@@ -5,7 +5,7 @@
 //! ```text
 //!        main · operator · server                     the program
 //!                   │
-//!       flows · api · pages · health                  interfaces: who may call, what is shown; never each other
+//!  flows · api · pages · health · exporter            interfaces: who may call, what is shown; never each other
 //!                   │
 //!                  web                                HTTP
 //!                   │
@@ -15,7 +15,7 @@
 //!                   │
 //!               accounts                              nouns: who, which links, which sessions
 //!                   │
-//!      db  schema  clock  random  keys  config …      tools; know nothing of accounts
+//!  db  schema  clock  random  keys  config  metrics … tools; know nothing of accounts
 //! ```
 //!
 //! 1. [`flows`]: what a visitor sees, one flow a file. Start with [`flows::reset_password`].
@@ -29,8 +29,8 @@
 //! 7. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
 //!    [`server::Server`].
 //! 8. [`operator`]: the command line.
-//! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`domain_name`], [`humanize`],
-//!    [`invisible`], [`writable`].
+//! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`metrics`], [`domain_name`],
+//!    [`humanize`], [`invisible`], [`writable`].
 //!
 //! A signature says who may call; an action says what happens; a handler only says what is shown.
 
@@ -43,12 +43,14 @@ pub mod config;
 pub mod db;
 pub mod domain_name;
 pub mod error;
+pub mod exporter;
 pub mod flows;
 pub mod health;
 pub mod humanize;
 pub mod invisible;
 pub mod keys;
 pub mod mail;
+pub mod metrics;
 pub mod operator;
 pub mod pages;
 pub mod random;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::Server as Serving;
+use actix_web::dev::{Server as Serving, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::rt::{self, net::TcpStream};
 use actix_web::web::{self, Data, ServiceConfig};
@@ -22,7 +22,7 @@ use crate::flows::notification_links;
 use crate::keys;
 use crate::mail::delivery;
 use crate::web::{assets, form_token, middleware, same_origin, session_cookie};
-use crate::{api, flows, health};
+use crate::{api, exporter, flows, health};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -156,8 +156,9 @@ impl Server {
         app.signing_keys
             .ring_that_signs(&app.db, app.clock.now())
             .await?;
-        let listener = listen(app.config.server.bind_address)?;
+        let listener = listen("BIND_ADDRESS", app.config.server.bind_address)?;
         let listening = listener.local_addr().map_err(Error::internal)?;
+        let exporter = export_metrics(&app)?;
         let mail = delivery::start(app.clone())?;
         announce(&app, listening);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -177,6 +178,9 @@ impl Server {
             }
         };
         let stopped = web::block(move || mail.join()).await;
+        if let Some(exporter) = exporter {
+            exporter.stop(false).await;
+        }
         served.map_err(Error::internal)?.map_err(Error::internal)?;
         stopped.map_err(Error::internal)
     }
@@ -235,23 +239,42 @@ impl Signals {
     }
 }
 
+/// On a listener of their own, if the operator wants them. They are there until the end, for what is finished counts,
+/// too.
+fn export_metrics(app: &App) -> Result<Option<ServerHandle>> {
+    let Some(address) = app.config.metrics.address else {
+        return Ok(None);
+    };
+    let listener = listen("METRICS_ADDRESS", address)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let server = exporter::serve(app.clone(), listener)?;
+    let handle = server.handle();
+    rt::spawn(server);
+    tracing::info!(
+        event = "exporting",
+        "metrics are at http://{address}/metrics"
+    );
+    Ok(Some(handle))
+}
+
 /// std would let 128 callers wait; a crowd that comes at once would meet dropped packets, and try again
 /// only after a second.
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    let socket = bind(address)?;
+fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener> {
+    let socket = bind(variable, address)?;
     socket
         .listen(WAITING)
-        .map_err(|why| refused(address, &why))?;
+        .map_err(|why| refused(variable, address, &why))?;
     Ok(socket.into())
 }
 
-/// Whether a start could listen there. Nobody can call meanwhile, and whoever starts in this moment is not disturbed.
-pub fn could_listen(address: SocketAddr) -> Result<()> {
-    bind(address).map(drop)
+/// Whether a start could listen at the address of this variable. Nobody can call meanwhile, and whoever starts in this
+/// moment is not disturbed.
+pub fn could_listen(variable: &str, address: SocketAddr) -> Result<()> {
+    bind(variable, address).map(drop)
 }
 
-fn bind(address: SocketAddr) -> Result<Socket> {
-    let refused = |why: io::Error| refused(address, &why);
+fn bind(variable: &str, address: SocketAddr) -> Result<Socket> {
+    let refused = |why: io::Error| refused(variable, address, &why);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(refused)?;
     socket.set_reuse_address(true).map_err(refused)?;
     socket.set_recv_buffer_size(AHEAD).map_err(refused)?;
@@ -259,8 +282,8 @@ fn bind(address: SocketAddr) -> Result<Socket> {
     Ok(socket)
 }
 
-fn refused(address: SocketAddr, why: &io::Error) -> Error {
-    Error::misconfigured(format!("BIND_ADDRESS {address}: {why}"))
+fn refused(variable: &str, address: SocketAddr, why: &io::Error) -> Error {
+    Error::misconfigured(format!("{variable} {address}: {why}"))
 }
 
 /// Port 0 in `BIND_ADDRESS` is any free one: so what is said is where it listens, not what was asked for.

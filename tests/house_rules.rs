@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "humanize",
         "invisible",
         "keys",
+        "metrics",
         "random",
         "schema",
         "writable",
@@ -72,7 +73,7 @@ fn lib_rs_names_the_modules_and_no_others() {
 
 #[test]
 fn no_flow_names_another_flow() {
-    let flows = ["api", "flows", "health", "pages"];
+    let flows = ["api", "exporter", "flows", "health", "pages"];
     for source in program().filter(|source| flows.contains(&source.module.as_str())) {
         let own = source.name.trim_end_matches(".rs").replace('/', "::");
         for (line, path) in source.paths() {
@@ -118,6 +119,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         &["std::env", "env::var", "dotenvy"],
         &["config.rs", "config/dot_env.rs"],
     ),
+    ("counting", &["prometheus_client"], &["metrics.rs"]),
     (
         "drawing randomness",
         &[
@@ -200,6 +202,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         &[
             "api.rs",
             "api/",
+            "exporter.rs",
             "flows.rs",
             "flows/",
             "health.rs",

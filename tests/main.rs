@@ -44,6 +44,7 @@ mod links;
 mod locked;
 mod mail_command;
 mod methods;
+mod metrics;
 mod notification_links;
 mod oauth;
 mod pages;

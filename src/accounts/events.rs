@@ -19,6 +19,7 @@ use crate::accounts::sessions::AuthMethod;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, on_either};
 use crate::error::Result;
+use crate::metrics;
 use crate::random;
 use crate::schema::{events, users};
 
@@ -214,11 +215,15 @@ fn write(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()> 
     Ok(())
 }
 
-/// In the log, once it is certain.
+/// Counted, and in the log, once it is certain.
 fn tell(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) {
     let (user, ip, request_id) = (user_id.to_owned(), by.ip(), by.request_id().to_owned());
     let by = by.client().is_none().then_some("operator");
     tx.after_commit(move || {
+        metrics::events(event.name()).inc();
+        if let Event::SignedIn(method) = event {
+            metrics::sign_ins(method.name()).inc();
+        }
         tracing::info!(
             event = event.name(),
             detail = event.detail(),

@@ -24,6 +24,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::{Config, Rate};
 use crate::db::{Tx, on_either};
 use crate::error::Result;
+use crate::metrics;
 use crate::schema::limits;
 
 /// What is limited. Each one brings its name and its rate.
@@ -234,6 +235,12 @@ pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Resul
 
 /// A full window. It may be over and purged by now: then the next one may follow at once.
 fn too_many(tx: &mut Tx, limit: Limit, subject: &str) -> Result<TooMany> {
+    // Whoever asks again within the gap is refused nothing.
+    if limit != Limit::MailGap {
+        tx.after_commit(move || {
+            metrics::limited(limit.name()).inc();
+        });
+    }
     let ends_at = limits::table
         .find((limit.name(), subject))
         .select(limits::ends_at)

@@ -38,6 +38,14 @@ pub enum AuthMethod {
 }
 
 impl AuthMethod {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [
+        Self::EmailLink,
+        Self::EmailCode,
+        Self::Password,
+        Self::NotificationLink,
+    ];
+
     /// As the table holds it.
     pub fn name(self) -> &'static str {
         match self {

@@ -19,6 +19,7 @@ use crate::actions::Counted;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
+use crate::metrics;
 use crate::random::Token;
 
 /// A link that somebody follows.
@@ -72,6 +73,7 @@ pub(super) fn use_up(
     };
     if let Some(consumed) = &consumed {
         let user = consumed.user().map(|user| user.id.clone());
+        count(tx, consumed.purpose(), "used");
         tell(tx, "link_used", consumed.purpose(), user, client);
     }
     Ok(consumed)
@@ -105,6 +107,7 @@ fn refuse_address<T>(
 ) -> Result<Counted<Outcome<T>>> {
     let outcome = match found.count_wrong_address(tx)? {
         Some(ended) => {
+            count(tx, followed.purpose, "wrong_address");
             if let Some(user) = found.user() {
                 let event = Event::LinkRefused(followed.purpose);
                 events::note(tx, &user.id, event, &followed.client)?;
@@ -141,8 +144,15 @@ pub fn count_dead(
     purpose: Purpose,
     client: &Client,
 ) -> Result<Counted<()>> {
+    count(tx, purpose, "dead");
     tell(tx, "link_dead", purpose, None, client);
     count_guess(tx, app, client)
+}
+
+fn count(tx: &mut Tx, purpose: Purpose, outcome: &'static str) {
+    tx.after_commit(move || {
+        metrics::links(purpose.name(), outcome).inc();
+    });
 }
 
 /// For the operator alone: what it did to an account, its owner finds in the account's activity.

@@ -51,6 +51,19 @@ pub(super) fn a_public_site_has_a_sender(server: &Server, from: &Mailbox) -> Jud
     )
 }
 
+pub(super) fn metrics_have_an_address_of_their_own(
+    server: &Server,
+    address: Option<SocketAddr>,
+) -> Judged {
+    // Port 0 is any that is free.
+    refuse_if(
+        address.is_some_and(|address| address.port() != 0 && address == server.bind_address),
+        "METRICS_ADDRESS",
+        "is that of BIND_ADDRESS, where visitors are",
+        "another port, such as 127.0.0.1:9464",
+    )
+}
+
 pub(super) fn unused_ends_before_used(idle: Duration, lifetime: Duration) -> Judged {
     refuse_if(
         idle > lifetime,

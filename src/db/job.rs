@@ -6,12 +6,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::Tx;
 use super::after_commit::AfterCommit;
 use crate::error::{Error, Result};
+use crate::metrics;
 
 /// How many jobs may wait for a thread. More would only wait too long and fill the memory.
 pub(super) const QUEUE: usize = 1024;
@@ -59,7 +61,10 @@ pub(super) fn queue<J>() -> (SyncSender<J>, Receiver<J>) {
 /// Puts a job into its queue, or refuses at once when it is full.
 pub(super) fn enqueue<J>(queue: &SyncSender<J>, job: J) -> Result<()> {
     queue.try_send(job).map_err(|refused| match refused {
-        TrySendError::Full(_) => Error::unavailable("too much waits for the database already"),
+        TrySendError::Full(_) => {
+            metrics::database_refusals("queue_full").inc();
+            Error::unavailable("too much waits for the database already")
+        }
         TrySendError::Disconnected(_) => Error::unavailable("the database's thread has ended"),
     })
 }
@@ -69,7 +74,12 @@ pub(super) fn job<T: Send + 'static>(
     work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
 ) -> (Box<dyn Job>, Answer<T>) {
     let (caller, answer) = oneshot::channel();
-    (Box::new(Question { work, caller }), Answer(answer))
+    let question = Question {
+        work,
+        caller,
+        asked: Instant::now(),
+    };
+    (Box::new(question), Answer(answer))
 }
 
 /// Runs a function; a panic in it comes back as the error that its caller is to be told.
@@ -98,6 +108,7 @@ impl<T> Answer<T> {
 struct Question<F, T> {
     work: F,
     caller: oneshot::Sender<Result<T>>,
+    asked: Instant,
 }
 
 impl<F, T> Job for Question<F, T>
@@ -110,7 +121,12 @@ where
     }
 
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Ran {
-        let Self { work, caller } = *self;
+        let Self {
+            work,
+            caller,
+            asked,
+        } = *self;
+        metrics::database_wait(asked.elapsed());
         let (outcome, answer) = match caught(work, tx) {
             Ok(Ok(value)) if !caller.is_closed() => (Outcome::Done, Ok(value)),
             Ok(answer) => (Outcome::Failed, answer),
@@ -131,6 +147,7 @@ where
     }
 
     fn refuse(self: Box<Self>, why: &str) {
+        metrics::database_refusals("unavailable").inc();
         say(self.caller, Err(Error::unavailable(why)));
     }
 }
@@ -148,6 +165,7 @@ impl<T> Reply for Answered<T> {
     }
 
     fn refuse(self: Box<Self>, why: &str) {
+        metrics::database_refusals("not_kept").inc();
         say(self.caller, Err(Error::unavailable(why)));
     }
 }

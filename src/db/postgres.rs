@@ -31,6 +31,7 @@ use super::job::{self, Job, Outcome, Ran};
 use super::{Connection, Ending, Tx, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::metrics;
 
 /// How many threads, and so connections, a node has.
 const CONNECTIONS: usize = 8;
@@ -150,7 +151,10 @@ impl Store {
         job::enqueue(&self.queue, Task { kind, job })?;
         timeout(PATIENCE, answer.arrive())
             .await
-            .unwrap_or_else(|_| Err(Error::unavailable("the database did not answer in time")))
+            .unwrap_or_else(|_| {
+                metrics::database_refusals("timeout").inc();
+                Err(Error::unavailable("the database did not answer in time"))
+            })
     }
 }
 

@@ -81,6 +81,9 @@ pub mod state {
     pub const REFUSED: &str = "refused";
     /// It came to be of no use before it could be sent.
     pub const DROPPED: &str = "dropped";
+
+    /// Each of them.
+    pub const ALL: [&str; 4] = [QUEUED, SENT, REFUSED, DROPPED];
 }
 
 impl Outbox {

@@ -59,7 +59,7 @@ pub async fn run(
     let (database, fits) = database(&config.database.url, server, keys.as_ref());
     let parts = [
         ("configuration", Ok("read".to_owned())),
-        ("address", address(config.server.bind_address)),
+        ("address", addresses(config)),
         ("database", database),
         ("key", key(config, keys, fits)),
         ("mail", mail(config).await),
@@ -86,13 +86,21 @@ impl Part {
     }
 }
 
-/// A Doorpost that runs there already is to be restarted, and is in nobody's way.
-fn address(address: SocketAddr) -> Found {
-    match server::could_listen(address) {
-        Ok(()) => Ok(format!("{address} is free")),
-        Err(_) if is_one_of_us(address) => Ok(format!("a Doorpost listens at {address}")),
-        Err(why) => Err(why.to_string()),
+/// A Doorpost that runs there already is to be restarted, and is in nobody's way: with it go its metrics.
+fn addresses(config: &Config) -> Found {
+    let address = config.server.bind_address;
+    match server::could_listen("BIND_ADDRESS", address) {
+        Ok(()) => {}
+        Err(_) if is_one_of_us(address) => {
+            return Ok(format!("a Doorpost listens at {address}"));
+        }
+        Err(why) => return Err(why.to_string()),
     }
+    let Some(metrics) = config.metrics.address else {
+        return Ok(format!("{address} is free"));
+    };
+    server::could_listen("METRICS_ADDRESS", metrics).map_err(|why| why.to_string())?;
+    Ok(format!("{address} is free, and so is {metrics}"))
 }
 
 fn is_one_of_us(address: SocketAddr) -> bool {

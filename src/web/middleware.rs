@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::app::{self, App};
 use crate::humanize;
+use crate::metrics;
 use crate::random;
 use crate::web::page::Frame;
 use crate::web::rejection::{Failure, Limited};
@@ -84,6 +85,7 @@ pub async fn attend(
         event = "request",
         "request"
     );
+    metrics::request(route, method.as_str(), status, took);
     Ok(unread_body::until_answered(res, body))
 }
 

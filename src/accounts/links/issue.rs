@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::keys::{KeyPurpose, Keys};
+use crate::metrics;
 use crate::random::{Code, Token};
 use crate::schema::links;
 
@@ -57,13 +58,11 @@ pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> 
     ) {
         end(tx, wanted.email, wanted.purpose)?;
     }
-    insert(
-        tx,
-        config,
-        keys,
-        wanted,
-        Life::of(tx.now, wanted.purpose, config),
-    )
+    let purpose = wanted.purpose;
+    tx.after_commit(move || {
+        metrics::links(purpose.name(), "issued").inc();
+    });
+    insert(tx, config, keys, wanted, Life::of(tx.now, purpose, config))
 }
 
 /// Writes the row of a link that nobody is mailed, and ends no other link. What it hands back is for a letter that

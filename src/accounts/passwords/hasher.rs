@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::metrics;
 use crate::random;
 
 use super::stored::{self, Stored};
@@ -35,6 +36,7 @@ pub struct Hasher(Arc<Slots>);
 
 struct Slots {
     cost: Cost,
+    parallel: usize,
     memory: Mutex<Vec<Vec<Block>>>,
     running: Arc<Semaphore>,
     anonymous: Share,
@@ -44,16 +46,24 @@ struct Slots {
 
 /// What one priority may have of the slots: so many may wait, and so many of them may run.
 struct Share {
+    /// So many permits.
+    most: usize,
     permits: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
 impl Share {
     fn of(slots: usize) -> Self {
+        let most = slots * (WAITING_PER_SLOT + 1);
         Self {
-            permits: Arc::new(Semaphore::new(slots * (WAITING_PER_SLOT + 1))),
+            most,
+            permits: Arc::new(Semaphore::new(most)),
             running: Arc::new(Semaphore::new(slots)),
         }
+    }
+
+    fn admitted(&self) -> usize {
+        self.most - self.permits.available_permits()
     }
 }
 
@@ -95,6 +105,15 @@ pub struct Permit {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
+/// How busy the slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub running: usize,
+    /// Those that were admitted and do not run yet; not those behind others of their own account.
+    pub waiting: usize,
+    pub slots: usize,
+}
+
 /// What a comparison came to.
 pub enum Verified {
     /// It is another one, or there is none to compare it with.
@@ -110,6 +129,7 @@ impl Hasher {
         let parallel = parallel.max(1);
         Ok(Self(Arc::new(Slots {
             cost,
+            parallel,
             memory: Mutex::default(),
             running: Arc::new(Semaphore::new(parallel)),
             // With one slot for all, they take turns: no more than one stranger waits before the others.
@@ -119,8 +139,28 @@ impl Hasher {
         })))
     }
 
+    /// How busy it is just now.
+    pub fn load(&self) -> Load {
+        let slots = &self.0;
+        let running = slots.parallel - slots.running.available_permits();
+        let admitted = slots.anonymous.admitted() + slots.trusted.admitted();
+        Load {
+            running,
+            waiting: admitted.saturating_sub(running),
+            slots: slots.parallel,
+        }
+    }
+
     /// A permit, or none if the queue is full: then nothing was done, and a moment later there is room.
     pub async fn acquire(&self, priority: Priority<'_>) -> Option<Permit> {
+        let permit = self.admit(priority).await;
+        if permit.is_none() {
+            metrics::hashes_refused().inc();
+        }
+        permit
+    }
+
+    async fn admit(&self, priority: Priority<'_>) -> Option<Permit> {
         let (share, turn) = match priority {
             Priority::Anonymous => (&self.0.anonymous, None),
             Priority::Trusted(account) => {
@@ -423,8 +463,14 @@ mod tests {
             permits.push(permit);
         }
         assert_eq!(permits.len(), WAITING_PER_SLOT + 1);
+        let load = hasher.load();
+        assert_eq!(
+            (load.running, load.waiting, load.slots),
+            (0, permits.len(), 2)
+        );
         hashed(&hasher, ONE).await;
         drop(permits);
+        assert_eq!(hasher.load().waiting, 0);
         assert!(
             hasher.acquire(Priority::Anonymous).await.is_some(),
             "who goes away makes room"

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::accounts::links;
+use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::backoff::jittered;
 use crate::mail::outbox::{self, Claimed, Mail};
 use crate::mail::smtp::{Failure, Refusal};
+use crate::metrics;
 
 /// What became of one mail.
 pub(super) enum Outcome {
@@ -38,6 +40,31 @@ impl Outcome {
             Err(Failure::Unreachable(what)) => Self::Unreachable(what),
             Err(Failure::Later(refusal)) => Self::Deferred(refusal),
             Err(Failure::Never(refusal)) => Self::Refused(refusal),
+        }
+    }
+
+    /// As the metrics have it; nothing, if no mail was tried.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Sent => Some("sent"),
+            Self::Dropped(_) => Some("dropped"),
+            Self::Forgotten => Some("forgotten"),
+            Self::Damaged(_) => Some("damaged"),
+            Self::KeyMissing(_) => Some("key_missing"),
+            Self::Refused(_) => Some("refused"),
+            Self::Deferred(_) => Some("deferred"),
+            Self::Unreachable(_) | Self::LeaseOver => None,
+        }
+    }
+
+    /// For the metrics, once it is written down.
+    pub(super) fn count(&self, mail: &Mail, now: Timestamp) {
+        if let Some(outcome) = self.name() {
+            metrics::letters(outcome).inc();
+        }
+        if matches!(self, Self::Sent) {
+            let waited = u64::try_from(now - mail.queued_at).unwrap_or(0);
+            metrics::letter_left(Duration::from_millis(waited));
         }
     }
 

@@ -212,7 +212,10 @@ impl Sender {
         let is_written = self.write_down(&settled).await;
         let (Claimed { mail, .. }, outcome) = &*settled;
         match is_written {
-            Ok(true) => outcome.tell(mail),
+            Ok(true) => {
+                outcome.count(mail, self.app.clock.now());
+                outcome.tell(mail);
+            }
             Ok(false) => tracing::warn!(
                 mail = mail.id,
                 event = "mail_lease_lost",

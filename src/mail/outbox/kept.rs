@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use diesel::dsl::count_star;
+use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 
 use super::{LEASE, Mail, state};
 use crate::clock::{Timestamp, millis};
 use crate::db::Tx;
 use crate::error::Result;
+use crate::mail::letters::Priority;
 use crate::schema::{links, outbox};
 
 /// A mail as the operator is shown it.
@@ -52,6 +53,35 @@ pub fn counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
         .select((outbox::state, count_star()))
         .order(outbox::state)
         .load(tx.conn)?)
+}
+
+/// How the outbox stands, for whoever watches it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    counts: Vec<(String, i64)>,
+    /// When the oldest was posted that still waits, announcements aside.
+    pub oldest_waiting_since: Option<Timestamp>,
+}
+
+impl Standing {
+    /// How much mail there is of this state.
+    pub fn of_state(&self, state: &str) -> i64 {
+        let found = self.counts.iter().find(|(is, _)| is == state);
+        found.map_or(0, |(_, count)| *count)
+    }
+}
+
+/// Looks how it stands.
+pub fn standing(tx: &mut Tx) -> Result<Standing> {
+    let oldest_waiting_since = outbox::table
+        .filter(outbox::due_at.is_not_null())
+        .filter(outbox::priority.lt(Priority::Bulk as i32))
+        .select(min(outbox::queued_at))
+        .first(tx.conn)?;
+    Ok(Standing {
+        counts: counts(tx)?,
+        oldest_waiting_since,
+    })
 }
 
 /// One mail.
