@@ -21,6 +21,7 @@ mod reference;
 mod rules;
 mod secret_key;
 mod security;
+mod service_manager;
 mod sign_up;
 mod smtp_url;
 mod summary;
@@ -46,6 +47,7 @@ pub use log::LogFormat;
 pub use public_url::PublicUrl;
 pub use reader::{Mistake, Refusal};
 pub use secret_key::SecretKey;
+pub use service_manager::ServiceManager;
 pub use sign_up::{DomainPattern, SignUp};
 pub use smtp_url::{SmtpSecurity, SmtpUrl};
 pub use summary::Summary;
@@ -243,6 +245,15 @@ impl Config {
     pub fn load() -> Result<Self, Refusal> {
         let dot_env = dot_env::read(Path::new(".env"))?;
         Self::from_environment(std::env::vars_os().chain(dot_env))
+    }
+
+    /// Whoever started this process and wants to hear from it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reader of the environment"
+    )]
+    pub fn service_manager() -> Option<ServiceManager> {
+        ServiceManager::among(std::env::vars_os())
     }
 
     /// Reads these variables and no others; of one that comes twice, the first counts.

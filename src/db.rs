@@ -288,6 +288,16 @@ impl Db {
         }
     }
 
+    /// Waits until the thread that writes to SQLite has answered, be it that it cannot: then it does not hang. On
+    /// PostgreSQL there is nothing to wait for: its threads hang as long as the server does, which no restart of ours
+    /// would mend.
+    pub async fn writer_answers(&self) {
+        match &self.store {
+            Store::Sqlite(store) => store.answers().await,
+            Store::Postgres(_) => {}
+        }
+    }
+
     fn known(&self) -> Known {
         let dialect = match &self.store {
             Store::Sqlite(_) => Dialect::Sqlite,

@@ -27,7 +27,7 @@
 //! 5. [`web`]: what is the same for every request.
 //! 6. [`pages`]: the home page, and the place where yours starts.
 //! 7. [`app`], [`server`]: what a request may need, and how it is served. An app of one's own is built on
-//!    [`server::Server`].
+//!    [`server::Server`]. [`exporter`], [`service_manager`]: who watches it.
 //! 8. [`operator`]: the command line.
 //! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`metrics`], [`domain_name`],
 //!    [`humanize`], [`invisible`], [`writable`].
@@ -56,5 +56,6 @@ pub mod pages;
 pub mod random;
 pub mod schema;
 pub mod server;
+pub mod service_manager;
 pub mod web;
 pub mod writable;

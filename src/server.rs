@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server as Serving, ServerHandle};
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::keys;
 use crate::mail::delivery;
+use crate::service_manager::{Notifier, Pulses};
 use crate::web::{assets, form_token, middleware, same_origin, session_cookie};
 use crate::{api, exporter, flows, health};
 
@@ -63,6 +65,7 @@ pub struct Server {
     name: Option<&'static str>,
     pages: Vec<fn(&mut ServiceConfig)>,
     migrations: Option<&'static Migrations>,
+    workers: Pulses,
 }
 
 impl Server {
@@ -110,7 +113,9 @@ impl Server {
     /// what visitors use is behind the same-origin check and the session cookie.
     pub fn build(&self, app: App, listener: TcpListener, workers: usize) -> Result<Serving> {
         let (data, pages) = (Data::new(app), self.pages.clone());
+        let pulses = self.workers.clone();
         let server = HttpServer::new(move || {
+            pulses.beat_here();
             let session = session_cookie::middleware(&data);
             Actix::new()
                 .app_data(data.clone())
@@ -150,6 +155,7 @@ impl Server {
 
     /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
     pub async fn serve(&self, app: App) -> Result<()> {
+        let notifier = Arc::new(Notifier::of(Config::service_manager()));
         let mut signals = Signals::listen()?;
         prepare(&app).await?;
         // Listed before the first token is asked for: some who verify take an empty list for a broken one.
@@ -162,21 +168,26 @@ impl Server {
         let mail = delivery::start(app.clone())?;
         announce(&app, listening);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let db = app.db.clone();
         let server = self.build(app, listener, workers)?;
         let handle = server.handle();
         let mut serving = rt::spawn(server);
+        notifier.ready();
+        let watching = rt::spawn(Arc::clone(&notifier).watch(db, self.workers.clone()));
         let served = tokio::select! {
             served = &mut serving => {
                 mail.tell_to_stop(Duration::ZERO);
                 served
             }
             finish = signals.told() => {
+                notifier.stopping();
                 // Both at once, so that each has all of the time.
                 mail.tell_to_stop(finish);
                 handle.stop(!finish.is_zero()).await;
                 serving.await
             }
         };
+        watching.abort();
         let stopped = web::block(move || mail.join()).await;
         if let Some(exporter) = exporter {
             exporter.stop(false).await;

@@ -61,6 +61,7 @@ mod relay;
 mod reset_password;
 mod routes;
 mod same_origin;
+mod service_manager;
 mod sessions;
 mod shown;
 mod sign_in;

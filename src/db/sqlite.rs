@@ -27,6 +27,7 @@ use diesel::connection::{
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use thread_local::ThreadLocal;
+use tokio::time::sleep;
 
 use super::job::{self, Job, Outcome, QUEUE, Ran, Reply};
 use super::{Connection, Ending, Tx, roll_back_to};
@@ -142,7 +143,22 @@ impl Store {
         job::enqueue(&self.writer, job)?;
         answer.arrive().await
     }
+
+    /// Waits until the writer has answered, be it with a refusal.
+    pub async fn answers(&self) {
+        loop {
+            let (job, answer) = job::job(|_| Ok(()));
+            if job::enqueue(&self.writer, job).is_ok() {
+                let _ = answer.arrive().await;
+                return;
+            }
+            sleep(BETWEEN_TRIES).await;
+        }
+    }
 }
+
+/// How soon a job that found the queue full tries again.
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Makes the file and its folder, for the owner alone, unless they are there; says where it is. The path
 /// is made absolute so that no name means anything special to SQLite, as `:memory:` and `file:…` would.
