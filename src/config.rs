@@ -9,6 +9,7 @@
 
 mod amounts;
 mod argon2;
+mod credentials;
 mod database_url;
 mod dot_env;
 mod log;

@@ -1,7 +1,8 @@
 //! One variable at a time: where its value comes from, and how it is refused.
 //!
-//! Every variable has a twin with `_FILE` at its end, for secrets that are mounted as files. An empty
-//! variable counts as not set. Whatever is left when all have been read, and is named like ours, is a
+//! Every variable has a twin with `_FILE` at its end, for secrets that are mounted as files. One that is set in neither
+//! way is taken from the credential of its name, if systemd brought one (`LoadCredential=`); one that is set in two ways
+//! is refused, for whoever changes one of them believes to have changed it. An empty variable counts as not set. Whatever is left when all have been read, and is named like ours, is a
 //! spelling mistake that would leave a limit at its default, and stops the start. No message ever repeats
 //! a value, whether it is a secret or not: a mixed-up line may put any secret under any name.
 
@@ -11,6 +12,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use super::credentials::Credentials;
 
 /// An unknown variable that begins like this was meant for us.
 pub(super) const OUR_PREFIXES: [&str; 5] =
@@ -47,6 +50,7 @@ pub(super) type Parsed<T> = Result<T, Mistake>;
 pub(super) struct Reader {
     /// What is set and has not been read yet.
     unread: BTreeMap<String, OsString>,
+    credentials: Credentials,
     /// What has been asked for, with its default: the list of all variables, in order.
     pub(super) known: Vec<(&'static str, &'static str)>,
 }
@@ -68,6 +72,7 @@ impl Reader {
         }
         unread.retain(|_, value| !value.is_empty());
         Self {
+            credentials: Credentials::of(unread.remove(Credentials::DIRECTORY)),
             unread,
             known: Vec::new(),
         }
@@ -107,14 +112,28 @@ impl Reader {
     ) -> Result<Option<Given>, Refusal> {
         self.known.push((name, default));
         let twin = format!("{name}_FILE");
-        let (variable, text) = match (self.unread.remove(name), self.unread.remove(&twin)) {
-            (None, None) => return Ok(None),
-            (Some(value), None) => (name.to_owned(), text_of(value)),
-            (None, Some(path)) => (twin, text_in(path)),
-            (Some(_), Some(_)) => {
-                let wrong = format!("is set, and {twin} is too");
-                return Err(Mistake::new(wrong, "only one of them").in_variable(name));
+        let credential = self.credentials.take(name);
+        let file = self.unread.remove(&twin);
+        let file = file.map(|file| self.credentials.or_here(file));
+        let only_one = |wrong: String, variable: &str| {
+            Err(Mistake::new(wrong, "only one of them").in_variable(variable))
+        };
+        let (variable, text) = match (self.unread.remove(name), file, credential) {
+            (None, None, None) => return Ok(None),
+            (Some(_), Some(_), _) => return only_one(format!("is set, and {twin} is too"), name),
+            (Some(_), _, Some(_)) => {
+                return only_one(
+                    "is set, and there is a credential of that name".into(),
+                    name,
+                );
             }
+            (_, Some(Ok(file)), Some(credential)) if file != credential => {
+                let wrong = format!("names a file, and there is a credential {name}");
+                return only_one(wrong, &twin);
+            }
+            (Some(value), None, None) => (name.to_owned(), text_of(value)),
+            (None, Some(file), _) => (twin, file.and_then(|file| text_in(&file))),
+            (None, None, Some(credential)) => (format!("credential {name}"), text_in(&credential)),
         };
         match text {
             Ok(text) => Ok(Some(Given { variable, text })),
@@ -181,8 +200,8 @@ fn text_of(value: OsString) -> Parsed<String> {
         .map_err(|_| Mistake::new("is not UTF-8", "it in UTF-8"))
 }
 
-fn text_in(path: OsString) -> Parsed<String> {
-    let text = String::from_utf8(bytes_in(path.as_ref())?).map_err(|_| {
+fn text_in(path: &Path) -> Parsed<String> {
+    let text = String::from_utf8(bytes_in(path)?).map_err(|_| {
         Mistake::new(
             "names a file that is not UTF-8",
             "the value into that file as UTF-8",

@@ -58,7 +58,8 @@ fn is_stale(name: &str, text: &str) -> bool {
 const EXAMPLE_BEGINS: &str = "\
 # Doorpost reads these variables once, at start: from its environment, and from ./.env for what is not set there.
 # The values here are the defaults; an empty one is not set. Each has a twin with _FILE at its end that names a
-# file to read the value from. In .env, put a value with spaces or with a $ between 'single quotes'.
+# file to read the value from; what is not set is taken from the systemd credential of its name. In .env, put a
+# value with spaces or with a $ between 'single quotes'.
 # Durations are 90s, 10m, 1h or 7d. Rates are 5/15m (five in fifteen minutes), or off.
 ";
 
@@ -83,6 +84,11 @@ An empty value is not set. Each variable has a twin with `_FILE` at its end that
 from, for secrets that are mounted as files. Durations are `90s`, `10m`, `1h` or `7d`; rates are `5/15m` (five in
 fifteen minutes), or `off`. [.env.example](../.env.example) has the same as a file to fill in, and
 [deploy.md](deploy.md) says what a site needs.
+
+A variable that is set in neither way is taken from the credential of its name, if systemd brings one
+(`LoadCredential=SECRET_KEY:/etc/doorpost/secret_key`); a twin may name one, too: a file name without a `/` is looked
+for among the credentials first. One that has two sources is refused, whatever they say: whoever changes one of them
+believes to have changed it.
 
 A setting that is unsafe or cannot be read stops the start, with exit status 2. One line names the first of them, in
 the order of this page, and what to write instead; no value is ever printed. A `PUBLIC_URL` beyond this machine

@@ -407,6 +407,139 @@ fn a_file_that_does_not_serve_is_refused() {
     assert_eq!(refused(&both).variable, "SECRET_KEY");
 }
 
+/// A folder as systemd makes it for the credentials of a service.
+struct Credentials(PathBuf);
+
+impl Credentials {
+    fn holding(name: &str, credentials: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("doorpost-{}-{name}", std::process::id()));
+        fs::create_dir(&path).expect("a folder");
+        for (name, content) in credentials {
+            fs::write(path.join(name), content).expect("a file");
+        }
+        Self(path)
+    }
+
+    /// With these set besides.
+    fn and(&self, variables: &[(&str, &str)]) -> Result<Config, Refusal> {
+        let folder = self.0.to_str().expect("a path in UTF-8");
+        let all = [&[("CREDENTIALS_DIRECTORY", folder)], variables].concat();
+        Config::from_environment(all)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_is_not_set_is_taken_from_the_credential_of_its_name() {
+    let all = [
+        ("SECRET_KEY", format!("{}\n", *KEY)),
+        ("SMTP_URL", RELAY.to_owned()),
+        (
+            "DATABASE_URL",
+            "postgres://user:hunter2@host/db\n".to_owned(),
+        ),
+        ("of-somebody-else", "hunter2".to_owned()),
+    ];
+    let all = all
+        .each_ref()
+        .map(|(name, content)| (*name, content.as_str()));
+    let credentials = Credentials::holding("credentials", &all);
+    let config = credentials.and(&[]).expect("a configuration");
+    assert!(config.keys.secret_key.is_some() && config.mail.smtp.is_some());
+    assert!(config.database.url.is_server());
+    assert_eq!(config.log.format, LogFormat::Text, "the default");
+
+    // The same credential, said twice, is one source: by its path (`%d` in a unit), or by its name.
+    for named in [credentials.path("SECRET_KEY").as_str(), "SECRET_KEY"] {
+        let config = credentials
+            .and(&[("SECRET_KEY_FILE", named)])
+            .expect("one source");
+        assert!(config.keys.secret_key.is_some());
+    }
+}
+
+#[test]
+fn a_twin_may_name_a_credential() {
+    let credentials = Credentials::holding("named", &[("key-of-the-site", KEY.as_str())]);
+    let config = credentials.and(&[("SECRET_KEY_FILE", "key-of-the-site")]);
+    assert!(config.expect("a key").keys.secret_key.is_some());
+    // What it does not have is looked for in the working folder, as ever.
+    let refusal = credentials.and(&[("SECRET_KEY_FILE", "key-of-nobody")]);
+    assert!(
+        refusal
+            .expect_err("no file")
+            .wrong
+            .contains("cannot be read")
+    );
+    // One that is in both places is not guessed at. Tests run where Cargo.toml is.
+    let both = Credentials::holding("both", &[("Cargo.toml", KEY.as_str())]);
+    let refusal = both
+        .and(&[("SECRET_KEY_FILE", "Cargo.toml")])
+        .expect_err("both");
+    assert!(
+        refusal.wrong.contains("a credential and a file"),
+        "{refusal}"
+    );
+    let here = both
+        .and(&[("SECRET_KEY_FILE", "./Cargo.toml")])
+        .expect_err("no key");
+    assert!(!here.wrong.contains("credential"), "{here}");
+}
+
+#[test]
+fn a_variable_has_one_source() {
+    let credentials = Credentials::holding("sources", &[("SECRET_KEY", "hunter2")]);
+    let key = Scratch::holding("one-of-two", KEY.as_bytes());
+    for (variables, variable, words) in [
+        (
+            &[("SECRET_KEY", KEY.as_str())],
+            "SECRET_KEY",
+            "a credential of that name",
+        ),
+        (
+            &[("SECRET_KEY_FILE", key.path())],
+            "SECRET_KEY_FILE",
+            "a credential SECRET_KEY",
+        ),
+        (&[("SECRET_KEY", "")], "credential SECRET_KEY", ""),
+    ] {
+        let refusal = credentials.and(variables).expect_err(words);
+        assert_eq!(refusal.variable, variable);
+        assert!(refusal.wrong.contains(words), "{refusal}");
+        assert!(!refusal.to_string().contains("hunter2"), "{refusal}");
+    }
+    let empty = Credentials::holding("empty-one", &[("SMTP_URL", "")]);
+    assert_eq!(
+        empty.and(&[]).expect_err("empty").variable,
+        "credential SMTP_URL"
+    );
+}
+
+#[test]
+fn metrics_are_not_where_visitors_are() {
+    let same = refused(&[("METRICS_ADDRESS", "127.0.0.1:8080")]);
+    assert_eq!(same.variable, "METRICS_ADDRESS");
+    let free = [
+        ("METRICS_ADDRESS", "127.0.0.1:0"),
+        ("BIND_ADDRESS", "127.0.0.1:0"),
+    ];
+    assert!(accepted(&free).metrics.address.is_some());
+    assert!(accepted(&[]).metrics.address.is_none());
+    assert_eq!(
+        refused(&[("METRICS_ADDRESS", "9464")]).variable,
+        "METRICS_ADDRESS"
+    );
+}
+
 #[test]
 fn a_certificate_file_is_looked_into() {
     let pem = Scratch::holding("pem", b"-----BEGIN CERTIFICATE-----\n");
