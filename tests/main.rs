@@ -53,6 +53,7 @@ mod plain_browsers;
 mod postgresql;
 mod printing;
 mod program;
+mod proxies;
 mod purge;
 mod reauthenticate;
 mod redirects;

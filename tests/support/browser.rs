@@ -69,10 +69,23 @@ pub struct Browser {
 impl Browser {
     /// Starts one that nobody used before.
     pub async fn open(scripts: Scripts) -> Self {
+        Self::open_with(scripts, &[]).await
+    }
+
+    /// The same, where a host of the test's is on this machine, under a certificate that nobody vouches for.
+    pub async fn open_with_host(scripts: Scripts, host: &str) -> Self {
+        let here = format!("--host-resolver-rules=MAP {host} 127.0.0.1");
+        Self::open_with(scripts, &[&here, "--ignore-certificate-errors"]).await
+    }
+
+    async fn open_with(scripts: Scripts, arguments: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
+        let mut options = options(scripts, &profile);
+        let usual = options["args"].as_array_mut().unwrap();
+        usual.extend(arguments.iter().map(|argument| json!(argument)));
         let mut capabilities = Capabilities::new();
         for (name, value) in [
-            ("goog:chromeOptions", options(scripts, &profile)),
+            ("goog:chromeOptions", options),
             ("goog:loggingPrefs", json!({ "browser": "ALL" })),
         ] {
             capabilities.insert(name.to_owned(), value);

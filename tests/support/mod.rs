@@ -7,6 +7,7 @@ mod house;
 mod letter;
 pub mod maildir;
 pub mod markup;
+pub mod proxy;
 mod race;
 mod scripted;
 mod text_browser;
