@@ -47,6 +47,7 @@ mod methods;
 mod metrics;
 mod notification_links;
 mod oauth;
+mod package;
 mod pages;
 mod password_sign_in;
 mod plain_browsers;

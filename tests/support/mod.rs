@@ -5,6 +5,7 @@ mod browser;
 mod every_letter;
 mod house;
 mod letter;
+pub mod machine;
 pub mod maildir;
 pub mod markup;
 pub mod proxy;
