@@ -20,6 +20,7 @@ use crate::server::Server;
 pub mod announce;
 mod ask;
 pub mod check;
+pub mod health;
 pub mod keys;
 mod log;
 pub mod mail;
@@ -103,6 +104,8 @@ enum Command {
     Announce(announce::Arguments),
     /// Whether it could serve: configuration, address, database, key and mail server, a line each.
     Check(check::Arguments),
+    /// Whether the Doorpost of these settings serves, by its own word; for what watches a container.
+    Health,
     /// A secret key, what is sealed with it in the database, and what access tokens are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -161,6 +164,7 @@ async fn obey(
         Some(Command::Check(arguments)) => {
             return check::run(arguments, &config, server, out).await;
         }
+        Some(Command::Health) => return Ok(health::run(&config, out)),
         Some(Command::Keys(command)) => keys::run(command, open(config)?, out).await?,
         Some(Command::Mail(command)) => {
             return mail::run(command, config, Clock::System, out).await;

@@ -161,6 +161,55 @@ fn a_folder_or_file_that_is_not_ours_is_found_and_named() {
     guest.allow("", 0o755); // so that it can be cleared away
 }
 
+// --- whether it serves ---
+
+/// What a container is asked: by its own program, for there is no other.
+#[tokio::test]
+async fn whether_it_serves_is_said_by_itself() {
+    let store = Store::make(Database::Postgres).await;
+    let folder = empty_folder();
+    let variables = [
+        ("DATABASE_URL", store.url.as_str()),
+        ("SECRET_KEY", store.secret_key.as_str()),
+    ];
+    let mut doorpost = Doorpost::serving(folder.path(), &[&variables[..], &[ANY_PORT]].concat());
+    let address = doorpost.url.strip_prefix("http://").unwrap().to_owned();
+    let asked = || {
+        run(
+            folder.path(),
+            &["health"],
+            &[&variables[..], &[("BIND_ADDRESS", &address)]].concat(),
+        )
+    };
+    let well = asked();
+    assert_eq!(well.status.code(), Some(0), "{well:?}");
+    let said = String::from_utf8(well.stdout).unwrap();
+    assert!(
+        said.starts_with(r#"{"database":"ok""#) && said.ends_with("}\n"),
+        "{said}"
+    );
+
+    let tables = postgres(&store.url).await;
+    tables
+        .batch_execute("DELETE FROM __diesel_schema_migrations")
+        .await
+        .unwrap();
+    let unready = asked();
+    assert_eq!(unready.status.code(), Some(1), "{unready:?}");
+    let said = String::from_utf8(unready.stdout).unwrap();
+    assert!(said.starts_with(r#"{"database":"away""#), "{said}");
+
+    doorpost.signal("TERM");
+    assert_eq!(doorpost.ends(), Some(0));
+    let gone = asked();
+    assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+    let said = String::from_utf8(gone.stderr).unwrap();
+    assert!(
+        said.starts_with(&format!("doorpost: nothing answers at {address}: ")),
+        "{said}"
+    );
+}
+
 // --- the address ---
 
 #[test]

@@ -4,11 +4,9 @@
 //! what is pending, opens what the key has sealed, writes, logs in at the mail server. What remains is as it was: no
 //! file, no key, no table, no mail.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -21,12 +19,10 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keys::{self, Keys};
 use crate::mail::smtp::Smtp;
+use crate::operator::health;
 use crate::operator::out::Out;
 use crate::server::{self, Server};
 use crate::writable;
-
-/// Who has our address already is on this machine, and answers at once if it is one of us.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is well, or what is not, in words.
 type Found = Result<String, String>;
@@ -104,17 +100,8 @@ fn addresses(config: &Config) -> Found {
 }
 
 fn is_one_of_us(address: SocketAddr) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream
-            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.take(4096).read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer)
-    };
-    ask().is_ok_and(|answer| {
-        answer.contains("x-request-id:") && answer.ends_with(r#"{"status":"ok"}"#)
+    health::ask(address, "/healthz").is_ok_and(|answer| {
+        answer.has_header("x-request-id") && answer.body() == r#"{"status":"ok"}"#
     })
 }
 
