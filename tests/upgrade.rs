@@ -20,7 +20,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
 
-use crate::program::{ANY_PORT, Doorpost, dressed};
+use crate::program::{ANY_PORT, Doorpost, dressed, run};
 use crate::support::{Database, PASSWORD, ScriptedServer, Store, eventually};
 
 const ADA: &str = "ada@example.org";
@@ -369,6 +369,35 @@ on_both! {
     }
 }
 
+on_both! {
+    /// FLT-10: what a newer release has done to the tables is in nobody's way, unless it says that it is.
+    async fn an_older_program_refuses_only_tables_that_are_marked_as_none_of_its(db: Database) {
+        const REFUSED: &str = "the tables are those of a newer release, which this program cannot use \
+                               (migration 20990101000002breaks): start the newer one";
+        let released = Released::at(db, steps(db).len()).await;
+        let note = async |version: &str| {
+            let noted = format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}')");
+            released.execute(&noted).await;
+        };
+        let today = Today::on(&released);
+        for version in ["20990101000001", "own_20990101000001breaks"] {
+            note(version).await;
+        }
+        let doorpost = today.start().when_up();
+        assert_eq!(doorpost.visitor().get("/readyz").await.status, StatusCode::OK);
+
+        note("20990101000002breaks").await;
+        let beside = doorpost.visitor().get("/readyz").await;
+        assert_eq!(beside.status, StatusCode::SERVICE_UNAVAILABLE, "one that runs already is told apart");
+        let checked = run(today.folder.path(), &["check"], &today.variables());
+        let said = String::from_utf8(checked.stdout).unwrap();
+        assert!(said.contains(&format!("database       FAILED  {REFUSED}")), "{said}");
+        let mut again = today.start();
+        assert_eq!(again.ends(), Some(1), "{}", again.log());
+        assert!(again.log().contains(REFUSED), "{}", again.log());
+    }
+}
+
 /// FLT-10: whoever writes beyond the limit is killed, at that byte. So each run gets a page further than the one
 /// before it, until one gets through.
 #[tokio::test]
@@ -531,11 +560,16 @@ fn chosen(name: &str) -> Option<String> {
 }
 
 /// FLT-16: the release before goes on working on what the next one has migrated. So a migration only adds, and
-/// what it adds to a table that is there already needs nothing of those who do not know it.
+/// what it adds to a table that is there already needs nothing of those who do not know it. One that does more says so in
+/// its name, and the release before refuses to serve on what it leaves.
 #[test]
 fn a_migration_only_adds() {
     for db in [Database::Sqlite, Database::Postgres] {
-        for step in steps(db).iter().skip(1) {
+        for step in steps(db)
+            .iter()
+            .skip(1)
+            .filter(|step| !step.version().ends_with("breaks"))
+        {
             let statements = step.statements();
             let made: Vec<&str> = statements
                 .iter()

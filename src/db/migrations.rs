@@ -28,6 +28,11 @@ static HOUSE: Migrations = Migrations {
 /// which a letter comes after every digit.
 const OWN: &str = "own_";
 
+/// Ends the version of a migration that takes away, or changes, what the release before it uses: a folder's name begins like
+/// `2027-01-01-000001-breaks_`. A program that does not know it must not serve on what it has left. Every other
+/// migration only adds, and an older program works beside it.
+const BREAKS: &str = "breaks";
+
 /// The same tables in the words of either database, to be embedded in a crate that brings tables of its own:
 ///
 /// ```no_run
@@ -87,6 +92,11 @@ impl Known {
             .collect())
     }
 
+    /// Whether a version is of tables that this program uses: those of an app, if it is that app.
+    fn depends_on(self, version: &str) -> bool {
+        !version.starts_with(OWN) || self.own.is_some()
+    }
+
     fn all(self) -> Result<Vec<Box<dyn Migration<Backend>>>> {
         let mut all = HOUSE.of(self.dialect)?;
         if let Some(own) = self.own {
@@ -120,9 +130,23 @@ pub(super) fn apply_pending(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>
 }
 
 /// The versions that are known and not yet applied.
+///
+/// # Errors
+/// A newer release has changed the tables so that this program cannot use them.
 pub(super) fn pending(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>> {
     let applied = applied(tx)?;
     let mut pending = known.versions()?;
+    let is_newer = |version: &&String| !pending.contains(version) && known.depends_on(version);
+    if let Some(newer) = applied
+        .iter()
+        .filter(is_newer)
+        .find(|version| version.ends_with(BREAKS))
+    {
+        return Err(Error::misconfigured(format!(
+            "the tables are those of a newer release, which this program cannot use (migration {newer}): start the newer \
+             one, or bring back the copy of the database from before it"
+        )));
+    }
     pending.retain(|version| !applied.contains(version));
     Ok(pending)
 }
