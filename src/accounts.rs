@@ -17,6 +17,7 @@
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
 //! * [`announced`]: who was sent which announcement; nobody is sent one twice.
+//! * [`mail_bounces`]: whose mail came back.
 //! * [`key_probe`]: whether the secret key is the one of this database.
 //! * [`purge`]: deletes what has expired.
 
@@ -30,6 +31,7 @@ pub mod events;
 pub mod key_probe;
 pub mod limits;
 pub mod links;
+pub mod mail_bounces;
 pub mod passwords;
 pub mod purge;
 pub mod refresh_tokens;

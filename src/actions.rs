@@ -18,6 +18,7 @@
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
 //! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
+//! * [`note_bounce`]: a mail server reports that a letter came back.
 
 pub mod announce;
 pub mod change_email;
@@ -31,6 +32,7 @@ pub mod follow_link;
 pub mod invite;
 pub mod lock_account;
 pub mod make_sign_in_link;
+pub mod note_bounce;
 pub mod password_try;
 pub mod reauthenticate;
 pub mod refresh;

@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use lettre::Address;
 use lettre::message::Mailbox;
 use tracing_subscriber::filter::Targets;
 
@@ -103,6 +104,10 @@ variables! {
         /// The sender of every letter; has to be set to an address of yours when `PUBLIC_URL` is not loopback.
         from: Mailbox = "MAIL_FROM", "Doorpost <doorpost@localhost>", mail::mailbox;
         check rules::a_public_site_has_a_sender(&server, &from);
+
+        /// Where letters come back to (`bounce@example.org`), each to an address of its own (`bounce+NUMBER@example.org`)
+        /// that nobody can make up; unset, to the address of `MAIL_FROM`. See docs/operate.md.
+        bounce_address: Option<Address> = "MAIL_BOUNCE_ADDRESS", "", optional(mail::bounce_address);
     }
 
     /// Accounts

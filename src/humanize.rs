@@ -37,6 +37,16 @@ pub fn way_in(method: &str) -> &'static str {
     }
 }
 
+/// Why a letter came back, by its status code (RFC 3463). In words of ours: a stranger may have chosen those of the
+/// report.
+pub fn why_mail_came_back(status: &str) -> &'static str {
+    match status {
+        "5.1.1" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1" => "there is no such mailbox",
+        "4.2.2" | "5.2.2" => "the mailbox is full",
+        _ => "its mail server did not take it",
+    }
+}
+
 /// How long something lasts, in the largest unit that says it exactly: `10 minutes`, `24 hours`.
 pub fn lasting(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);

@@ -58,10 +58,12 @@ pub enum KeyPurpose {
     RefreshSuccessor,
     /// The row that tells whose database it is.
     Probe,
+    /// The address that a letter comes back to, authenticated together with the letter's number.
+    BounceAddress,
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -75,6 +77,7 @@ impl KeyPurpose {
         Self::SigningKey,
         Self::RefreshSuccessor,
         Self::Probe,
+        Self::BounceAddress,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -92,6 +95,7 @@ impl KeyPurpose {
             Self::SigningKey => b"doorpost signing key",
             Self::RefreshSuccessor => b"doorpost refresh successor",
             Self::Probe => b"doorpost probe",
+            Self::BounceAddress => b"doorpost bounce address",
         }
     }
 }
@@ -116,6 +120,9 @@ struct DerivedKey {
 }
 
 const NONCE: usize = 12;
+
+/// Bytes of a tag that is short.
+pub const SHORT_TAG: usize = 8;
 
 /// The label of what is no key, but the name of one. It never changes either.
 const ID: &[u8] = b"doorpost key id";
@@ -208,6 +215,28 @@ impl Keys {
     pub fn verify(&self, for_what: KeyPurpose, parts: &[&[u8]], tag: &[u8]) -> bool {
         self.each()
             .any(|keys| keys.of(for_what).over(parts).verify_slice(tag).is_ok())
+    }
+
+    /// The first 64 bits of what [`Keys::authenticate`] gives, where there is no room for more: enough against
+    /// guesses that each have to be sent to us.
+    pub fn authenticate_in_short(&self, for_what: KeyPurpose, parts: &[&[u8]]) -> [u8; SHORT_TAG] {
+        let mut short = [0; SHORT_TAG];
+        let mac = self.current.of(for_what).over(parts);
+        short.copy_from_slice(&mac.finalize().into_bytes()[..SHORT_TAG]);
+        short
+    }
+
+    /// As [`Keys::verify`], for [`Keys::authenticate_in_short`].
+    pub fn verify_in_short(
+        &self,
+        for_what: KeyPurpose,
+        parts: &[&[u8]],
+        short: &[u8; SHORT_TAG],
+    ) -> bool {
+        self.each().any(|keys| {
+            let mac = keys.of(for_what).over(parts);
+            mac.verify_truncated_left(short).is_ok()
+        })
     }
 
     fn each(&self) -> impl Iterator<Item = &Derived> {

@@ -12,9 +12,13 @@
 //! * [`refusals`]: whether what it refuses is one recipient's bad luck, or ours.
 //! * [`backoff`]: pauses between tries.
 //! * [`smtp`]: one kept connection.
+//! * [`bounce_address`]: where a letter comes back to.
+//! * [`bounce_report`]: what the mail server reports that gave it back.
 
 pub mod announcement;
 pub mod backoff;
+pub mod bounce_address;
+pub mod bounce_report;
 pub mod circuit_breaker;
 pub mod delivery;
 pub mod health;

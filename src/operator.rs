@@ -61,7 +61,7 @@ fn called(server: &Server, out: &Out) -> ExitCode {
         Ok(config) => config,
         Err(refusal) => {
             out.complain(refusal);
-            return ExitCode::from(REFUSED);
+            return ExitCode::from(command_line.refused());
         }
     };
     log::start(&config, command_line.serves());
@@ -141,6 +141,14 @@ impl CommandLine {
     /// Whether it names no command.
     fn serves(&self) -> bool {
         self.command.is_none()
+    }
+
+    /// With what code it ends if the configuration is refused.
+    fn refused(&self) -> u8 {
+        match &self.command {
+            Some(Command::Mail(command)) => command.refused().unwrap_or(REFUSED),
+            _ => REFUSED,
+        }
     }
 }
 

@@ -120,6 +120,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    mail_bounces (user_id) {
+        user_id -> Text,
+        email -> Text,
+        reported_at -> BigInt,
+        posted_at -> BigInt,
+        days -> Integer,
+        no_mailbox -> Bool,
+        status -> Text,
+    }
+}
+
+diesel::table! {
     refresh_tokens (token_hash) {
         token_hash -> Binary,
         session_id -> Text,

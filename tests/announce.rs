@@ -204,7 +204,7 @@ on_both! {
         let said = operator.told(NEWS, &["--to", "all", "--json"]);
         assert_eq!(said, dry, "which foretold it");
         let figures: Value = serde_json::from_str(&said).unwrap();
-        assert_eq!(figures.to_string(), r#"{"had_it":2,"told":1,"want_none":1,"without_account":0}"#);
+        assert_eq!(figures.to_string(), r#"{"had_it":2,"not_reached":0,"told":1,"want_none":1,"without_account":0}"#);
         assert_eq!(recipients(&house).await, ["reader0@example.org", "reader1@example.org", "reader2@example.org"]);
 
         // Another text is another announcement.

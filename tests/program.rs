@@ -959,13 +959,25 @@ pub fn dressed(mut command: Command, folder: &Path, variables: &[(&str, &str)]) 
 
 /// Runs a command to its end.
 pub fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    run_reading(b"", folder, arguments, variables)
+}
+
+/// The same of one that reads this, as far as it wants to.
+pub fn run_reading(
+    input: &[u8],
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Output {
     let mut child = command(folder, variables)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let (mut pipe, input) = (child.stdin.take().unwrap(), input.to_owned());
+    thread::spawn(move || pipe.write_all(&input));
     let began = Instant::now();
     // What it says fits into the pipes.
     while child.try_wait().unwrap().is_none() {

@@ -3,6 +3,8 @@
 //! It is what an account's owner recognises a sign-in by, and what limits are counted against. No right depends on
 //! it: many people may share an IP address, and a browser may call itself anything.
 
+use std::net::Ipv4Addr;
+
 use crate::accounts::limits::Network;
 use crate::invisible;
 
@@ -22,6 +24,17 @@ pub struct Client {
 }
 
 impl Client {
+    /// A mail server that reports to us: it comes by way of this machine, and in no request.
+    pub fn mail_server() -> Self {
+        Self {
+            network: Network::of(Ipv4Addr::LOCALHOST.into()),
+            product: Some("a mail server".to_owned()),
+            is_program: false,
+            label: Label::default(),
+            request_id: String::new(),
+        }
+    }
+
     /// Its address, as the tables and letters have it.
     pub fn ip(&self) -> String {
         self.network.ip.to_string()

@@ -76,6 +76,8 @@ pub enum Event {
     Locked,
     /// The operator unlocked it.
     Unlocked,
+    /// A letter to its address came back.
+    MailBounced,
     /// Everything that is kept was taken away as a file.
     Exported,
     /// The account was deleted, and this trail with it: only the log still says so.
@@ -111,6 +113,7 @@ impl Event {
             Self::SignInLinkMade => "sign_in_link_made",
             Self::Locked => "locked",
             Self::Unlocked => "unlocked",
+            Self::MailBounced => "mail_bounced",
             Self::Exported => "exported",
             Self::Deleted => "deleted",
         }
@@ -373,6 +376,25 @@ pub fn comes_from(tx: &mut Tx, user_id: &str, network: &Network) -> Result<bool>
         .load(tx.conn)?;
     let mut networks = came_from.iter().filter_map(|ip| ip.parse().ok());
     Ok(networks.any(|ip| Network::of(ip).is_same(network)))
+}
+
+/// Whether somebody has used a letter to this account since: then its mailbox works.
+pub fn read_mail_since(tx: &mut Tx, user_id: &str, since: Timestamp) -> Result<bool> {
+    let by_letter =
+        [AuthMethod::EmailLink, AuthMethod::EmailCode].map(|method| Some(method.name()));
+    let signed_in = events::name
+        .eq("signed_in")
+        .nullable()
+        .and(events::detail.eq_any(by_letter));
+    let set_password = events::name.eq(Event::PasswordSet.name()).nullable();
+    let latest: Option<Timestamp> = events::table
+        .filter(events::user_id.eq(user_id))
+        .filter(events::at.gt(since))
+        .filter(signed_in.or(set_password))
+        .select(events::at)
+        .first(tx.conn)
+        .optional()?;
+    Ok(latest.is_some())
 }
 
 /// One event of this account.

@@ -1,5 +1,5 @@
-//! Deletes what has expired: links, ended sessions, limits whose window has passed, old events, and who was sent an
-//! announcement long ago.
+//! Deletes what has expired: links, ended sessions, limits whose window has passed, old events, who was sent an
+//! announcement long ago, and whose mail came back.
 //!
 //! Nothing depends on it: every query judges for itself whether a row is still good. It keeps the tables small, so
 //! that anonymous traffic leaves nothing behind. It works in small batches, lest a visitor's write waits behind a
@@ -7,7 +7,7 @@
 
 use diesel::prelude::*;
 
-use crate::accounts::{announced, events, refresh_tokens, signing_keys};
+use crate::accounts::{announced, events, mail_bounces, refresh_tokens, signing_keys};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
@@ -26,6 +26,7 @@ pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
     gone += limits(tx)?;
     gone += events::purge(tx, BATCH)?;
     gone += announced::purge(tx, BATCH)?;
+    gone += mail_bounces::purge(tx, BATCH)?;
     Ok(gone)
 }
 

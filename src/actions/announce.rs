@@ -3,6 +3,7 @@
 //! A row for each reader and text decides who was sent what, also for two runs at once.
 
 use crate::accounts::announced;
+use crate::accounts::mail_bounces;
 use crate::accounts::users::{self, User};
 use crate::app::App;
 use crate::db::Tx;
@@ -16,6 +17,8 @@ pub enum Fate {
     HadIt,
     WantsNone,
     HasNoAccount,
+    /// Mail to them comes back.
+    IsNotReached,
 }
 
 /// Posts the letter to this reader. Nobody else changes the account meanwhile: whoever calls announcements off, or
@@ -25,6 +28,9 @@ pub fn announce_to(tx: &mut Tx, app: &App, announcement: &Announcement, id: &str
         Some(reader) if reader.announcements => reader,
         other => return Ok(fate_of_others(other.as_deref())),
     };
+    if is_not_reached(tx, &reader)? {
+        return Ok(Fate::IsNotReached);
+    }
     if !announced::announce_to(tx, &announcement.digests, id)? {
         return Ok(Fate::HadIt);
     }
@@ -38,6 +44,7 @@ pub fn foretell(tx: &mut Tx, announcement: &Announcement, id: &str) -> Result<Fa
     match users::find(tx, id)? {
         Some(reader) if reader.announcements => {
             match announced::was_sent(tx, &announcement.digests, id)? {
+                _ if is_not_reached(tx, &reader)? => Ok(Fate::IsNotReached),
                 true => Ok(Fate::HadIt),
                 false => Ok(Fate::Told),
             }
@@ -52,6 +59,11 @@ pub fn count_alike(tx: &mut Tx, announcement: &Announcement, ids: Vec<String>) -
     let fates = alike.iter().map(|id| foretell(tx, announcement, id));
     let fates = fates.collect::<Result<Vec<Fate>>>()?;
     Ok(fates.into_iter().filter(|fate| *fate == Fate::Told).count())
+}
+
+fn is_not_reached(tx: &mut Tx, reader: &User) -> Result<bool> {
+    let bounce = mail_bounces::of(tx, &reader.id, &reader.email)?;
+    Ok(bounce.is_some_and(|it| it.holds_news_back()))
 }
 
 fn fate_of_others(account: Option<&User>) -> Fate {

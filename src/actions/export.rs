@@ -9,6 +9,7 @@ use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Verb};
 use crate::accounts::links;
+use crate::accounts::mail_bounces;
 use crate::accounts::sessions;
 use crate::accounts::users::{Owner, User};
 use crate::actions::Counted;
@@ -35,6 +36,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
     let events = events::list(tx, &user.id, None, i64::MAX)?;
     let mail = outbox::kept::of_address(tx, &user.email)?;
     let announced = announced::list(tx, &user.id)?;
+    let bounce = mail_bounces::of(tx, &user.id, &user.email)?;
     Ok(json!({
         "account": {
             "id": user.id,
@@ -79,6 +81,11 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "queued_at": rfc3339(mail.queued_at),
             "settled_at": mail.settled_at.map(rfc3339),
         })).collect::<Vec<_>>(),
+        "mail_comes_back": bounce.map(|bounce| json!({
+            "reported_at": rfc3339(bounce.reported_at),
+            "status": bounce.status,
+            "holds_news_back": bounce.holds_news_back(),
+        })),
         "announcements": announced.iter().map(|sent| json!({
             "sha256": STANDARD.encode(&sent.announcement),
             "posted_at": rfc3339(sent.posted_at),

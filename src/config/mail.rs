@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lettre::Address;
 use lettre::message::Mailbox;
 
 use super::reader::{Mistake, Parsed, bytes_in};
@@ -35,6 +36,29 @@ pub(super) fn mailbox(text: &str) -> Parsed<Mailbox> {
             ),
             false => Mistake::new("is not a sender", SENDER),
         })
+}
+
+/// One that a letter's number can be added to: before the `@` there is room for 64 octets (RFC 5321, 4.5.3.1.1), and 50
+/// go for that.
+pub(super) fn bounce_address(text: &str) -> Parsed<Address> {
+    const INSTEAD: &str = "an address such as bounce@example.org";
+    let address: Address = text
+        .parse()
+        .ok()
+        .filter(|_| text.is_ascii())
+        .ok_or_else(|| Mistake::new("is not an address", INSTEAD))?;
+    if address.user().len() > 14 {
+        let wrong = "has more than 14 letters before its @";
+        return Err(Mistake::new(wrong, INSTEAD));
+    }
+    if address
+        .user()
+        .contains(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+    {
+        let wrong = "has a sign before its @ that is none of a-z, 0-9, -, _ and .";
+        return Err(Mistake::new(wrong, INSTEAD));
+    }
+    Ok(address)
 }
 
 /// A file that exists and has a certificate in it.

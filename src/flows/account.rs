@@ -3,6 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
+use crate::accounts::mail_bounces::{self, MailBounce};
 use crate::accounts::sessions::Session;
 use crate::accounts::users::{self, User};
 use crate::flows::Answer;
@@ -19,11 +20,13 @@ pub fn configure(cfg: &mut ServiceConfig) {
 async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
     let app = visitor.app.clone();
     let user_id = session.user_id.clone();
-    let (user, pending) = visitor
+    let (user, pending, bounce) = visitor
         .app
         .read(move |tx| {
             let user = users::find(tx, &user_id)?;
-            Ok((user, PendingChange::find(tx, &app, &user_id)?))
+            let email = user.as_ref().map_or("", |user| &user.email);
+            let bounce = mail_bounces::of(tx, &user_id, email)?;
+            Ok((user, PendingChange::find(tx, &app, &user_id)?, bounce))
         })
         .await?;
     // It was deleted in this very moment.
@@ -45,6 +48,7 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
         links_count_for: humanize::lasting(config.links.notification),
         user,
         pending,
+        bounce: bounce.as_ref().map(ShownBounce::of),
         session,
     })?)
 }
@@ -62,7 +66,27 @@ struct AccountPage {
     /// When the password was set, if there is one.
     password_set: Option<String>,
     pending: Option<PendingChange>,
+    bounce: Option<ShownBounce>,
     user: User,
     /// How long a link in a notice or an announcement knows its reader.
     links_count_for: String,
+}
+
+/// A letter to the account's address that came back.
+struct ShownBounce {
+    on: String,
+    why: &'static str,
+    status: String,
+    holds_news_back: bool,
+}
+
+impl ShownBounce {
+    fn of(bounce: &MailBounce) -> Self {
+        Self {
+            on: humanize::moment(bounce.reported_at),
+            why: humanize::why_mail_came_back(&bounce.status),
+            status: bounce.status.clone(),
+            holds_news_back: bounce.holds_news_back(),
+        }
+    }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::accounts::client::Actor;
 use crate::accounts::limits;
 use crate::accounts::links::Issued;
+use crate::accounts::mail_bounces;
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::users;
 use crate::clock::{Timestamp, millis};
@@ -77,6 +78,8 @@ pub mod state {
     pub const QUEUED: &str = "queued";
     /// The server took charge of it.
     pub const SENT: &str = "sent";
+    /// It was sent, and came back.
+    pub const BOUNCED: &str = "bounced";
     /// The server will never take it, or it is damaged.
     pub const REFUSED: &str = "refused";
     /// It came to be of no use before it could be sent.
@@ -137,7 +140,7 @@ impl Outbox {
 
     /// Posts news of an account to its owner, about what somebody does just now. Its link is signed for whoever
     /// has the address, as this transaction has left the account: one that was changed just now, too. Of a kind
-    /// there is one an hour, or a day, and the next one says what went untold.
+    /// there is one an hour, or a day, and the next one says what went untold. None goes where mail comes back.
     pub fn tell<'a>(
         &self,
         tx: &mut Tx,
@@ -160,9 +163,12 @@ impl Outbox {
         let letter = notices::letter(&self.config, to, notice, link, &happened)?;
         let account = reader.map(|reader| reader.id);
         let letter = Letter { account, ..letter };
-        match untold {
-            Some(_) => self.post(tx, &letter),
-            None => self.decoy(tx, |unwatched, tx| unwatched.post(tx, &letter)),
+        let account = letter.account.as_deref().unwrap_or_default();
+        let bounce = mail_bounces::of(tx, account, to)?;
+        let is_wanted = untold.is_some() && !bounce.is_some_and(|it| it.holds_news_back());
+        match is_wanted {
+            true => self.post(tx, &letter),
+            false => self.decoy(tx, |unwatched, tx| unwatched.post(tx, &letter)),
         }
     }
 

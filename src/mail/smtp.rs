@@ -31,8 +31,9 @@ use pace::{DEADLINES, Deadlines, Pace, nobody};
 pub use pace::{LONGEST_SEND, Watch};
 use server::{Connection, Server};
 pub use stage::Stage;
+pub(super) use trouble::for_log;
 pub use trouble::{Blames, Failure, Refusal};
-use trouble::{Trouble, for_log, in_step};
+use trouble::{Trouble, in_step};
 
 /// How many letters go over one connection. Exim delivers the first ten at once, answers 250 to the rest as well,
 /// and leaves them lying until its next queue run, half an hour later (`smtp_accept_queue_per_connection`).

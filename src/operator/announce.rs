@@ -277,6 +277,7 @@ struct Tally {
     had_it: u64,
     want_none: u64,
     without_account: u64,
+    not_reached: u64,
 }
 
 impl AddAssign for Tally {
@@ -285,6 +286,7 @@ impl AddAssign for Tally {
         self.had_it += more.had_it;
         self.want_none += more.want_none;
         self.without_account += more.without_account;
+        self.not_reached += more.not_reached;
     }
 }
 
@@ -295,6 +297,7 @@ impl Tally {
             Fate::HadIt => &mut self.had_it,
             Fate::WantsNone => &mut self.want_none,
             Fate::HasNoAccount => &mut self.without_account,
+            Fate::IsNotReached => &mut self.not_reached,
         } += 1;
     }
 
@@ -319,6 +322,10 @@ impl Tally {
             (
                 self.without_account,
                 ["address has no account", "addresses have no account"],
+            ),
+            (
+                self.not_reached,
+                ["reader's mail comes back", "readers' mail comes back"],
             ),
         ];
         let others: Vec<String> = others

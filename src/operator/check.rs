@@ -18,6 +18,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keys::{self, Keys};
+use crate::mail::bounce_address;
 use crate::mail::smtp::Smtp;
 use crate::operator::health;
 use crate::operator::out::Out;
@@ -161,14 +162,14 @@ fn key(config: &Config, keys: Result<Option<Keys>, Error>, fits: Option<Proof>) 
     }
 }
 
-/// Logs in, and asks whether we may send as `MAIL_FROM`.
+/// Logs in, and asks whether we may send as `MAIL_FROM`, or as what stands for it in the envelope.
 async fn mail(config: &Config) -> Found {
     let smtp = Smtp::of(config).map_err(|error| error.to_string())?;
     let (Some(smtp), Some(url)) = (smtp, &config.mail.smtp) else {
         return Ok("no SMTP_URL: it is shown at /dev/inbox, and none leaves".to_owned());
     };
     let server = format!("{}:{}", url.host, url.port);
-    let from = config.mail.from.email.to_string();
+    let from = bounce_address::probing_sender(config);
     match smtp.check(&from).await {
         Ok(()) => Ok(format!("{server} would have our mail")),
         Err(failure) => Err(format!("{server}: {failure}")),

@@ -13,6 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::humanize;
+use crate::mail::bounce_address;
 use crate::mail::letters;
 use crate::mail::message::compose;
 use crate::mail::outbox::kept::{self, KeptMail, Retried};
@@ -20,9 +21,13 @@ use crate::mail::outbox::{Mail, state};
 use crate::mail::smtp::{Envelope, Smtp, Stage};
 use crate::operator::out::Out;
 
+mod bounce;
+
 /// What can be done with mail.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Read what a mail server reports of letters that came back: one message from standard input, or a Maildir.
+    Bounce(bounce::Arguments),
     /// The newest mail, a line each, and how much there is of each state.
     List {
         /// Only what stands so.
@@ -64,6 +69,8 @@ pub enum State {
     Queued,
     /// The mail server took charge of it.
     Sent,
+    /// It was sent, and came back.
+    Bounced,
     /// The mail server will never take it, or it is damaged.
     Refused,
     /// It came to be of no use before it could be sent.
@@ -75,15 +82,25 @@ impl State {
         match self {
             Self::Queued => state::QUEUED,
             Self::Sent => state::SENT,
+            Self::Bounced => state::BOUNCED,
             Self::Refused => state::REFUSED,
             Self::Dropped => state::DROPPED,
         }
     }
 }
 
+impl Command {
+    /// With what code it ends if the configuration is refused. A mail server that calls it keeps the message then:
+    /// with any other code it would take it for lost.
+    pub fn refused(&self) -> Option<u8> {
+        matches!(self, Self::Bounce(_)).then_some(bounce::TRY_AGAIN)
+    }
+}
+
 /// Does what the command says and prints what it found.
 pub async fn run(command: Command, config: Config, clock: Clock, out: &Out) -> Result<ExitCode> {
     match command {
+        Command::Bounce(arguments) => Ok(bounce::run(arguments, config, clock, out).await),
         Command::List { state, limit, json } => {
             list(&open(config, clock).await?, state, limit, json, out).await
         }
@@ -176,7 +193,7 @@ async fn test(config: &Config, to: &EmailAddress, now: Timestamp, out: &Out) -> 
     let mail = Mail::unqueued(&letter, now);
     let message = compose(config, &mail, &letter.content)?;
     let envelope = Envelope {
-        from: config.mail.from.email.as_ref(),
+        from: &bounce_address::probing_sender(config),
         to: to.as_str(),
         id: &mail.id,
     };

@@ -19,6 +19,14 @@ pub struct Handed {
 }
 
 impl Handed {
+    /// The number that Doorpost knows it by.
+    #[track_caller]
+    pub fn number(&self) -> String {
+        let id = self.header("Message-ID");
+        let (number, _) = id.trim_start_matches('<').split_once('@').unwrap();
+        number.to_owned()
+    }
+
     /// A header that is there once, unfolded.
     #[track_caller]
     pub fn header(&self, name: &str) -> String {

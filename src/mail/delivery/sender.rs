@@ -15,6 +15,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::keys::Unopened;
 use crate::mail::backoff::Backoff;
+use crate::mail::bounce_address;
 use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
@@ -120,8 +121,9 @@ impl Sender {
         let Some(slot) = self.slot.as_mut().filter(|_| breaker.may_probe()) else {
             return Round::BreakerOpen;
         };
+        let from = bounce_address::probing_sender(&self.app.config);
         let probed = tokio::select! {
-            probed = slot.probe(self.app.config.mail.from.email.as_ref()) => probed,
+            probed = slot.probe(&from) => probed,
             _ = self.stopping.told() => return Round::BreakerOpen,
         };
         match probed {
@@ -181,11 +183,12 @@ impl Sender {
         };
         let fresh = slot.fresh();
         let (config, mail) = (Arc::clone(&self.app.config), mail.clone());
+        let from = bounce_address::sender(&config, &self.app.keys, &mail.id);
         let sending = tokio::spawn(async move {
             let outcome = match compose(&config, &mail, &content) {
                 Ok(message) => {
                     let envelope = Envelope {
-                        from: config.mail.from.email.as_ref(),
+                        from: &from,
                         to: &mail.email,
                         id: &mail.id,
                     };

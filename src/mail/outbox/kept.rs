@@ -29,7 +29,7 @@ pub struct KeptMail {
     /// The id of the key that its content was sealed by.
     pub sealed_by: Option<String>,
     pub settled_at: Option<Timestamp>,
-    /// Why it waits, was refused or was dropped.
+    /// Why it waits, was refused or dropped, came back or is late.
     pub reason: Option<String>,
 }
 
@@ -147,6 +147,28 @@ fn why_not_now(tx: &mut Tx, id: &str) -> Result<Retried> {
         Some((state, false)) if state == state::REFUSED => Retried::Erased,
         Some(_) => Retried::Over,
     })
+}
+
+/// It was sent and came back, for this reason. False: it was not sent, or had come back before.
+pub fn bounced(tx: &mut Tx, id: &str, reason: &str) -> Result<bool> {
+    let bounced = diesel::update(outbox::table.find(id))
+        .filter(outbox::state.eq(state::SENT))
+        .set((
+            outbox::state.eq(state::BOUNCED),
+            outbox::settled_at.eq(tx.now),
+            outbox::reason.eq(reason),
+        ))
+        .execute(tx.conn)?;
+    Ok(bounced == 1)
+}
+
+/// It was sent and is not there yet, for this reason.
+pub fn delayed(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
+    diesel::update(outbox::table.find(id))
+        .filter(outbox::state.eq(state::SENT))
+        .set(outbox::reason.eq(reason))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// A mail as its owner is shown it.

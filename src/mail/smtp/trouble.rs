@@ -208,7 +208,7 @@ fn enhanced_code(said: &str) -> Option<&str> {
 
 /// Makes a text fit for the log: one line of ASCII (no forged lines, no colours), of bounded length, in
 /// which an address keeps only its domain.
-pub(super) fn for_log(text: &str) -> String {
+pub(in crate::mail) fn for_log(text: &str) -> String {
     const MAX: usize = 200;
     let mut fit = String::new();
     for character in text.chars() {
