@@ -18,8 +18,10 @@
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
 //! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
+//! * [`after_restore`]: the database is one of before.
 //! * [`note_bounce`]: a mail server reports that a letter came back.
 
+pub mod after_restore;
 pub mod announce;
 pub mod change_email;
 pub mod change_password;

@@ -19,6 +19,7 @@
 //! own, a value that is taken, goes through [`Tx::attempt`].
 
 mod after_commit;
+pub mod backup;
 mod connection;
 mod job;
 mod migrations;
@@ -39,7 +40,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use connection::on_either;
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
-pub use migrations::Migrations;
+pub use migrations::{MadeBy, Migrations};
 
 use after_commit::AfterCommit;
 use migrations::{Dialect, Known};
@@ -296,6 +297,12 @@ impl Db {
             Store::Sqlite(store) => store.answers().await,
             Store::Postgres(_) => {}
         }
+    }
+
+    /// What made its tables.
+    pub async fn made_by(&self) -> Result<MadeBy> {
+        let known = self.known();
+        self.read(move |tx| migrations::made_by(tx, known)).await
     }
 
     fn known(&self) -> Known {

@@ -19,6 +19,7 @@ use crate::server::Server;
 
 pub mod announce;
 mod ask;
+pub mod backup;
 pub mod check;
 pub mod health;
 pub mod keys;
@@ -27,6 +28,7 @@ pub mod mail;
 pub mod migrate;
 pub mod out;
 pub mod purge;
+pub mod restore;
 pub mod users;
 
 use out::Out;
@@ -102,6 +104,8 @@ struct CommandLine {
 enum Command {
     /// Mail a text to everybody who has an account, or to some of them; to nobody twice.
     Announce(announce::Arguments),
+    /// Copy the database to a file, beside a running server.
+    Backup(backup::Arguments),
     /// Whether it could serve: configuration, address, database, key and mail server, a line each.
     Check(check::Arguments),
     /// Whether the Doorpost of these settings serves, by its own word; for what watches a container.
@@ -116,6 +120,8 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Forget all that is over, here and now, as a running Doorpost does by and by.
     Purge(purge::Arguments),
+    /// Put a backup in the place of the database, and end what was used or ended since.
+    Restore(restore::Arguments),
     /// Who has an account, and who may have one.
     #[command(subcommand)]
     Users(users::Command),
@@ -169,6 +175,7 @@ async fn obey(
         Some(Command::Announce(arguments)) => {
             return announce::run(arguments, config, Clock::System, out).await;
         }
+        Some(Command::Backup(arguments)) => return backup::run(&arguments, &config, out),
         Some(Command::Check(arguments)) => {
             return check::run(arguments, &config, server, out).await;
         }
@@ -183,6 +190,9 @@ async fn obey(
         Some(Command::Purge(arguments)) => {
             database_is_there(&config)?;
             return purge::run(arguments, open(config)?, out).await;
+        }
+        Some(Command::Restore(arguments)) => {
+            return restore::run(arguments, config, &open, out).await;
         }
         Some(Command::Users(command)) => {
             if command.wants_accounts() {

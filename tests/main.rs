@@ -18,6 +18,7 @@ mod announce;
 mod api;
 mod api_clients;
 mod audit_trail;
+mod backup;
 mod bounces;
 mod browser;
 mod change_email;

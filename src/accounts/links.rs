@@ -399,6 +399,11 @@ pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     users::end_signed_links(tx, user)
 }
 
+/// Forgets every link of everybody: a database that was restored does not know which of them were used since.
+pub fn forget_all(tx: &mut Tx) -> Result<usize> {
+    Ok(diesel::delete(links::table).execute(tx.conn)?)
+}
+
 /// Forgets the links of an account that is about to be deleted, and those that were sent to its address: a new
 /// account there one day has nothing of this one.
 ///

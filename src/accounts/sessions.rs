@@ -361,6 +361,11 @@ pub fn end_all(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     users::forget_browsers(tx, user)
 }
 
+/// Ends every session of everybody, with the refresh tokens that hang on them.
+pub fn end_everybodys(tx: &mut Tx) -> Result<usize> {
+    Ok(diesel::delete(sessions::table).execute(tx.conn)?)
+}
+
 /// A living session, as its account's owner sees it.
 #[derive(Clone, Debug)]
 pub struct Listed {

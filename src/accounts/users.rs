@@ -289,6 +289,17 @@ pub fn forget_browsers(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     Ok(())
 }
 
+/// Forgets every browser that any account knows, and no link that was signed until now knows its reader any more.
+pub fn forget_everybodys_browsers(tx: &mut Tx) -> Result<()> {
+    diesel::update(users::table)
+        .set(users::signed_links_epoch.eq(users::signed_links_epoch + 1))
+        .execute(tx.conn)?;
+    diesel::update(users::table.filter(users::known_since.le(tx.now)))
+        .set(users::known_since.eq(tx.now + 1))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
 /// No link that was signed for the account until now knows its reader any more.
 pub fn end_signed_links(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     diesel::update(users::table.find(&user.id))

@@ -160,6 +160,26 @@ pub(super) fn pending_names(tx: &mut Tx<'_>, known: Known) -> Result<Vec<String>
     Ok(pending.map(|name| name.to_string()).collect())
 }
 
+/// What made the tables of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// No Doorpost: it has no tables of ours.
+    Others,
+    /// This program, or one before it.
+    Us,
+    /// One that knows migrations which this one does not.
+    Newer,
+}
+
+pub(super) fn made_by(tx: &mut Tx<'_>, known: Known) -> Result<MadeBy> {
+    let (applied, known) = (applied(tx)?, known.versions()?);
+    Ok(match &*applied {
+        [] => MadeBy::Others,
+        applied if applied.iter().any(|it| !known.contains(it)) => MadeBy::Newer,
+        _ => MadeBy::Us,
+    })
+}
+
 /// Since PostgreSQL 15 only the owner of a database makes tables in its `public`; the server itself would say no more
 /// than that permission was denied.
 fn may_make_tables(tx: &mut Tx<'_>) -> Result<()> {

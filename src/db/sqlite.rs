@@ -13,7 +13,7 @@
 //! The file is made readable by its owner alone, and so are the files SQLite puts beside it.
 
 use std::cell::Cell;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, absolute};
@@ -30,7 +30,7 @@ use thread_local::ThreadLocal;
 use tokio::time::sleep;
 
 use super::job::{self, Job, Outcome, QUEUE, Ran, Reply};
-use super::{Connection, Ending, Tx, roll_back_to};
+use super::{Connection, Ending, Tx, backup, roll_back_to};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::writable;
@@ -61,6 +61,8 @@ pub(super) struct Store {
     clock: Clock,
     readers: ThreadLocal<Cell<Option<Connection>>>,
     writer: SyncSender<Box<dyn Job>>,
+    /// Keeps others from putting another file in the place of this one.
+    _in_use: Option<File>,
 }
 
 impl Store {
@@ -74,6 +76,7 @@ impl Store {
                 path.display()
             ))
         })?;
+        let in_use = backup::mark_in_use(Path::new(&path))?;
         let connection = connect_first(&path)?;
         let (writer, jobs) = job::queue();
         let thread = Writer {
@@ -90,6 +93,7 @@ impl Store {
             clock,
             readers: ThreadLocal::new(),
             writer,
+            _in_use: in_use,
         })
     }
 

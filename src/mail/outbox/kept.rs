@@ -171,6 +171,23 @@ pub fn delayed(tx: &mut Tx, id: &str, reason: &str) -> Result<()> {
     Ok(())
 }
 
+/// Gives up all mail that waits, for this reason.
+pub fn drop_waiting(tx: &mut Tx, reason: &str) -> Result<usize> {
+    Ok(
+        diesel::update(outbox::table.filter(outbox::state.eq(state::QUEUED)))
+            .set((
+                outbox::state.eq(state::DROPPED),
+                outbox::due_at.eq(None::<Timestamp>),
+                outbox::claim.eq(None::<String>),
+                outbox::settled_at.eq(tx.now),
+                outbox::reason.eq(reason),
+                outbox::body.eq(None::<Vec<u8>>),
+                outbox::link_hash.eq(None::<Vec<u8>>),
+            ))
+            .execute(tx.conn)?,
+    )
+}
+
 /// A mail as its owner is shown it.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
