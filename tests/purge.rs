@@ -1,8 +1,11 @@
 //! What is over is refused at once and forgotten soon: nothing depends on the cleaner, and the cleaner
-//! takes nothing that lives.
+//! takes nothing that lives. What is kept, and for how long, is written down.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use doorpost::accounts::limits::{self, Limit, Verdict};
 use doorpost::accounts::purge;
 use doorpost::mail::delivery;
@@ -172,4 +175,54 @@ async fn rows(house: &House, table: &str) -> i64 {
 
 fn id_of(page: &crate::support::Page) -> &str {
     page.header("x-request-id").unwrap()
+}
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    of: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// The table in docs/operate.md ("Retention") has a row for every table, with all of its columns and no others.
+#[tokio::test]
+async fn every_column_that_is_kept_is_in_the_docs() {
+    let house = House::new(Database::Sqlite).await;
+    let columns = house.app.read(|tx| {
+        let query = "SELECT m.name AS of, c.name AS name FROM sqlite_master AS m, pragma_table_info(m.name) AS c \
+            WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
+        Ok(diesel::sql_query(query).load::<Column>(tx.conn)?)
+    });
+    let mut kept: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Column { of, name } in columns.await.unwrap() {
+        kept.entry(of).or_default().insert(name);
+    }
+    assert_eq!(kept.len(), crate::house_rules::tables().len());
+
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let (_, page) = page.split_once("## Retention").unwrap();
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let told: BTreeMap<String, BTreeSet<String>> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            assert!(
+                cells.len() == 6 && cells[3..5].iter().all(|cell| !cell.is_empty()),
+                "{row}"
+            );
+            (
+                quoted(cells[1]).remove(0),
+                quoted(cells[2]).into_iter().collect(),
+            )
+        })
+        .collect();
+    assert_eq!(told, kept);
 }
