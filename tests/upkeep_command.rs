@@ -93,6 +93,7 @@ on_both! {
 
 /// More of it than one batch takes, and of everything something that lives.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it plays another program")]
 async fn all_that_is_over_is_counted_and_then_gone() {
     let folder = empty_folder();
     drop(Doorpost::serving(folder.path(), &[ANY_PORT]));

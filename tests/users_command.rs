@@ -3,14 +3,20 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use doorpost::accounts::users::{Named, Operator};
+use doorpost::actions::lock_account::{self, Outcome as LockOutcome};
+use doorpost::actions::make_sign_in_link::{self, Outcome as LinkOutcome};
 use doorpost::random;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{ANY_PORT, Doorpost, command, dressed, empty_folder, everything_in, run};
-use crate::support::{Database, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually};
+use crate::support::{
+    Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually,
+};
 
 const ADA: &str = "ada@example.org";
 const BOB: &str = "bob@example.org";
@@ -489,6 +495,41 @@ on_both! {
         site.visitor().ask("/register", ADA).await.sees_inbox_page();
         site.mail(ADA, "/confirm-email", before).await;
     }
+
+    async fn a_printed_link_lives_as_long_as_it_says(db: Database) {
+        let house = House::new(db).await;
+        house.member(ADA).await;
+        for (waits, status) in [(599, StatusCode::SEE_OTHER), (600, StatusCode::GONE)] {
+            let app = house.app.clone();
+            let made = house.app.transaction(move |tx| make_sign_in_link::make(tx, &app, operator(), &named(ADA)));
+            let LinkOutcome::Made(made) = made.await.unwrap() else { panic!("none was made") };
+            assert_eq!(made.lifetime, Duration::from_secs(600));
+            house.advance(Duration::from_secs(waits));
+            let (_, token) = made.path.split_once('=').unwrap();
+            let used = house.visitor().post("/sign-in/link", &[("token", token), ("email", ADA)]).await;
+            assert_eq!(used.status, status, "after {waits} s");
+        }
+    }
+
+    async fn the_mailbox_of_a_locked_account_is_told_once_a_day(db: Database) {
+        let house = House::with(db, &[("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")]).await;
+        house.member(ADA).await;
+        let locked = house.app.transaction(move |tx| lock_account::lock(tx, operator(), &named(ADA)));
+        assert!(matches!(locked.await.unwrap(), LockOutcome::Done(_)));
+        for (hours_later, told) in [(0, 1), (2, 1), (21, 1), (1, 2)] {
+            house.advance(Duration::from_secs(hours_later * 60 * 60));
+            house.visitor().ask("/sign-in", ADA).await.sees_inbox_page();
+            assert_eq!(house.news_to(ADA).await.len(), told, "{hours_later} h later");
+        }
+    }
+}
+
+fn operator() -> Operator {
+    Operator::at_the_command_line()
+}
+
+fn named(address: &str) -> Named {
+    Named::parse(address).unwrap()
 }
 
 #[tokio::test]
@@ -617,6 +658,7 @@ async fn a_long_list_is_read_page_by_page() {
     assert_eq!(told(&list(&["--limit", "501"])).lines().count(), 501);
 }
 
+#[expect(clippy::disallowed_methods, reason = "it plays another program")]
 fn insert(path: &str, statement: &str) {
     use diesel::connection::SimpleConnection;
     use diesel::prelude::*;

@@ -50,8 +50,10 @@ pub enum Command {
         #[arg(long)]
         withdraw: bool,
     },
-    /// Lock an account: every session and every link ends at once, and nobody comes in. Whoever asks for a message to come
-    /// in is told by mail, once a day.
+    /// Lock an account: nobody comes in.
+    ///
+    /// Every session, every token of a program and every link ends at once, on all nodes. Whoever tries to come in sees
+    /// what a stranger sees; the mailbox is told, once a day, when somebody asks for a message to come in.
     Lock {
         #[command(flatten)]
         who: Who,
@@ -59,12 +61,16 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Unlock it. What the lock ended stays ended.
+    /// Unlock an account.
+    ///
+    /// What the lock ended stays ended.
     Unlock {
         #[command(flatten)]
         who: Who,
     },
-    /// Sign an account out everywhere: every session ends at once, in browsers and of programs.
+    /// Sign an account out everywhere.
+    ///
+    /// Every session ends at once, in browsers and of programs. Links in messages live on.
     EndSessions {
         #[command(flatten)]
         who: Who,
@@ -72,13 +78,17 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Print a link that signs in to an account, to be handed on without mail. It works once; older ones end.
+    /// Print a link that signs in to an account, to be handed on without mail.
+    ///
+    /// It works once, asks for the address of the account, and ends the sign-in links of before. It stands nowhere else.
     SignInLink {
         #[command(flatten)]
         who: Who,
     },
-    /// Give an account another address, because the mailbox of the old one is lost. It counts at once; every session, every
-    /// link and the password of before are gone. Both addresses are told.
+    /// Give an account another address, because the mailbox of the old one is lost.
+    ///
+    /// It counts at once. Every session, every link and the password of before are gone, and nothing takes it back but this
+    /// command. Both addresses are told.
     SetEmail {
         #[command(flatten)]
         who: Who,
@@ -88,7 +98,9 @@ pub enum Command {
         #[command(flatten)]
         how: How,
     },
-    /// Delete an account with everything that is kept of it, as its owner could. The mailbox is told.
+    /// Delete an account with everything that is kept of it.
+    ///
+    /// It is what its owner could do. One letter tells the mailbox.
     Delete {
         #[command(flatten)]
         who: Who,

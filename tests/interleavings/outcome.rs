@@ -60,7 +60,8 @@ impl World {
             let rows = rows
                 .join(" ")
                 .replace(next, "next")
-                .replace(&self.former, "former");
+                .replace(&self.former, "former")
+                .replace(&self.third, "third");
             seen.insert(what.to_owned(), rows);
         }
         if !self.refused_letter.is_empty() {

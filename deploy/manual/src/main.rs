@@ -46,9 +46,7 @@ fn made(folder: &OsStr, name: &str) -> io::Result<PathBuf> {
 }
 
 fn write_man_pages(folder: &Path) -> io::Result<()> {
-    // Each command explains itself; pages of `help help` and its like would say the same once more.
-    let commands = operator::command_line().disable_help_subcommand(true);
-    clap_mangen::generate_to(commands, folder)
+    clap_mangen::generate_to(operator::command_line(), folder)
 }
 
 fn write_completions(folder: &Path) -> io::Result<()> {
@@ -59,7 +57,6 @@ fn write_completions(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 mod tests {
     use std::process::Command;
 
