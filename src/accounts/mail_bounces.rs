@@ -102,11 +102,21 @@ pub fn of(tx: &mut Tx, user_id: &str, email: &str) -> Result<Option<MailBounce>>
 
 /// Forgets a batch of what was reported long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = mail_bounces::table
-        .filter(mail_bounces::reported_at.le(tx.now - millis(KEPT)))
+    let over: Vec<String> = over(tx.now)
         .select(mail_bounces::user_id)
         .limit(at_most)
         .load(tx.conn)?;
     let gone = mail_bounces::table.filter(mail_bounces::user_id.eq_any(over));
     Ok(diesel::delete(gone).execute(tx.conn)?)
+}
+
+/// How many were reported so long ago.
+pub fn count_over(tx: &mut Tx) -> Result<i64> {
+    Ok(over(tx.now).count().get_result(tx.conn)?)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn over(now: Timestamp) -> _ {
+    let since: Timestamp = now - millis(KEPT);
+    mail_bounces::table.filter(mail_bounces::reported_at.le(since))
 }

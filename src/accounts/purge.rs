@@ -41,6 +41,7 @@ pub fn count(tx: &mut Tx, config: &Config) -> Result<Vec<(&'static str, i64)>> {
         ("limits", limits_over(tx.now).count().get_result(tx.conn)?),
         ("events", events::count_over(tx)?),
         ("announcements", announced::count_over(tx)?),
+        ("mail_bounces", mail_bounces::count_over(tx)?),
     ])
 }
 
