@@ -390,8 +390,14 @@ fn what_happened_is_there_once(lines: &[Value], happened: &[Happened]) {
     }
 }
 
-/// What only an operator does, who did nothing on this day; tests/users_command.rs has theirs.
-const OPERATORS: [&str; 4] = ["sessions_ended", "sign_in_link_made", "locked", "unlocked"];
+/// What only an operator does, who did nothing on this day; tests/users_command.rs and tests/bounces.rs have theirs.
+const OPERATORS: [&str; 5] = [
+    "sessions_ended",
+    "sign_in_link_made",
+    "locked",
+    "unlocked",
+    "mail_bounced",
+];
 
 /// Every name that an event can have.
 fn names_of_events() -> Vec<String> {

@@ -109,6 +109,15 @@ impl Watched {
         }
         again.ask("/register", BOB).await.sees_inbox_page();
         self.doorpost.says("mail refused");
+        // News of a sign-in leaves by itself.
+        eventually("all that left is written down", async || {
+            let sent = self
+                .scrape()
+                .await
+                .value(r#"doorpost_letters_total{outcome="sent"}"#);
+            sent == Some(self.server.count_taken() as f64)
+        })
+        .await;
     }
 }
 

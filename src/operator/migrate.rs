@@ -43,7 +43,7 @@ pub async fn run(
         false => open(config, server)?.migrate()?,
     };
     for migration in migrations.iter().filter(|_| !dry_run) {
-        tracing::info!(migration, "applied");
+        tracing::info!(migration, event = "migration_applied", "applied");
     }
     let report = Report {
         dry_run,

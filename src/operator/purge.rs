@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, app: App, out: &Out) -> Result<ExitCode> 
         false => forget(&app, of.values().sum()).await?,
     };
     if !dry_run {
-        tracing::info!(rows, "purged");
+        tracing::info!(rows, event = "purged", "purged");
     }
     let report = Report { dry_run, rows, of };
     match json {

@@ -196,7 +196,12 @@ async fn take(app: &App, report: Report, recipient: Option<&str>) -> Result<(boo
         .await?;
     Ok(match outcome {
         Outcome::Bounced => {
-            tracing::warn!(mail = number, reason, "mail bounced");
+            tracing::warn!(
+                mail = number,
+                reason,
+                event = "mail_returned",
+                "mail bounced"
+            );
             (true, format!("{number} came back: {reason}"))
         }
         Outcome::Delayed => (true, format!("{number} is late: {reason}")),
