@@ -140,7 +140,7 @@ fn an_upgrade_and_a_removal_keep_what_is_ours_and_a_purge_takes_it() {
     assert_eq!(kept(&mut machine), before);
 
     // Installed once more, it goes on.
-    machine.run("dpkg --install doorpost_*.deb");
+    machine.run("dpkg --install newer.deb");
     assert_eq!(kept(&mut machine), before);
     let withdrawn = machine.run(&format!(
         "{BY_HAND} users invite ada@example.org --withdraw; cd /tmp"
