@@ -88,7 +88,7 @@ fn it_is_installed_and_serves_as_systemd_runs_it() {
     machine.run("curl --silent --fail http://127.0.0.1:8080/.well-known/jwks.json");
 
     // Killed, it comes again.
-    machine.run("systemctl kill --signal=KILL doorpost");
+    machine.run("kill -KILL $(systemctl show --property MainPID --value doorpost)");
     machine.wait_for(&format!("sleep 1; {SERVES}"));
     machine.run("systemctl stop doorpost");
     assert_eq!(
