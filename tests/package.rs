@@ -34,6 +34,15 @@ fn it_is_installed_and_serves_as_systemd_runs_it() {
         machine.run("base64 --decode /etc/doorpost/secret_key | wc --bytes"),
         "64"
     );
+    for page in [
+        "man/man1/doorpost.1.gz",
+        "man/man1/doorpost-users-list.1.gz",
+        "bash-completion/completions/doorpost",
+    ] {
+        machine.run(&format!(
+            "dpkg-query --listfiles doorpost | grep --quiet /usr/share/{page}$"
+        ));
+    }
     // Nobody has said yet which site it is: it neither runs now nor after a restart of the machine.
     assert_eq!(
         machine.attempt("systemctl is-enabled doorpost").said,
