@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::dsl::sql;
@@ -210,13 +210,19 @@ fn fold_unless_in_use(database: &Path) -> Result<()> {
     }
 }
 
-/// Makes one file of the database and its log. SQLite refuses while anybody else has it open, and is asked for so long.
+/// Makes one file of the database and its log. SQLite refuses while anybody else has it open, without any waiting: it is
+/// asked again for so long.
 fn fold(database: &Path, patience: Duration) -> Result<()> {
     let mut conn = open(database)?;
-    let patience = patience.as_millis();
-    conn.batch_execute(&format!("PRAGMA busy_timeout = {patience}"))?;
-    conn.batch_execute("PRAGMA journal_mode = DELETE")?;
-    Ok(())
+    let began = Instant::now();
+    loop {
+        match conn.batch_execute("PRAGMA journal_mode = DELETE") {
+            Err(why) if why.to_string().contains("locked") && began.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            folded => return Ok(folded?),
+        }
+    }
 }
 
 /// Whether it is a database, whole, and refers to nothing that is not there.
