@@ -459,8 +459,11 @@ async fn what_is_no_backup_of_ours_replaces_nothing() {
     );
     assert_eq!(site.run(&["restore"]).status.code(), Some(2));
 
-    // A damaged database is what backups are for.
+    // A damaged database is what backups are for; and a machine that has none yet.
     fs::write(&database, &torn).unwrap();
+    told(&site.run(&["restore", "backup"]));
+    stop(site.serving());
+    fs::remove_dir_all(database.parent().unwrap()).unwrap();
     told(&site.run(&["restore", "backup"]));
     stop(site.serving());
 }

@@ -11,9 +11,9 @@
 //!
 //! PostgreSQL has tools of its own for all of this.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -106,6 +106,10 @@ impl Restoring {
     /// Somebody has the database open; the backup is not there, is no whole database, or is one in use.
     pub fn begin(database: &Path, backup: &Path) -> Result<Self> {
         let (database, backup) = (whole(database)?, whole(backup)?);
+        if let Some(folder) = database.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|why| trouble(folder, &why))?;
+        }
         let alone = lock_alone(&database)?;
         fold_unless_in_use(&database)?;
         let part = Part::make(&database)?;
