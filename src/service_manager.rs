@@ -186,7 +186,7 @@ mod tests {
             worker.block_on(async { pulses.beat_here() });
         }
         assert!(pulses.all_beat_within(BEAT));
-        one.block_on(sleep(BEAT * 3 / 2));
+        one.block_on(async { sleep(BEAT * 3 / 2).await });
         let short = BEAT * 6 / 5;
         assert!(!pulses.all_beat_within(short), "the other did not go round");
         drop(other);

@@ -36,3 +36,20 @@ impl AfterCommit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_in_one_of_them_keeps_back_no_other_and_nobodys_answer() {
+        static IS_DONE: AtomicBool = AtomicBool::new(false);
+        let mut waiting = AfterCommit::default();
+        waiting.add(|| panic!("the log is gone"));
+        waiting.add(|| IS_DONE.store(true, Ordering::Relaxed));
+        waiting.run();
+        assert!(IS_DONE.load(Ordering::Relaxed));
+    }
+}
