@@ -615,3 +615,23 @@ fn debug_shows_no_secret() {
     );
     assert!(!shown.contains("hunter2") && !shown.contains(&KEY[..12]));
 }
+
+#[test]
+fn what_letters_come_back_to_leaves_room_for_their_number() {
+    for address in ["bounce@example.org", "b-o_u.n1@xn--bcher-kva.example"] {
+        let config = accepted(&[("MAIL_BOUNCE_ADDRESS", address)]);
+        let read = config.mail.bounce_address.map(|it| it.to_string());
+        assert_eq!(read.as_deref(), Some(address));
+    }
+    assert!(accepted(&[]).mail.bounce_address.is_none());
+    for address in [
+        "bounce",
+        "Bounces <bounce@example.org>",
+        "bounce+more@example.org",
+        "b\u{fc}cher@example.org",
+        "fifteen-letters@example.org",
+    ] {
+        let refusal = refused(&[("MAIL_BOUNCE_ADDRESS", address)]);
+        assert_eq!(refusal.variable, "MAIL_BOUNCE_ADDRESS", "{address}");
+    }
+}
