@@ -245,7 +245,7 @@ fn open_patiently(config: Config, open: impl Fn(Config) -> Result<App>) -> Resul
             Err(Error::Unavailable(why)) if config.database.url.is_server() => why,
             opened => {
                 return opened.inspect_err(|_| {
-                    tracing::error!(event = "cannot_start", "Doorpost cannot start")
+                    tracing::error!(event = "cannot_start", "Doorpost cannot start");
                 });
             }
         };

@@ -103,7 +103,7 @@ async fn describe_as_before(app: Data<App>) -> Answer {
 fn leave_references_alone(value: &mut Value) {
     match value {
         Value::Object(fields) if fields.contains_key("$ref") => {
-            fields.retain(|name, _| name == "$ref")
+            fields.retain(|name, _| name == "$ref");
         }
         Value::Object(fields) => fields.values_mut().for_each(leave_references_alone),
         Value::Array(values) => values.iter_mut().for_each(leave_references_alone),

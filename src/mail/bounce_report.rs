@@ -390,10 +390,9 @@ fn pieces<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
 
 /// A head with the empty line behind it, and the rest.
 fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let mut at = 0;
     let is_last = |line: &[u8]| line.trim_ascii().is_empty();
-    while let Some(line) = lines.next() {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         at += line.len();
         if is_last(line) {
             break;

@@ -74,7 +74,7 @@ impl Outcome {
         match self {
             Self::Sent => tracing::info!(mail, letter, event = "mail_sent", "mail sent"),
             Self::Dropped(reason) => {
-                tracing::info!(mail, letter, reason, event = "mail_dropped", "mail dropped")
+                tracing::info!(mail, letter, reason, event = "mail_dropped", "mail dropped");
             }
             Self::Forgotten => tracing::info!(
                 mail,

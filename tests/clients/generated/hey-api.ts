@@ -1,5 +1,5 @@
 import { client } from "./hey-api/client.gen";
-import { getTokens, me } from "./hey-api";
+import { getTokens, me } from "./hey-api/sdk.gen";
 
 const { SITE, EMAIL, PASSWORD } = process.env as Record<string, string>;
 

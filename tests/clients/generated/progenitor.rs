@@ -1,3 +1,5 @@
+//! The client that progenitor makes: signs in and asks who it is.
+
 use doorpost_client::{Client, types};
 
 #[tokio::main]
