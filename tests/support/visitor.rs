@@ -304,14 +304,18 @@ pub fn encode(fields: &[(&str, &str)]) -> String {
     form.finish()
 }
 
-/// A cookie's name and attributes stay, its sealed value is another each time.
+/// A cookie's name and attributes stay; its sealed value is another each time, and so is the moment, a year ago, at
+/// which one that is taken back is said to have expired.
 fn unsealed(header: &HeaderName, value: &str) -> String {
     match (header == SET_COOKIE, value.split_once('=')) {
         (true, Some((name, rest))) => {
-            let attributes = rest
-                .split_once(';')
-                .map_or("", |(_, attributes)| attributes);
-            format!("{name}=SEALED;{attributes}")
+            let attributes = rest.split(';').skip(1);
+            let attributes = attributes.map(|one| match one.trim_start().starts_with("Expires=") {
+                true => " Expires=THEN",
+                false => one,
+            });
+            let attributes: Vec<&str> = attributes.collect();
+            format!("{name}=SEALED;{}", attributes.join(";"))
         }
         _ => value.to_owned(),
     }

@@ -129,7 +129,8 @@ impl Program {
                 .unwrap_or_else(|| panic!("it ended: {log}"))
                 .unwrap();
             log += &format!("{line}\n");
-            if let Some((_, address)) = line.split_once("listening=") {
+            if let Some((_, rest)) = line.split_once("listening=") {
+                let address = rest.split_whitespace().next().unwrap();
                 break format!("http://{address}");
             }
         };
