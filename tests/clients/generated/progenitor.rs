@@ -10,11 +10,11 @@ async fn main() {
         .email(email.clone())
         .password(password);
     let asked: types::TokenRequest = asked.try_into().unwrap();
-    let tokens = Client::new(&site).get_tokens().body(asked).send().await.unwrap();
+    let tokens = Client::new(&site).get_tokens(&asked).await.unwrap();
     let bearer = format!("Bearer {}", tokens.access_token);
     let headers = [(reqwest::header::AUTHORIZATION, bearer.parse().unwrap())].into_iter().collect();
     let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
-    let me = Client::new_with_client(&site, http).me().send().await.unwrap();
+    let me = Client::new_with_client(&site, http).me().await.unwrap();
     assert_eq!(me.email, email);
     println!("signed in as {}", me.email);
 }
