@@ -83,6 +83,7 @@ async fn every_command_ends_well_where_nobody_reads_and_says_so_where_nothing_ca
         &["keys", "adopt"],
         &["keys", "rotate"],
         &["keys", "rotate", "--now"],
+        &["keys", "rotate", "--now", "--dry-run"],
         &["mail", "list"],
         &["mail", "list", "--json"],
         &["mail", "retry", id, "unheardof"],

@@ -636,6 +636,11 @@ async fn an_invitation_lets_in_one_who_may_not_sign_up_until_it_is_withdrawn() {
     );
     let token = link.split_once('=').unwrap().1;
     let withdrawn = told(&invite(&["carol@example.org", "--print"]));
+    let would = invite(&["carol@example.org", "--withdraw", "--dry-run"]);
+    is_told(
+        &would,
+        "Would take the invitation of carol@example.org back.",
+    );
     is_told(
         &invite(&["carol@example.org", "--withdraw"]),
         "carol@example.org is not invited any more.",
@@ -644,6 +649,8 @@ async fn an_invitation_lets_in_one_who_may_not_sign_up_until_it_is_withdrawn() {
         &invite(&["carol@example.org", "--withdraw"]),
         "carol@example.org was not invited.",
     );
+    let would = invite(&["carol@example.org", "--withdraw", "--dry-run"]);
+    is_told(&would, "carol@example.org was not invited.");
 
     let doorpost = Doorpost::serving(folder.path(), &closed);
     let ada = doorpost.visitor();
@@ -710,6 +717,8 @@ fn a_command_that_is_mistyped_is_explained_and_changes_nothing() {
             &["users", "invite", ADA, "--print", "--withdraw"],
             "cannot be used with",
         ),
+        (&["users", "invite", ADA, "--dry-run"], "--withdraw"),
+        (&["keys", "rotate", "--dry-run"], "--now"),
         (&["users"], "Usage:"),
         (&["serve"], "unrecognized subcommand"),
         (&["--port", "80"], "unexpected argument"),

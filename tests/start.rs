@@ -424,9 +424,15 @@ on_both! {
         assert!(complains(&right, ""));
         let settings = with(&right, "");
         let variables = settings.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+        let tried = || String::from_utf8(run(folder.path(), &["keys", "adopt", "--dry-run"], &variables).stdout).unwrap();
+        let (this, other) = (keys(&right, &[]), keys(&wrong, &[]));
+        let would = format!("Would take key {} for the key of this database, and give up key {}", this.id(), other.id());
+        assert!(tried().starts_with(&would), "{}", tried());
+        assert!(complains(&right, ""), "it was only tried");
         let adopted = run(folder.path(), &["keys", "adopt"], &variables);
         let said = format!("Key {} is the key of this database from now on.\n", keys(&right, &[]).id());
         assert_eq!(String::from_utf8(adopted.stdout).unwrap(), said);
+        assert_eq!(tried(), format!("Key {} opens what is in this database.\n", this.id()));
         assert!(!complains(&right, ""));
     }
 }

@@ -43,6 +43,46 @@ fn a_fresh_key_needs_no_settings_and_is_one() {
     assert_eq!(part("key").unwrap()["words"], "it is there", "{check}");
 }
 
+#[tokio::test]
+async fn every_signing_key_is_forgotten_at_once_and_can_be_looked_at_before() {
+    let folder = empty_folder();
+    let doorpost = Doorpost::serving(folder.path(), &[ANY_PORT]);
+    let rotate = |how: &[&str]| {
+        let ended = run(folder.path(), &[&["keys", "rotate"], how].concat(), &[]);
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let mut before = listed(&doorpost).await;
+    let next = rotate(&[]);
+    before.push(next.split_once(' ').unwrap().0.to_owned());
+    assert_eq!(before.len(), 2, "the one that signs, and the next");
+
+    let would = rotate(&["--now", "--dry-run"]);
+    assert!(would.starts_with("Would forget these keys"), "{would}");
+    assert!(before.iter().all(|key| would.contains(key)), "{would}");
+    assert_eq!(would.lines().count(), 1 + before.len(), "{would}");
+    let again = rotate(&["--now", "--dry-run"]);
+    assert_eq!(again, would, "it was only looked at");
+
+    let done = rotate(&["--now"]);
+    assert!(!before.iter().any(|key| done.contains(key)), "{done}");
+    let left = rotate(&["--now", "--dry-run"]);
+    assert_eq!(left.lines().count(), 2, "{left}");
+    let key = left.lines().last().unwrap();
+    assert!(
+        done.starts_with(&format!("{key} signs from now on")),
+        "{done}"
+    );
+}
+
+/// The ids of the keys that access tokens may be signed with, as any service sees them.
+async fn listed(doorpost: &Doorpost) -> Vec<String> {
+    let shown = doorpost.visitor().get("/.well-known/jwks.json").await;
+    let list: Value = serde_json::from_str(&shown.body).unwrap();
+    let keys = list["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 #[test]
 fn a_check_in_json_fails_as_one_in_words_does() {
     let folder = empty_folder();

@@ -61,7 +61,8 @@ fn is_open(tx: &mut Tx, sign_up: &SignUp, email: &str) -> Result<bool> {
     Ok(sign_up.admits(domain) || is_invited(tx, email)?)
 }
 
-fn is_invited(tx: &mut Tx, email: &str) -> Result<bool> {
+/// Whether it has an invitation, used or not.
+pub fn is_invited(tx: &mut Tx, email: &str) -> Result<bool> {
     let invited = invitations::table
         .find(email)
         .select(invitations::email)

@@ -29,31 +29,33 @@ pub enum Proof {
     Misfit { sealed_by: String },
 }
 
-/// Opens the row and seals it anew; makes it, where there is none. Without keys (one is made at the first start) only
-/// a database that has no row fits.
+/// Opens the row and, if the key fits, seals it anew; makes it, where there is none.
 pub fn prove(tx: &mut Tx, keys: Option<&Keys>) -> Result<Proof> {
+    let proof = look(tx, keys)?;
+    if let (Proof::Fits, Some(keys)) = (&proof, keys) {
+        adopt(tx, keys)?;
+    }
+    Ok(proof)
+}
+
+/// Opens the row, and leaves it as it is. Without keys (one is made at the first start) only a database that has no row
+/// fits.
+pub fn look(tx: &mut Tx, keys: Option<&Keys>) -> Result<Proof> {
     let row: Option<(String, Vec<u8>)> = key_probe::table
         .select((key_probe::sealed_by, key_probe::sealed))
         .first(tx.conn)
         .optional()?;
-    let Some(keys) = keys else {
-        return Ok(row.map_or(Proof::Fits, |(sealed_by, _)| Proof::Misfit { sealed_by }));
+    let Some((sealed_by, sealed)) = row else {
+        return Ok(Proof::Fits);
     };
-    match row {
-        None => {
-            first_seal(tx, keys)?;
-            Ok(Proof::Fits)
-        }
-        Some((sealed_by, sealed)) => {
-            match keys.open_by(Some(&sealed_by), KeyPurpose::Probe, &sealed) {
-                Ok(_) => {
-                    adopt(tx, keys)?;
-                    Ok(Proof::Fits)
-                }
-                Err(_) => Ok(Proof::Misfit { sealed_by }),
-            }
-        }
-    }
+    let opens = |keys: &Keys| {
+        keys.open_by(Some(&sealed_by), KeyPurpose::Probe, &sealed)
+            .is_ok()
+    };
+    Ok(match keys.is_some_and(opens) {
+        true => Proof::Fits,
+        false => Proof::Misfit { sealed_by },
+    })
 }
 
 /// From now on this is the key of this database, whatever sealed what is in it.

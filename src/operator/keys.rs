@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::accounts::key_probe;
+use crate::accounts::key_probe::{self, Proof};
 use crate::accounts::signing_keys::{self, Next};
 use crate::app::App;
 use crate::error::Result;
@@ -15,7 +15,11 @@ use crate::operator::out::Out;
 pub enum Command {
     /// Take SECRET_KEY for the key of this database, whatever key has sealed what is in it: the one before was given
     /// up. What only that one opens stays shut.
-    Adopt,
+    Adopt {
+        /// Only say whether another key is given up.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print a line with a fresh SECRET_KEY for the settings. It needs none to be there, and keeps nothing.
     Generate,
     /// Make another key to sign access tokens with. It is listed first, and signs once every other service may be
@@ -25,6 +29,9 @@ pub enum Command {
         /// programs refresh theirs. Services that keep the list of keys refuse new tokens until they read it again.
         #[arg(long)]
         now: bool,
+        /// Only say which keys would be forgotten.
+        #[arg(long, requires = "now")]
+        dry_run: bool,
     },
 }
 
@@ -35,16 +42,43 @@ pub fn generate(out: &Out) {
 
 /// Does what the command says, and says so.
 pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
-    app.db.migrate()?;
+    match command.changes_nothing() {
+        true => app.db.ready().await?,
+        false => drop(app.db.migrate()?),
+    }
     match command {
         Command::Generate => {
             generate(out);
             Ok(())
         }
-        Command::Adopt => adopt(&app, out).await,
-        Command::Rotate { now: false } => rotate(&app, out).await,
-        Command::Rotate { now: true } => replace_all(&app, out).await,
+        Command::Adopt { dry_run: true } => say_whether_it_fits(&app, out).await,
+        Command::Adopt { .. } => adopt(&app, out).await,
+        Command::Rotate { now: false, .. } => rotate(&app, out).await,
+        Command::Rotate { dry_run: true, .. } => say_what_is_forgotten(&app, out).await,
+        Command::Rotate { .. } => replace_all(&app, out).await,
     }
+}
+
+impl Command {
+    fn changes_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Adopt { dry_run: true } | Self::Rotate { dry_run: true, .. }
+        )
+    }
+}
+
+async fn say_whether_it_fits(app: &App, out: &Out) -> Result<()> {
+    let keys = app.keys.clone();
+    let proof = app.read(move |tx| key_probe::look(tx, Some(&keys)));
+    let id = app.keys.id();
+    match proof.await? {
+        Proof::Fits => out.line(format_args!("Key {id} opens what is in this database.")),
+        Proof::Misfit { sealed_by } => out.line(format_args!(
+            "Would take key {id} for the key of this database, and give up key {sealed_by}: what only that one opens stays shut."
+        )),
+    }
+    Ok(())
 }
 
 async fn adopt(app: &App, out: &Out) -> Result<()> {
@@ -66,6 +100,15 @@ async fn rotate(app: &App, out: &Out) -> Result<()> {
     out.line(format_args!(
         "{id} is listed from now on, and signs from {from} on."
     ));
+    Ok(())
+}
+
+async fn say_what_is_forgotten(app: &App, out: &Out) -> Result<()> {
+    let ring = app.signing_keys.read_again(&app.db).await?;
+    out.line("Would forget these keys, and with them every access token that they have signed:");
+    for key in ring.living(app.clock.now()) {
+        out.line(&key.id);
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::accounts::admission;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::users::{Named, Operator};
 use crate::actions::invite::{self, Invited, Told};
@@ -49,6 +50,9 @@ pub enum Command {
         /// Take the invitation back; an account made through it stays.
         #[arg(long)]
         withdraw: bool,
+        /// Only say whether there is one to take back.
+        #[arg(long, requires = "withdraw")]
+        dry_run: bool,
     },
     /// Lock an account: nobody comes in.
     ///
@@ -155,9 +159,9 @@ pub enum State {
 }
 
 impl Command {
-    /// Whether it is about accounts, which are there already or not at all. Whoever invites may be the first.
+    /// Whether it is about what is there already or not at all. Whoever invites may be the first.
     pub fn wants_accounts(&self) -> bool {
-        !matches!(self, Self::Invite { .. })
+        !matches!(self, Self::Invite { dry_run: false, .. })
     }
 }
 
@@ -175,7 +179,13 @@ pub async fn run(command: Command, app: App, out: &Out) -> Result<ExitCode> {
             address,
             print,
             withdraw: false,
+            ..
         } => console.invite(address, print).await,
+        Command::Invite {
+            address,
+            dry_run: true,
+            ..
+        } => console.say_whether_invited(address).await,
         Command::Invite { address, .. } => console.withdraw_invitation(address).await,
         Command::Lock { who, dry_run: true } => console.say_what_ends(who, "lock").await,
         Command::Lock { who, .. } => console.lock(who).await,
@@ -234,7 +244,19 @@ impl Console<'_> {
             .await?;
         Ok(self.say(match was_invited {
             true => format!("{email} is not invited any more."),
-            false => format!("{email} was not invited."),
+            false => was_not_invited(&email),
+        }))
+    }
+
+    async fn say_whether_invited(&self, email: EmailAddress) -> Result<ExitCode> {
+        let address = email.clone();
+        let is_invited = self
+            .app
+            .read(move |tx| admission::is_invited(tx, address.as_str()))
+            .await?;
+        Ok(self.say(match is_invited {
+            true => format!("Would take the invitation of {email} back."),
+            false => was_not_invited(&email),
         }))
     }
 
@@ -408,6 +430,10 @@ impl Console<'_> {
             Named::Id(id) => format!("There is no account with the id {id}."),
         })
     }
+}
+
+fn was_not_invited(email: &EmailAddress) -> String {
+    format!("{email} was not invited.")
 }
 
 fn is_kept(email: &EmailAddress) -> String {

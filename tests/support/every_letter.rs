@@ -121,6 +121,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         address: EmailAddress::parse(CAROL).unwrap(),
         print: false,
         withdraw: false,
+        dry_run: false,
     };
     operated(house, invited).await;
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
