@@ -1,4 +1,4 @@
-//! The table of pairs in docs/security.md: what ends a right, and every other thing that can be done beside it.
+//! The table of pairs in docs/interleavings.md: what ends a right, and every other thing that can be done beside it.
 //!
 //! The page is for people, and the table in it comes of [`ACTIONS`]: where the two differ it is written anew, and the
 //! test fails, so that somebody looks at it.
@@ -31,14 +31,14 @@ fn label(action: &Action) -> String {
 fn the_table_of_pairs_in_the_documentation_is_what_is_tried() {
     const BEGIN: &str = "<!-- pairs -->\n";
     const END: &str = "<!-- end of pairs -->\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/interleavings.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("where the table begins");
     let (stands, after) = rest.split_once(END).expect("where it ends");
     if stands != table() {
         let anew = format!("{before}{BEGIN}{}{END}{after}", table());
         fs::write(&path, anew).unwrap();
-        panic!("docs/security.md differed from the table of actions and was written anew");
+        panic!("docs/interleavings.md differed from the table of actions and was written anew");
     }
 }
 

@@ -430,6 +430,12 @@ impl Browser {
         (width.try_into().unwrap(), height.try_into().unwrap())
     }
 
+    /// A picture of what a window of this size shows, in light colours or in dark ones.
+    pub async fn seen_in(&self, width: u32, height: u32, scheme: &str) -> Vec<u8> {
+        self.look(width, height, scheme).await;
+        self.capture(json!({ "format": "png" })).await
+    }
+
     /// The whole page, as far down as it goes.
     async fn picture(&self) -> Vec<u8> {
         let (width, height) = self.extent().await;
@@ -439,6 +445,10 @@ impl Browser {
             "captureBeyondViewport": true,
             "clip": { "x": 0, "y": 0, "width": width, "height": height, "scale": 1 },
         });
+        self.capture(how).await
+    }
+
+    async fn capture(&self, how: Value) -> Vec<u8> {
         let taken = self.devtools("Page.captureScreenshot", how).await;
         STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()
     }
