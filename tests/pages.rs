@@ -444,7 +444,7 @@ fn is_an_honest_error(page: &Page, status: u16, prefers_json: bool) {
         ".rs",
         "panicked",
         "actix",
-        "0.1.0",
+        env!("CARGO_PKG_VERSION"),
         "diesel",
         "@example.org",
     ] {

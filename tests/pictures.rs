@@ -41,6 +41,11 @@ async fn pictures_of_the_pages_are_taken() {
     browser.comes_to("/sign-in/sent").await;
     keep("look-in-your-inbox", &browser, HAND, "light").await;
     let mails = house.mails_to("ada@example.org", before + 1).await;
+    browser.goto(&at("/dev/inbox")).await;
+    let newest = browser.value("document.querySelector('.mails a').pathname").await;
+    let letter = format!("{}/html", newest.as_str().unwrap());
+    browser.goto(&at(&letter)).await;
+    keep("letter", &browser, DESK, "light").await;
     browser.goto(&mails[0].link).await;
     browser.comes_to("/account").await;
     keep("account", &browser, DESK, "light").await;
