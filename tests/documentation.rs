@@ -60,8 +60,13 @@ fn every_test_that_a_promise_names_is_there() {
         .lines()
         .filter_map(|line| line.strip_suffix(": test"))
         .collect();
-    let page = Page::read(root().join("docs/security.md"));
-    let named: BTreeSet<String> = page.code().filter(|code| is_the_name_of_a_test(code)).collect();
+    let promises = ["docs/security.md", "docs/interleavings.md"];
+    let promises = promises.map(|page| Page::read(root().join(page)));
+    let named: BTreeSet<String> = promises
+        .iter()
+        .flat_map(Page::code)
+        .filter(|code| is_the_name_of_a_test(code))
+        .collect();
     assert!(named.len() > 100, "only {} tests are named", named.len());
     for name in &named {
         let is_there = match name.split_once("::tests::") {
@@ -72,7 +77,7 @@ fn every_test_that_a_promise_names_is_there() {
                 .filter_map(|test| test.strip_prefix(name.as_str()))
                 .any(|rest| rest.is_empty() || rest.starts_with("::")),
         };
-        assert!(is_there, "docs/security.md names {name}, which is no test");
+        assert!(is_there, "{name} is named, and no test");
     }
 }
 
@@ -145,7 +150,9 @@ impl Page {
                 }
                 Event::Text(text) => words += &text,
                 Event::SoftBreak => words.push(' '),
-                Event::End(TagEnd::Image) => pictures.extend(file.take().map(|file| (file, words.clone()))),
+                Event::End(TagEnd::Image) => {
+                    pictures.extend(file.take().map(|file| (file, words.clone())))
+                }
                 _ => {}
             }
         }

@@ -28,7 +28,9 @@ async fn pictures_of_the_pages_are_taken() {
     browser.fill("Email address", "grace@example.org").await;
     browser.click("Send me a link").await;
     browser.comes_to("/sign-in/sent").await;
-    browser.goto(&house.mail_to("grace@example.org").await.link).await;
+    browser
+        .goto(&house.mail_to("grace@example.org").await.link)
+        .await;
     browser.sees("Confirm").await;
     keep("confirm-email", &browser, DESK, "light").await;
 
@@ -42,7 +44,9 @@ async fn pictures_of_the_pages_are_taken() {
     keep("look-in-your-inbox", &browser, HAND, "light").await;
     let mails = house.mails_to("ada@example.org", before + 1).await;
     browser.goto(&at("/dev/inbox")).await;
-    let newest = browser.value("document.querySelector('.mails a').pathname").await;
+    let newest = browser
+        .value("document.querySelector('.mails a').pathname")
+        .await;
     let letter = format!("{}/html", newest.as_str().unwrap());
     browser.goto(&at(&letter)).await;
     keep("letter", &browser, DESK, "light").await;
