@@ -8,12 +8,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::{Browser, Database, House, Scripts};
 
 /// A window on a desk, and one in a hand.
-const DESK: (u32, u32) = (880, 620);
-const HAND: (u32, u32) = (390, 780);
+const DESK: (u32, u32) = (880, 680);
+const HAND: (u32, u32) = (390, 640);
 
 #[tokio::test]
 #[ignore = "it writes into docs/pictures"]
@@ -34,7 +35,8 @@ async fn pictures_of_the_pages_are_taken() {
     browser.sees("Confirm").await;
     keep("confirm-email", &browser, DESK, "light").await;
 
-    // Somebody who has an account.
+    // Somebody who has an account, a minute later.
+    house.advance(Duration::from_secs(60));
     let before = house.mails_to("ada@example.org", 1).await.len();
     browser.goto(&at("/sign-in")).await;
     keep("sign-in", &browser, DESK, "light").await;
