@@ -15,8 +15,11 @@
 //! One table in four files: what links are for (`purpose`), how they are made (`issue`), what is known of those that
 //! were mailed (`kept`), and here how they are found, used up and ended.
 //!
-//! Such a link does something, and once. One that only brings a reader to a page, as often as they like, is
-//! signed and not stored: [`signed_links`](super::signed_links).
+//! An app that is built on Doorpost says itself what its links are for ([`OwnPurpose`]). One that is to work more than
+//! once asks for [`Found::is_live`], and counts by itself.
+//!
+//! Such a link does something. One that only brings a reader to a page of theirs, as often as they like, is signed
+//! and not stored: [`signed_links`](super::signed_links).
 
 mod issue;
 mod kept;
@@ -28,10 +31,10 @@ pub use issue::{
     Issued, Wanted, answer_once_more, decoy, handed_over, is_live, issue, issue_undo_again,
 };
 pub use kept::{
-    Kept, PendingChange, Undo, any_live, change_was_used, kept_of, oldest_undo, pending_change,
-    request_is_live, takes_code,
+    Kept, Live, PendingChange, Undo, any_live, change_was_used, kept_of, live, oldest_undo,
+    pending_change, request_is_live, takes_code,
 };
-pub use purpose::Purpose;
+pub use purpose::{OwnPurpose, Purpose};
 
 use crate::accounts::users::{self, Held, Owner, ProvenAddress, User};
 use crate::clock::Timestamp;
@@ -223,13 +226,21 @@ impl Consumed {
         let proves = match self.purpose {
             Purpose::ResetPassword => user.email == self.address.as_str(),
             Purpose::UndoChangeEmail => true,
-            Purpose::SignIn | Purpose::ConfirmEmail | Purpose::ChangeEmail => false,
+            Purpose::SignIn | Purpose::ConfirmEmail | Purpose::ChangeEmail | Purpose::Own(_) => {
+                false
+            }
         };
         proves.then(|| Owner::proven(user))
     }
 }
 
 impl Found {
+    /// Whether it is live, for a link that does not work once but until its time is over. The account is held, and
+    /// whoever ends a link holds it, too: so what is done now on the strength of this is done before its end.
+    pub fn is_live(&self, tx: &mut Tx) -> Result<bool> {
+        is_live(tx, self.token_hash.as_bytes())
+    }
+
     /// Uses the link up. Of any number of callers at once, on any number of nodes, one gets past here.
     pub fn consume(self, tx: &mut Tx) -> Result<Option<Consumed>> {
         let used = diesel::update(
@@ -429,6 +440,20 @@ pub fn forget_account(tx: &mut Tx, user: &Held<User>) -> Result<()> {
         ))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// Ends this one of the account's links. Whether there was anything to end.
+pub fn end_one(
+    tx: &mut Tx,
+    user: &Held<User>,
+    purpose: Purpose,
+    token_hash: &[u8],
+) -> Result<bool> {
+    let one = live_of(&user.id, purpose, tx.now).filter(links::token_hash.eq(token_hash));
+    let ended = diesel::update(one)
+        .set(links::expires_at.eq(ENDED))
+        .execute(tx.conn)?;
+    Ok(ended > 0)
 }
 
 /// Ends this account's links of one purpose, wherever they were sent.

@@ -87,7 +87,7 @@ fn is_admitted(tx: &mut Tx, app: &App, found: &Found) -> Result<bool> {
         return Ok(false);
     }
     let admission = match found.purpose() {
-        Purpose::SignIn | Purpose::ResetPassword => return Ok(true),
+        Purpose::SignIn | Purpose::ResetPassword | Purpose::Own(_) => return Ok(true),
         Purpose::ConfirmEmail if account.is_some() => return Ok(true),
         Purpose::ConfirmEmail | Purpose::ChangeEmail => {
             admission::decide(tx, sign_up, account, email)?

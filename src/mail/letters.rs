@@ -116,6 +116,10 @@ pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -
                 "mail/undo_change_email.html"
             )
         }
+        Purpose::Own(own) => {
+            let why = format!("the letter with a link for {} is the app's own", own.name);
+            return Err(Error::internal(why));
+        }
     };
     Ok(with_link(issued.purpose.name(), to, issued, content))
 }

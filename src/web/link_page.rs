@@ -415,6 +415,7 @@ pub fn gone(
         frame: visitor.frame_of_dead_end(),
         newer_sent: asked.is_some_and(|asked| pending.has_newer_message(asked)),
         maybe_signed_in: visitor.session.is_some(),
+        asked_on_account_page: purpose == Purpose::ChangeEmail,
         route: purpose.asks_again_at(),
         asked: asked.or(pending.newest()),
     };
@@ -441,6 +442,8 @@ struct GonePage<'a> {
     /// A newer message went out than the one with this link.
     newer_sent: bool,
     maybe_signed_in: bool,
+    /// The page of the account that asked for it mails another.
+    asked_on_account_page: bool,
 }
 
 #[derive(Template)]

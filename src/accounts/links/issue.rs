@@ -45,17 +45,13 @@ pub struct Wanted<'a> {
     pub session_id: Option<&'a str>,
 }
 
-/// Makes a link for this address and ends its older ones of the same purpose; those that change an address
+/// Makes a link for this address and ends its older ones, if it takes their place; those that change an address
 /// are ended by account ([`end_of`](super::end_of)).
 ///
 /// It can be used from now on, and at the latest twice its lifetime from now: the lifetime proper
 /// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
 pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
-    // Whoever asks for an address that is somebody's next or former one must not end the link on its way there.
-    if !matches!(
-        wanted.purpose,
-        Purpose::ChangeEmail | Purpose::UndoChangeEmail
-    ) {
+    if wanted.purpose.is_replaced() {
         end(tx, wanted.email, wanted.purpose)?;
     }
     let purpose = wanted.purpose;

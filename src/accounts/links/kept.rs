@@ -111,6 +111,22 @@ pub fn change_was_used(tx: &mut Tx, user: &User, email: &str) -> Result<bool> {
     Ok(count > 0)
 }
 
+/// A link that can still be used.
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = links)]
+pub struct Live {
+    pub token_hash: Vec<u8>,
+    pub expires_at: Timestamp,
+}
+
+/// The links of an account that are for this and can still be used, the newest first.
+pub fn live(tx: &mut Tx, user_id: &str, purpose: Purpose) -> Result<Vec<Live>> {
+    Ok(live_of(user_id, purpose, tx.now)
+        .order(links::asked_at.desc())
+        .select(Live::as_select())
+        .load(tx.conn)?)
+}
+
 /// A link as it is kept, without what would open anything.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = links)]

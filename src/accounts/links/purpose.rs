@@ -17,6 +17,20 @@ pub enum Purpose {
     ChangeEmail,
     /// From the address an account had before: takes that back.
     UndoChangeEmail,
+    /// Something of an app that is built on Doorpost.
+    Own(&'static OwnPurpose),
+}
+
+/// The facts of a link of an app that is built on Doorpost. It is ended by whatever ends the links of its account, and
+/// forgotten as they are. It has no code, and proves neither an address nor an owner.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnPurpose {
+    /// As the table holds it, and log and metrics show it. A prefix keeps it clear of those of Doorpost that are to come.
+    pub name: &'static str,
+    /// The page it opens; the token follows as `?token=`.
+    pub route: &'static str,
+    /// How long it is good at the most.
+    pub lifetime: Duration,
 }
 
 impl Purpose {
@@ -36,6 +50,7 @@ impl Purpose {
             Self::ResetPassword => "reset_password",
             Self::ChangeEmail => "change_email",
             Self::UndoChangeEmail => "undo_change_email",
+            Self::Own(own) => own.name,
         }
     }
 
@@ -47,6 +62,7 @@ impl Purpose {
             Self::ResetPassword => "/reset-password",
             Self::ChangeEmail => "/account/email/confirm",
             Self::UndoChangeEmail => "/account/email/undo",
+            Self::Own(own) => own.route,
         }
     }
 
@@ -56,7 +72,7 @@ impl Purpose {
             Self::SignIn | Self::UndoChangeEmail => Some("/sign-in"),
             Self::ConfirmEmail => Some("/confirm-email/send"),
             Self::ResetPassword => Some("/forgot-password"),
-            Self::ChangeEmail => None,
+            Self::ChangeEmail | Self::Own(_) => None,
         }
     }
 
@@ -68,6 +84,16 @@ impl Purpose {
             Self::ResetPassword => config.links.reset_password,
             Self::ChangeEmail => config.links.change_email,
             Self::UndoChangeEmail => config.links.undo_change_email,
+            Self::Own(own) => own.lifetime,
+        }
+    }
+
+    /// Whether a newer one for the same address takes its place. Whoever asks for an address that is somebody's next or
+    /// former one must not end the link on its way there; and of an app's links a member may have many.
+    pub(super) fn is_replaced(self) -> bool {
+        match self {
+            Self::SignIn | Self::ConfirmEmail | Self::ResetPassword => true,
+            Self::ChangeEmail | Self::UndoChangeEmail | Self::Own(_) => false,
         }
     }
 
@@ -75,7 +101,7 @@ impl Purpose {
     pub(super) fn gives_address(self) -> bool {
         match self {
             Self::ConfirmEmail | Self::ChangeEmail | Self::UndoChangeEmail => true,
-            Self::SignIn | Self::ResetPassword => false,
+            Self::SignIn | Self::ResetPassword | Self::Own(_) => false,
         }
     }
 
@@ -83,7 +109,7 @@ impl Purpose {
     pub fn has_code(self) -> bool {
         match self {
             Self::SignIn | Self::ConfirmEmail => true,
-            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail => false,
+            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail | Self::Own(_) => false,
         }
     }
 
@@ -94,13 +120,14 @@ impl Purpose {
             Self::SignIn | Self::ConfirmEmail => {
                 config.links.sign_in.max(config.links.confirm_email)
             }
-            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail => {
+            Self::ResetPassword | Self::ChangeEmail | Self::UndoChangeEmail | Self::Own(_) => {
                 self.lifetime(config)
             }
         };
         2 * lifetime
     }
 
+    /// The one of Doorpost's own that has this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.name() == name)
     }
