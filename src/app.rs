@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::thread;
 
+use serde_json::Value;
+
 use crate::accounts::access_tokens::ReadLately;
 use crate::accounts::passwords::{Cost, Hasher};
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::signing_keys::SigningKeys;
+use crate::accounts::users::User;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, Tx};
@@ -37,8 +40,17 @@ pub struct App {
     /// Those that were read lately.
     pub access_tokens: ReadLately,
     pub outbox: Outbox,
+    /// What an app that is built on Doorpost keeps of an account.
+    pub own_data: Vec<OwnData>,
     /// How the mail worker is doing.
     pub mail_health: Arc<Health>,
+}
+
+/// Something that an app keeps of an account, and its name in the file that the owner downloads.
+#[derive(Clone, Copy)]
+pub struct OwnData {
+    pub name: &'static str,
+    pub read: fn(&mut Tx, &User) -> Result<Value>,
 }
 
 impl App {
@@ -62,6 +74,7 @@ impl App {
             signing_keys: SigningKeys::new(keys.clone()),
             access_tokens: ReadLately::default(),
             outbox: Outbox::new(config.clone(), keys.clone()),
+            own_data: Vec::new(),
             mail_health: Arc::new(Health::default()),
             config,
             keys,

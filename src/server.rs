@@ -10,14 +10,16 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::{self, net::TcpStream};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as Actix, HttpServer};
+use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accounts::key_probe::{self, Proof};
-use crate::app::App;
+use crate::accounts::users::User;
+use crate::app::{App, OwnData};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Migrations;
+use crate::db::{Migrations, Tx};
 use crate::error::{Error, Result};
 use crate::flows::notification_links;
 use crate::keys;
@@ -65,6 +67,7 @@ pub struct Server {
     name: Option<&'static str>,
     pages: Vec<fn(&mut ServiceConfig)>,
     migrations: Option<&'static Migrations>,
+    own_data: Vec<OwnData>,
     workers: Pulses,
 }
 
@@ -94,11 +97,19 @@ impl Server {
         self
     }
 
+    /// With this in the file in which an owner downloads everything that is kept of the account, under `own` and this
+    /// name. It is read outside of any transaction, and may not write.
+    pub fn export(mut self, name: &'static str, read: fn(&mut Tx, &User) -> Result<Value>) -> Self {
+        self.own_data.push(OwnData { name, read });
+        self
+    }
+
     /// Finds or makes the secret key and opens the database. Nothing is served and nothing is migrated yet.
     pub fn open(&self, config: Config, clock: Clock) -> Result<App> {
         let mut app = App::new(config, clock)?;
         app.db = app.db.with_migrations(self.migrations);
         app.name = self.name.unwrap_or(app.name);
+        app.own_data.clone_from(&self.own_data);
         Ok(app)
     }
 

@@ -1,4 +1,5 @@
-//! The owner takes away everything that is kept on the account. No secret is in it: no hash, no token.
+//! The owner takes away everything that is kept on the account, by Doorpost and by an app that is built on it. No
+//! secret is in it: no hash, no token.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +38,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
     let mail = outbox::kept::of_address(tx, &user.email)?;
     let announced = announced::list(tx, &user.id)?;
     let bounce = mail_bounces::of(tx, &user.id, &user.email)?;
-    Ok(json!({
+    let mut everything = json!({
         "account": {
             "id": user.id,
             "email": user.email,
@@ -90,7 +91,11 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "sha256": STANDARD.encode(&sent.announcement),
             "posted_at": rfc3339(sent.posted_at),
         })).collect::<Vec<_>>(),
-    }))
+    });
+    for own in &app.own_data {
+        everything["own"][own.name] = (own.read)(tx, user)?;
+    }
+    Ok(everything)
 }
 
 /// Everything was read, and is handed over to the owner.
