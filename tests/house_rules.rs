@@ -513,28 +513,6 @@ fn tables_and_columns(migrations: &str) -> Vec<String> {
     words
 }
 
-/// What docs/extend.md shows is there, in the file that it names above it: so it compiles, and is tested. `…`
-/// stands for what is left out.
-#[test]
-fn the_own_app_is_as_the_docs_show_it() {
-    let page = fs::read_to_string(root().join("docs/extend.md")).unwrap();
-    let mut parts = page.split("\n```");
-    let mut words = parts.next().unwrap();
-    let mut shown = 0;
-    while let (Some(block), Some(after)) = (parts.next(), parts.next()) {
-        let (_, file) = words.rsplit_once("](../").unwrap();
-        let (file, _) = file.split_once(')').unwrap();
-        let source = fs::read_to_string(root().join(file)).unwrap();
-        let (_, block) = block.split_once('\n').unwrap();
-        for piece in block.split('…').map(str::trim) {
-            assert!(source.contains(piece), "{file} has no such lines:\n{piece}");
-        }
-        shown += 1;
-        words = after;
-    }
-    assert!(shown >= 6, "only {shown} blocks were found");
-}
-
 /// The CSP allows neither, and a page must not need them (HDR-02). A letter has no stylesheet to link to.
 #[test]
 fn no_page_has_a_script_or_style_of_its_own() {

@@ -3,12 +3,13 @@
 //! Every function takes the transaction first, and each query is written once for both databases.
 
 use diesel::prelude::*;
-use doorpost::accounts::users::Owner;
-use doorpost::app::App;
+use doorpost::accounts::users::User;
+use doorpost::clock::Timestamp;
 use doorpost::db::Tx;
 use doorpost::error::Result;
-use doorpost::mail::own_letter::OwnLetter;
+use doorpost::humanize;
 use doorpost::random;
+use serde_json::{Value, json};
 
 diesel::table! {
     notes (id) {
@@ -19,14 +20,31 @@ diesel::table! {
     }
 }
 
+/// A note, as its member sees it.
+#[derive(Queryable)]
+pub struct Note {
+    pub id: String,
+    pub text: String,
+}
+
 /// The newest notes of a member, as many as a page shows.
-pub fn newest(tx: &mut Tx, user_id: &str) -> Result<Vec<String>> {
+pub fn newest(tx: &mut Tx, user_id: &str) -> Result<Vec<Note>> {
     Ok(notes::table
         .filter(notes::user_id.eq(user_id))
         .order(notes::kept_at.desc())
-        .select(notes::text)
+        .select((notes::id, notes::text))
         .limit(100)
         .load(tx.conn)?)
+}
+
+/// This note, if it is one of this member's.
+pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Note>> {
+    Ok(notes::table
+        .filter(notes::id.eq(id))
+        .filter(notes::user_id.eq(user_id))
+        .select((notes::id, notes::text))
+        .first(tx.conn)
+        .optional()?)
 }
 
 /// Keeps a note.
@@ -42,21 +60,15 @@ pub fn keep(tx: &mut Tx, user_id: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Erases all of the owner's notes and tells them so: both, or neither. Without the proof that it is the owner who asks,
-/// this does not compile.
-pub fn erase(tx: &mut Tx, app: &App, owner: &Owner) -> Result<()> {
-    let reader = owner.user();
-    diesel::delete(notes::table.filter(notes::user_id.eq(&reader.id))).execute(tx.conn)?;
-    let letter = OwnLetter {
-        name: "notes_erased",
-        subject: "Your notes are erased",
-        paragraphs: &[
-            "All of your notes were erased just now, by somebody who knew your password.",
-        ],
-        link: Some((
-            "Open your notes",
-            &app.signed_links.to_page(tx, reader, "/notes"),
-        )),
-    };
-    app.outbox.post(tx, &letter.to(&app.config, reader)?)
+/// All of a member's notes, for the file in which they download everything.
+pub fn export(tx: &mut Tx, user: &User) -> Result<Value> {
+    let kept: Vec<(Timestamp, String)> = notes::table
+        .filter(notes::user_id.eq(&user.id))
+        .order(notes::kept_at)
+        .select((notes::kept_at, notes::text))
+        .load(tx.conn)?;
+    Ok(kept
+        .into_iter()
+        .map(|(at, text)| json!({ "kept_at": humanize::rfc3339(at), "text": text }))
+        .collect())
 }

@@ -1,6 +1,4 @@
-//! The pages: one for everybody, one for members, and one for whoever has just entered the password.
-
-use std::collections::BTreeMap;
+//! The pages: one for everybody, and two for members.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -9,27 +7,28 @@ use doorpost::error::Result;
 use doorpost::flows::Answer;
 use doorpost::web::form::Form;
 use doorpost::web::page::{page, page_with};
-use doorpost::web::step_up::{BehindGate, Reauthenticated, Sensitive};
+use doorpost::web::path_id::PathId;
+use doorpost::web::rejection::Rejection;
 use doorpost::web::visitor::{SignedIn, Visitor};
 use serde::Deserialize;
 
-use crate::notes;
+use crate::notes::{self, Note};
 
 /// The most letters a note may have.
 const MOST: usize = 500;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/").get(home))
-        .service(web::resource("/notes").get(show).post(keep))
-        .service(web::resource("/notes/erase").get(ask).post(erase));
+        .service(web::resource("/notes").get(list).post(keep))
+        .service(web::resource("/notes/{id}").get(show));
 }
 
 async fn home(visitor: Visitor) -> Answer {
     Ok(page(&visitor.frame().around("Notes", HomePage {}))?)
 }
 
-async fn show(signed_in: SignedIn) -> Answer {
-    let content = NotesPage::of(&signed_in, None).await?;
+async fn list(signed_in: SignedIn) -> Answer {
+    let content = ListPage::of(&signed_in, None).await?;
     let frame = signed_in.visitor.frame();
     Ok(page(&frame.around("Your notes", content))?)
 }
@@ -43,7 +42,7 @@ struct NoteForm {
 async fn keep(signed_in: SignedIn, Form(form): Form<NoteForm>) -> Answer {
     let text = form.text.trim().to_owned();
     if text.is_empty() || text.chars().count() > MOST {
-        let content = NotesPage::of(&signed_in, Some(form.text)).await?;
+        let content = ListPage::of(&signed_in, Some(form.text)).await?;
         let frame = signed_in.visitor.frame();
         let again = frame.around("Error: Your notes", content);
         return Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &again)?);
@@ -54,25 +53,12 @@ async fn keep(signed_in: SignedIn, Form(form): Form<NoteForm>) -> Answer {
     signed_in.visitor.done("Your note is kept.", "/notes")
 }
 
-async fn ask(gate: Reauthenticated) -> Answer {
-    let frame = gate.visitor.frame();
-    Ok(page(&frame.around("Erase your notes", ErasePage {}))?)
-}
-
-#[derive(Deserialize)]
-struct EraseForm {}
-
-impl BehindGate for EraseForm {
-    const PAGE: &'static str = "/notes/erase";
-
-    fn typed(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-}
-
-async fn erase(Sensitive { gate, .. }: Sensitive<EraseForm>) -> Answer {
-    gate.act(notes::erase).await?;
-    gate.visitor.done("Your notes are erased.", "/notes")
+async fn show(SignedIn { visitor, session }: SignedIn, PathId(id): PathId) -> Answer {
+    let found = visitor
+        .app
+        .read(move |tx| notes::find(tx, &session.user_id, &id));
+    let note = found.await?.ok_or(Rejection::NotFound)?;
+    Ok(page(&visitor.frame().around("A note", NotePage { note }))?)
 }
 
 #[derive(Template)]
@@ -81,13 +67,13 @@ struct HomePage {}
 
 #[derive(Template)]
 #[template(path = "notes.html")]
-struct NotesPage {
-    notes: Vec<String>,
+struct ListPage {
+    notes: Vec<Note>,
     /// What was typed and is no note.
     mistyped: Option<String>,
 }
 
-impl NotesPage {
+impl ListPage {
     async fn of(signed_in: &SignedIn, mistyped: Option<String>) -> Result<Self> {
         let SignedIn { visitor, session } = signed_in;
         let user_id = session.user_id.clone();
@@ -100,5 +86,7 @@ impl NotesPage {
 }
 
 #[derive(Template)]
-#[template(path = "erase.html")]
-struct ErasePage {}
+#[template(path = "note.html")]
+struct NotePage {
+    note: Note,
+}
