@@ -27,7 +27,11 @@ fn what_the_page_has_one_type_is_this_app() {
     }
     assert_eq!(walkthroughs, 3);
 
-    assert_eq!(desk.files(), files_of_this_app());
+    let (typed, ours) = (desk.files(), files_of_this_app());
+    let names: BTreeSet<&String> = typed.keys().chain(ours.keys()).collect();
+    for name in names {
+        assert_eq!(typed.get(name), ours.get(name), "{name}");
+    }
     desk.has_our_dependencies();
 }
 
@@ -123,6 +127,10 @@ impl Desk {
     fn has_our_dependencies(&self) {
         let typed = fs::read_to_string(self.notebook().join("Cargo.toml")).unwrap();
         let ours = fs::read_to_string(this_app().join("Cargo.toml")).unwrap();
+        for copied in ["Cargo.lock", ".cargo/config.toml"] {
+            let read = |folder: PathBuf| fs::read_to_string(folder.join(copied)).unwrap();
+            assert_eq!(read(self.notebook()), read(clone()), "{copied}");
+        }
         let typed = typed.replace("\"../doorpost\"", "\"../..\"");
         assert_eq!(dependencies(&typed), dependencies(&ours));
         assert!(typed.contains("\n[profile.dev"), "{typed}");
