@@ -16,7 +16,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::program::{ANY_PORT, Doorpost};
-use crate::support::{Database, House, Page, Store, at_once, eventually, wire};
+use crate::support::{
+    Database, House, Page, Store, at_once, eventually, hold_the_write_lock, wire,
+};
 
 const ADA: &str = "ada@example.org";
 
@@ -80,17 +82,6 @@ fn statuses(answers: &[(usize, Page, Duration)]) -> Vec<StatusCode> {
     answers.iter().map(|(_, page, _)| page.status).collect()
 }
 
-/// Another process holds the write lock, as a backup or a shell that somebody forgot does.
-fn hold_the_write_lock(house: &House) -> SqliteConnection {
-    let path = house.database_url().strip_prefix("sqlite:").unwrap();
-    #[expect(clippy::disallowed_methods, reason = "it plays another program")]
-    let mut holder = SqliteConnection::establish(path).unwrap();
-    holder
-        .batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE")
-        .unwrap();
-    holder
-}
-
 /// FLT-03
 #[tokio::test]
 async fn whoever_meets_a_held_sqlite_waits_for_it_or_is_told_to_try_again() {
@@ -98,7 +89,7 @@ async fn whoever_meets_a_held_sqlite_waits_for_it_or_is_told_to_try_again() {
     let ada = house.member(ADA).await;
 
     // Held for 3 s: shorter than anybody's patience.
-    let holder = hold_the_write_lock(&house);
+    let holder = hold_the_write_lock(house.database_file());
     let held = Instant::now();
     let let_go = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -111,7 +102,7 @@ async fn whoever_meets_a_held_sqlite_waits_for_it_or_is_told_to_try_again() {
     what_was_answered_holds(&house, &answers).await;
 
     // Held for longer than that, through two rounds of visitors. Whoever only looks is not held up.
-    let holder = hold_the_write_lock(&house);
+    let holder = hold_the_write_lock(house.database_file());
     for round in 1..3 {
         let (answers, shown) = tokio::join!(asks(&house, round * 20..round * 20 + 20), async {
             (ada.signed_in_as().await, Instant::now())

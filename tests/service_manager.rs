@@ -6,12 +6,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{Connection as _, SimpleConnection as _};
-use diesel::sqlite::SqliteConnection;
 use reqwest::StatusCode;
 
 use crate::program::{ANY_PORT, Doorpost};
-use crate::support::{Database, House};
+use crate::support::{Database, House, hold_the_write_lock};
 
 /// What is not heard within this long is not said.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,17 +65,6 @@ impl Systemd {
     fn forgets(&self) {
         while self.hears_within(Duration::from_millis(1)).is_some() {}
     }
-}
-
-/// Another process holds the lock, as a backup or a shell that somebody forgot does.
-fn hold_the_write_lock(url: &str) -> SqliteConnection {
-    let path = url.strip_prefix("sqlite:").unwrap();
-    #[expect(clippy::disallowed_methods, reason = "it plays another program")]
-    let mut holder = SqliteConnection::establish(path).unwrap();
-    holder
-        .batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE")
-        .unwrap();
-    holder
 }
 
 #[tokio::test]
@@ -152,10 +139,7 @@ fn a_held_lock_that_outlasts_the_patience_of_the_watchdog_ends_the_pings_until_i
         began.elapsed()
     );
 
-    let holder = hold_the_write_lock(&format!(
-        "sqlite:{}",
-        folder.path().join("data/doorpost.db").display()
-    ));
+    let holder = hold_the_write_lock(&folder.path().join("data/doorpost.db"));
     systemd.forgets();
     // The one that was under way may still arrive.
     systemd.hears_within(Duration::from_secs(1));
@@ -179,10 +163,7 @@ fn a_held_lock_is_no_reason_to_be_restarted() {
     ];
     let _doorpost = Doorpost::serving(folder.path(), &variables);
     assert_eq!([systemd.hears(), systemd.hears()], ["READY=1", PING]);
-    let _holder = hold_the_write_lock(&format!(
-        "sqlite:{}",
-        folder.path().join("data/doorpost.db").display()
-    ));
+    let _holder = hold_the_write_lock(&folder.path().join("data/doorpost.db"));
     let ping = systemd.hears_within(patience);
     assert_eq!(ping.as_deref(), Some(PING), "in time, and without the lock");
 }

@@ -2,6 +2,7 @@
 //! clock that stands until the test moves it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -175,6 +176,11 @@ impl House {
     /// Where its data is, for whoever looks past it or stands in its way.
     pub fn database_url(&self) -> &str {
         &self.store.url
+    }
+
+    /// The file that SQLite keeps it in.
+    pub fn database_file(&self) -> &Path {
+        Path::new(self.database_url().strip_prefix("sqlite:").unwrap())
     }
 
     /// Lets time pass.

@@ -18,7 +18,7 @@ pub mod wire;
 pub use browser::{Browser, Focus, OtherSite, Scripts};
 pub use every_letter::{announced, every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, cluster, postgres, secret_key};
-pub use race::at_once;
+pub use race::{at_once, hold_the_write_lock};
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
 pub use text_browser::{Terminal, TextBrowser};
 pub use visitor::{Page, Visitor, encode};
