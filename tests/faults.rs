@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 use doorpost::db::{Connection, Db};
 use doorpost::error::Error;
 use reqwest::StatusCode;
