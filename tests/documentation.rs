@@ -151,7 +151,7 @@ impl Page {
                 Event::Text(text) => words += &text,
                 Event::SoftBreak => words.push(' '),
                 Event::End(TagEnd::Image) => {
-                    pictures.extend(file.take().map(|file| (file, words.clone())))
+                    pictures.extend(file.take().map(|file| (file, words.clone())));
                 }
                 _ => {}
             }
