@@ -71,7 +71,9 @@ async fn a_link_shows_one_note_and_nothing_else(program: Program) {
     made_up.is_gone();
     assert_eq!(used_up.body, made_up.body);
     stranger.opens("half-a-token").await.is_gone();
-    ada.get("/share-links").await.says("Opened 2 of 2 times.");
+    ada.get("/share-links")
+        .await
+        .says("Opened 2 of 2 times. It is used up.");
 
     // The token is nowhere but in the link.
     ada.get(&share).await.does_not_say(token);
