@@ -242,6 +242,9 @@ variables! {
     }
 }
 
+/// The settings of the folder in which it is started.
+const DOT_ENV: &str = ".env";
+
 impl Config {
     /// Reads the environment of the process, and `./.env` for what is not set there.
     #[expect(
@@ -249,8 +252,16 @@ impl Config {
         reason = "the one reader of the environment"
     )]
     pub fn load() -> Result<Self, Refusal> {
-        let dot_env = dot_env::read(Path::new(".env"))?;
+        let dot_env = dot_env::read(Path::new(DOT_ENV))?;
         Self::from_environment(std::env::vars_os().chain(dot_env))
+    }
+
+    /// The file that [`load`](Self::load) reads, and whether it is there: one that stands in another folder counts for
+    /// nothing.
+    pub fn file() -> (PathBuf, bool) {
+        let file = dot_env::in_full(Path::new(DOT_ENV));
+        let is_there = file.exists();
+        (file, is_there)
     }
 
     /// Whoever started this process and wants to hear from it.

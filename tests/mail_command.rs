@@ -184,16 +184,21 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
         let variables = [&[ANY_PORT], variables].concat();
         run(folder.path(), &["check"], &variables)
     };
+    let settings = folder.path().canonicalize().unwrap().join(".env");
+    let settings = settings.display();
     assert_eq!(
         told(&check(&[])),
-        "configuration  ok      read\n\
-         address        ok      127.0.0.1:0 is free\n\
-         database       ok      data/doorpost.db is made at the first start\n\
-         key            ok      one is made at the first start\n\
-         mail           ok      no SMTP_URL: it is shown at /dev/inbox, and none leaves\n"
+        format!(
+            "configuration  ok      read; there is no {settings}\n\
+             address        ok      127.0.0.1:0 is free\n\
+             database       ok      data/doorpost.db is made at the first start\n\
+             key            ok      one is made at the first start\n\
+             mail           ok      no SMTP_URL: it is shown at /dev/inbox, and none leaves\n"
+        )
     );
     assert!(everything_in(folder.path()).is_empty());
 
+    std::fs::write(folder.path().join(".env"), "SIGN_UP=open\n").unwrap();
     drop(Doorpost::serving(folder.path(), &[ANY_PORT]));
     let server = ScriptedServer::start();
     let smtp = server.url();
@@ -201,7 +206,7 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     assert_eq!(
         told(&check(&[("SMTP_URL", &smtp)])),
         format!(
-            "configuration  ok      read\n\
+            "configuration  ok      read, with {settings}\n\
              address        ok      127.0.0.1:0 is free\n\
              database       ok      it answers, can be written to, and has every migration\n\
              key            ok      it is there, and fits the database\n\
@@ -236,7 +241,10 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     assert_eq!(failed.status.code(), Some(1));
     let said = String::from_utf8(failed.stdout).unwrap();
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[0], "configuration  ok      read");
+    assert_eq!(
+        lines[0],
+        format!("configuration  ok      read, with {settings}")
+    );
     assert!(
         lines[2].starts_with("database       FAILED  unavailable: cannot connect"),
         "{said}"

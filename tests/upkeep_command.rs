@@ -93,9 +93,11 @@ fn a_check_in_json_fails_as_one_in_words_does() {
     let ended = run(folder.path(), &["check", "--json"], &away);
     assert_eq!(ended.status.code(), Some(1));
     let check: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let settings = folder.path().canonicalize().unwrap().join(".env");
+    let words = format!("read; there is no {}", settings.display());
     assert_eq!(
         check[0],
-        json!({"part": "configuration", "ok": true, "words": "read"})
+        json!({"part": "configuration", "ok": true, "words": words})
     );
     assert_eq!(check[2]["part"], "database");
     assert_eq!(check[2]["ok"], false, "{check}");

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::NAMES;
 use super::reader::{Mistake, Refusal, most_like};
@@ -16,17 +16,17 @@ use super::reader::{Mistake, Refusal, most_like};
 /// `.env` in a parent folder belongs to somebody else.
 pub(super) fn read(path: &Path) -> Result<Vec<(OsString, OsString)>, Refusal> {
     let refused = |mistake: Mistake| mistake.in_variable(".env");
-    let text = match fs::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).ok(),
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(_) => None,
+        Err(error) => {
+            let place = in_full(path);
+            return Err(refused(Mistake::new(
+                format!("cannot be read ({}: {})", place.display(), error.kind()),
+                "it in UTF-8, as in .env.example, into a file that this user may read",
+            )));
+        }
     };
-    let text = text.ok_or_else(|| {
-        refused(Mistake::new(
-            "cannot be read",
-            "it in UTF-8, as in .env.example, into a file that this user may read",
-        ))
-    })?;
     let entries = entries(&text).map_err(refused)?;
     for (index, entry) in entries.iter().enumerate() {
         entry.judge(&entries[..index]).map_err(refused)?;
@@ -35,6 +35,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<(OsString, OsString)>, Refusal> {
     Ok(variables
         .map(|entry| (entry.name.into(), entry.value.into()))
         .collect())
+}
+
+/// Where that is, from the root on.
+pub(super) fn in_full(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A variable, and where it stands.

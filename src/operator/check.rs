@@ -55,7 +55,7 @@ pub async fn run(
     let keys = app::keys_at_hand(config);
     let (database, fits) = database(&config.database.url, server, keys.as_ref());
     let parts = [
-        ("configuration", Ok("read".to_owned())),
+        ("configuration", Ok(where_from())),
         ("address", addresses(config)),
         ("database", database),
         ("key", key(config, keys, fits)),
@@ -80,6 +80,14 @@ impl Part {
     fn line(&self) -> String {
         let how = if self.ok { "ok    " } else { "FAILED" };
         format!("{:<14} {how}  {}", self.part, self.words)
+    }
+}
+
+/// Who checks in another folder than the one where it runs checks something else.
+fn where_from() -> String {
+    match Config::file() {
+        (file, true) => format!("read, with {}", file.display()),
+        (file, false) => format!("read; there is no {}", file.display()),
     }
 }
 
