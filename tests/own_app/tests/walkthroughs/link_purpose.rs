@@ -38,7 +38,7 @@ async fn a_link_shows_one_note_and_nothing_else(program: Program) {
     for _ in 0..3 {
         let page = stranger.click(&link).await;
         page.is_a_page("A note for you");
-        page.says("can be opened 2 times more");
+        page.says("can still be opened 2 times.");
         page.does_not_say("Feed the cat");
         page.is_confidential();
     }
