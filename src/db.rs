@@ -24,6 +24,7 @@ mod connection;
 mod job;
 mod migrations;
 mod postgres;
+mod prepared;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::error::{Error, Result};
 pub(crate) use connection::on_either;
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
 pub use migrations::{MadeBy, Migrations};
+pub use prepared::prepared;
 
 use after_commit::AfterCommit;
 use migrations::{Dialect, Known};

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use diesel::alias;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
@@ -17,7 +18,7 @@ use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::AuthMethod;
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::metrics;
 use crate::random;
@@ -168,15 +169,26 @@ pub struct Noted {
 /// For so long an account keeps them.
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The events of one name and detail, which are pushed out by none but their own.
+/// The events of one name and detail, which are pushed out by none but their own; of the table, or of what stands for
+/// it in a query.
 macro_rules! of_kind {
-    ($event:expr) => {{
-        let detail = $event.detail();
-        let has_it = events::detail.eq(detail);
-        let has_none = detail.is_none().into_sql::<Bool>();
-        let neither_has_one = events::detail.is_null().and(has_none);
-        events::name
-            .eq($event.name())
+    ($event:expr) => {
+        of_kind!($event, |column| column)
+    };
+    ($event:expr, |$column:ident| $place:expr) => {{
+        let name = {
+            let $column = events::name;
+            $place
+        };
+        let detail = {
+            let $column = events::detail;
+            $place
+        };
+        let its_detail = $event.detail();
+        let has_it = detail.eq(its_detail);
+        let has_none = its_detail.is_none().into_sql::<Bool>();
+        let neither_has_one = detail.is_null().and(has_none);
+        name.eq($event.name())
             .nullable()
             .and(has_it.or(neither_has_one.nullable()))
     }};
@@ -242,27 +254,25 @@ fn tell(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) {
 /// Counts it along with the same from the same place a while ago, if there was that.
 fn fold(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<bool> {
     let began_at = tx.now - tx.now % millis(event.folded_within());
-    let the_same: Option<String> = events::table
-        .filter(events::user_id.eq(user_id))
-        .filter(events::at.ge(began_at))
-        .filter(of_kind!(event))
-        .filter(events::ip.eq(by.ip()))
-        .filter(events::browser.eq(by.kind()))
-        .filter(events::label.eq(by.label()))
-        .select(events::id)
-        .first(tx.conn)
-        .optional()?;
-    let Some(id) = the_same else {
-        return Ok(false);
-    };
-    diesel::update(events::table.find(id))
-        .set((
-            events::at.eq(tx.now),
-            events::request_id.eq(by.request_id()),
-            events::count.eq(events::count + 1),
-        ))
-        .execute(tx.conn)?;
-    Ok(true)
+    let earlier = alias!(events as earlier);
+    let the_same = earlier
+        .filter(earlier.field(events::user_id).eq(user_id))
+        .filter(earlier.field(events::at).ge(began_at))
+        .filter(of_kind!(event, |column| earlier.field(column)))
+        .filter(earlier.field(events::ip).eq(by.ip()))
+        .filter(earlier.field(events::browser).eq(by.kind()))
+        .filter(earlier.field(events::label).eq(by.label()))
+        .select(earlier.field(events::id));
+    let once_more = prepared(
+        diesel::update(events::table)
+            .filter(events::id.nullable().eq(the_same.single_value()))
+            .set((
+                events::at.eq(tx.now),
+                events::request_id.eq(by.request_id()),
+                events::count.eq(events::count + 1),
+            )),
+    );
+    Ok(on_either!(tx.conn, |conn| once_more.execute(conn))? > 0)
 }
 
 /// A row for this account; none, where there is no such account.

@@ -38,7 +38,7 @@ pub use purpose::{OwnPurpose, Purpose};
 
 use crate::accounts::users::{self, Held, Owner, ProvenAddress, User};
 use crate::clock::Timestamp;
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Code, Token, TokenHash};
@@ -84,12 +84,12 @@ pub enum Look {
 
 /// Looks at a token without touching it. Loading a page does no more than this.
 pub fn look(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Look> {
-    let found = links::table
+    let found = on_either!(tx.conn, |conn| links::table
         .find(token.hash().as_bytes())
         .filter(links::purpose.eq(purpose.name()))
         .select(Link::as_select())
-        .first(tx.conn)
-        .optional()?;
+        .first(conn)
+        .optional())?;
     Ok(match found {
         Some(link) if link.is_live(tx.now) => Look::Live(link),
         Some(Link {
@@ -141,12 +141,12 @@ impl Found {
 
 /// Finds the link of this token.
 pub fn find(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Option<Found>> {
-    let row = links::table
+    let row = on_either!(tx.conn, |conn| links::table
         .find(token.hash().as_bytes())
         .filter(links::purpose.eq(purpose.name()))
         .select((links::email, links::user_id))
-        .first::<(String, Option<String>)>(tx.conn)
-        .optional()?;
+        .first::<(String, Option<String>)>(conn)
+        .optional())?;
     let Some((email, user_id)) = row else {
         return Ok(None);
     };
@@ -241,19 +241,23 @@ impl Found {
         is_live(tx, self.token_hash.as_bytes())
     }
 
-    /// Uses the link up. Of any number of callers at once, on any number of nodes, one gets past here.
+    /// Uses the link up. Of any number of callers at once, on any number of nodes, one gets past here. Whose account
+    /// it led to is written down with it, so that its second click in a browser signed in there is no mistake.
     pub fn consume(self, tx: &mut Tx) -> Result<Option<Consumed>> {
-        let used = diesel::update(
-            links::table
-                .find(self.token_hash.as_bytes())
-                .filter(links::used_at.is_null())
-                .filter(links::expires_at.gt(tx.now))
-                .filter(links::wrong_addresses.lt(WRONG_ADDRESSES)),
-        )
-        .set(links::used_at.eq(tx.now))
-        .returning((links::session_id, links::asked_at))
-        .get_result(tx.conn)
-        .optional()?;
+        let live = links::table
+            .find(self.token_hash.as_bytes())
+            .filter(links::used_at.is_null())
+            .filter(links::expires_at.gt(tx.now))
+            .filter(links::wrong_addresses.lt(WRONG_ADDRESSES));
+        let use_up = prepared(
+            diesel::update(live)
+                .set((
+                    links::used_at.eq(tx.now),
+                    links::user_id.eq(self.user.as_ref().map(|user| &user.id)),
+                ))
+                .returning((links::session_id, links::asked_at)),
+        );
+        let used = on_either!(tx.conn, |conn| use_up.get_result(conn).optional())?;
         Ok(used.map(|(session_id, asked_at)| Consumed {
             token_hash: self.token_hash,
             purpose: self.purpose,
@@ -281,8 +285,7 @@ impl Found {
     }
 }
 
-/// Writes down whose account a used link led to, so that its second click in a browser signed in there
-/// is no mistake.
+/// Writes down whose account began with a used link.
 pub fn remember_user(tx: &mut Tx, used: &Consumed, user: &Held<User>) -> Result<()> {
     diesel::update(links::table.find(used.token_hash.as_bytes()))
         .set(links::user_id.eq(&user.id))
@@ -315,15 +318,17 @@ pub fn try_code(
     let Some(found) = find_by_link_request(tx, link_request_id)? else {
         return Ok(CodeTried::Ended);
     };
-    let counted = diesel::update(
-        links::table
-            .find(found.token_hash.as_bytes())
-            .filter(links::code_tries.lt(CODE_TRIES)),
-    )
-    .set(links::code_tries.eq(links::code_tries + 1))
-    .returning((links::code_mac, links::code_tries, links::used_at))
-    .get_result::<(Option<Vec<u8>>, i32, Option<Timestamp>)>(tx.conn)
-    .optional()?;
+    let open = links::table
+        .find(found.token_hash.as_bytes())
+        .filter(links::code_tries.lt(CODE_TRIES));
+    let count_up = prepared(
+        diesel::update(open)
+            .set(links::code_tries.eq(links::code_tries + 1))
+            .returning((links::code_mac, links::code_tries, links::used_at)),
+    );
+    let counted = on_either!(tx.conn, |conn| count_up
+        .get_result::<(Option<Vec<u8>>, i32, Option<Timestamp>)>(conn)
+        .optional())?;
     let Some((code_mac, tries, used_at)) = counted else {
         return Ok(CodeTried::Ended);
     };
@@ -344,7 +349,7 @@ pub fn try_code(
 }
 
 fn find_by_link_request(tx: &mut Tx, link_request_id: &str) -> Result<Option<Found>> {
-    let asked = links::table
+    let asked = on_either!(tx.conn, |conn| links::table
         .filter(links::link_request_id.eq(link_request_id))
         .select((
             links::token_hash,
@@ -352,8 +357,8 @@ fn find_by_link_request(tx: &mut Tx, link_request_id: &str) -> Result<Option<Fou
             links::email,
             links::user_id,
         ))
-        .first::<(Vec<u8>, String, String, Option<String>)>(tx.conn)
-        .optional()?;
+        .first::<(Vec<u8>, String, String, Option<String>)>(conn)
+        .optional())?;
     let Some((token_hash, purpose, email, user_id)) = asked else {
         return Ok(None);
     };
@@ -376,20 +381,21 @@ pub fn end_undos_since(tx: &mut Tx, user: &Held<User>, asked_at: Timestamp) -> R
     Ok(())
 }
 
-/// Ends every unused link of this purpose that was sent to this address.
+/// Ends every unused link that was sent to this address, for one of these purposes.
 ///
 /// The rows stay until they are purged, and go on counting tries at their code. Were they gone, the code
 /// page would tell a stranger who asked for an address that somebody can sign in with it: a decoy's row
 /// is never ended by a newer mail or a sign-in.
-pub fn end(tx: &mut Tx, email: &str, purpose: Purpose) -> Result<()> {
+pub fn end(tx: &mut Tx, email: &str, purposes: &[Purpose]) -> Result<()> {
+    let names = purposes.iter().map(|purpose| purpose.name());
     let unused = links::table
         .filter(links::email.eq(email))
-        .filter(links::purpose.eq(purpose.name()))
+        .filter(links::purpose.eq_any(names))
         .filter(links::used_at.is_null())
         .filter(links::expires_at.gt(tx.now));
-    on_either!(tx.conn, |conn| diesel::update(unused)
-        .set(links::expires_at.eq(ENDED))
-        .execute(conn))?;
+    on_either!(tx.conn, |conn| {
+        prepared(diesel::update(unused).set(links::expires_at.eq(ENDED))).execute(conn)
+    })?;
     Ok(())
 }
 

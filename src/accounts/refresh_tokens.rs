@@ -19,7 +19,7 @@ use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Held, KnownAccount, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::Tx;
+use crate::db::{Tx, on_either, prepared};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Token, TokenHash};
@@ -61,13 +61,11 @@ pub fn replace(tx: &mut Tx, keys: &Keys, held: &HeldSession, used: &Token) -> Re
     let unused = refresh_tokens::table
         .find(hash.as_bytes())
         .filter(refresh_tokens::used_at.is_null());
-    let used_up = diesel::update(unused)
-        .set((
-            refresh_tokens::used_at.eq(tx.now),
-            refresh_tokens::successor.eq(sealed),
-        ))
-        .execute(tx.conn)?;
-    if used_up == 0 {
+    let use_up = prepared(diesel::update(unused).set((
+        refresh_tokens::used_at.eq(tx.now),
+        refresh_tokens::successor.eq(sealed),
+    )));
+    if on_either!(tx.conn, |conn| use_up.execute(conn))? == 0 {
         return Err(Error::internal(
             "a refresh token was used while its account was held",
         ));
@@ -77,29 +75,32 @@ pub fn replace(tx: &mut Tx, keys: &Keys, held: &HeldSession, used: &Token) -> Re
 }
 
 fn insert(tx: &mut Tx, session: &Session, token: &Token) -> Result<()> {
-    diesel::insert_into(refresh_tokens::table)
-        .values((
-            refresh_tokens::token_hash.eq(token.hash().as_bytes()),
-            refresh_tokens::session_id.eq(&session.id),
-            refresh_tokens::issued_at.eq(tx.now),
-            refresh_tokens::expires_at.eq(tx.now + millis(LIFETIME)),
-        ))
-        .execute(tx.conn)?;
+    let hash = token.hash();
+    let row = (
+        refresh_tokens::token_hash.eq(hash.as_bytes()),
+        refresh_tokens::session_id.eq(&session.id),
+        refresh_tokens::issued_at.eq(tx.now),
+        refresh_tokens::expires_at.eq(tx.now + millis(LIFETIME)),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(refresh_tokens::table)
+        .values(row)
+        .execute(conn))?;
     forget_used_but_newest(tx, &session.id)
 }
 
 fn forget_used_but_newest(tx: &mut Tx, session_id: &str) -> Result<()> {
-    let surplus: Vec<Vec<u8>> = refresh_tokens::table
+    let surplus: Vec<Vec<u8>> = on_either!(tx.conn, |conn| refresh_tokens::table
         .filter(refresh_tokens::session_id.eq(session_id))
         .filter(refresh_tokens::used_at.is_not_null())
         .order((refresh_tokens::used_at.desc(), refresh_tokens::token_hash))
         .select(refresh_tokens::token_hash)
         .limit(SURPLUS)
         .offset(MOST_USED)
-        .load(tx.conn)?;
-    if !surplus.is_empty() {
-        let surplus = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(surplus));
-        diesel::delete(surplus).execute(tx.conn)?;
+        .load(conn))?;
+    // As a rule it is one.
+    for hash in surplus {
+        let forgotten = refresh_tokens::table.find(hash);
+        on_either!(tx.conn, |conn| diesel::delete(forgotten).execute(conn))?;
     }
     Ok(())
 }
@@ -113,35 +114,35 @@ fn is_of_known_program(tx: &mut Tx, session: &Session, token: &Token) -> Result<
     let its_own = known_programs::table
         .find(family.as_bytes())
         .filter(known_programs::session_id.eq(&session.id));
-    let seen = diesel::update(its_own)
-        .set(known_programs::since.eq(tx.now))
-        .execute(tx.conn)?;
-    Ok(seen > 0)
+    let seen = prepared(diesel::update(its_own).set(known_programs::since.eq(tx.now)));
+    Ok(on_either!(tx.conn, |conn| seen.execute(conn))? > 0)
 }
 
 /// The account comes to know a program by the first token that it is given.
 fn begin_family(tx: &mut Tx, session: &Session) -> Result<Token> {
     let first = Token::draw();
-    diesel::insert_into(known_programs::table)
-        .values((
-            known_programs::family.eq(first.family().as_bytes()),
-            known_programs::user_id.eq(&session.user_id),
-            known_programs::session_id.eq(&session.id),
-            known_programs::since.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
+    let family = first.family();
+    let row = (
+        known_programs::family.eq(family.as_bytes()),
+        known_programs::user_id.eq(&session.user_id),
+        known_programs::session_id.eq(&session.id),
+        known_programs::since.eq(tx.now),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(known_programs::table)
+        .values(row)
+        .execute(conn))?;
     forget_all_but_newest(tx, &session.user_id)?;
     Ok(first)
 }
 
 fn forget_all_but_newest(tx: &mut Tx, user_id: &str) -> Result<()> {
-    let surplus: Vec<Vec<u8>> = known_programs::table
+    let surplus: Vec<Vec<u8>> = on_either!(tx.conn, |conn| known_programs::table
         .filter(known_programs::user_id.eq(user_id))
         .order((known_programs::since.desc(), known_programs::family))
         .select(known_programs::family)
         .limit(MOST_KNOWN)
         .offset(MOST_KNOWN)
-        .load(tx.conn)?;
+        .load(conn))?;
     if !surplus.is_empty() {
         let surplus = known_programs::table.filter(known_programs::family.eq_any(surplus));
         diesel::delete(surplus).execute(tx.conn)?;
@@ -183,15 +184,16 @@ pub fn bring(tx: &mut Tx, config: &Config, keys: &Keys, token: &Token) -> Result
         return Ok(of_family.map_or(Brought::Dead, Brought::UsedBefore));
     };
     // Read once the account is held: another use of it may have been under way.
-    let row: Option<(Timestamp, Option<Timestamp>, Option<Vec<u8>>)> = refresh_tokens::table
-        .find(hash.as_bytes())
-        .select((
-            refresh_tokens::expires_at,
-            refresh_tokens::used_at,
-            refresh_tokens::successor,
-        ))
-        .first(tx.conn)
-        .optional()?;
+    let row: Option<(Timestamp, Option<Timestamp>, Option<Vec<u8>>)> =
+        on_either!(tx.conn, |conn| refresh_tokens::table
+            .find(hash.as_bytes())
+            .select((
+                refresh_tokens::expires_at,
+                refresh_tokens::used_at,
+                refresh_tokens::successor,
+            ))
+            .first(conn)
+            .optional())?;
     Ok(match row {
         Some((expires_at, None, _)) if expires_at <= tx.now => Brought::Dead,
         Some((_, None, _)) => Brought::Unused(held),
@@ -257,12 +259,12 @@ pub fn hold_session(
     config: &Config,
     token: &TokenHash,
 ) -> Result<Option<HeldSession>> {
-    let named: Option<(String, String)> = refresh_tokens::table
+    let named: Option<(String, String)> = on_either!(tx.conn, |conn| refresh_tokens::table
         .find(token.as_bytes())
         .inner_join(sessions_table::table.on(sessions_table::id.eq(refresh_tokens::session_id)))
         .select((sessions_table::user_id, sessions_table::id))
-        .first(tx.conn)
-        .optional()?;
+        .first(conn)
+        .optional())?;
     match named {
         Some((user_id, id)) => sessions::hold_of_program(tx, config, &user_id, &id),
         None => Ok(None),

@@ -19,7 +19,7 @@ use crate::accounts::email_address;
 use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, on_either, prepared};
 use crate::error::{Error, Result};
 use crate::random::{self, Token, TokenHash};
 use crate::schema::{self, sessions};
@@ -253,35 +253,37 @@ pub fn start(
         label: client.label.clone(),
         email: user.email.clone(),
     };
-    diesel::insert_into(sessions::table)
-        .values((
-            sessions::token_hash.eq(token.hash().as_bytes()),
-            sessions::id.eq(&session.id),
-            sessions::user_id.eq(&session.user_id),
-            sessions::auth_method.eq(&session.auth_method),
-            sessions::shared.eq(session.shared),
-            sessions::for_program.eq(session.for_program),
-            sessions::created_at.eq(session.created_at),
-            sessions::last_seen_at.eq(session.last_seen_at),
-            sessions::password_entered_at.eq(session.password_entered_at),
-            sessions::wants_new_token.eq(session.wants_new_token),
-            sessions::ip.eq(client.ip()),
-            sessions::browser.eq(client.kind()),
-            sessions::label.eq(client.label.as_str()),
-        ))
-        .execute(tx.conn)?;
+    let token_hash = token.hash();
+    let row = (
+        sessions::token_hash.eq(token_hash.as_bytes()),
+        sessions::id.eq(&session.id),
+        sessions::user_id.eq(&session.user_id),
+        sessions::auth_method.eq(&session.auth_method),
+        sessions::shared.eq(session.shared),
+        sessions::for_program.eq(session.for_program),
+        sessions::created_at.eq(session.created_at),
+        sessions::last_seen_at.eq(session.last_seen_at),
+        sessions::password_entered_at.eq(session.password_entered_at),
+        sessions::wants_new_token.eq(session.wants_new_token),
+        sessions::ip.eq(client.ip()),
+        sessions::browser.eq(client.kind()),
+        sessions::label.eq(client.label.as_str()),
+    );
+    on_either!(tx.conn, |conn| diesel::insert_into(sessions::table)
+        .values(row)
+        .execute(conn))?;
     end_all_but_newest(tx, user)?;
     Ok(Started { session, token })
 }
 
 fn end_all_but_newest(tx: &mut Tx, user: &Held<User>) -> Result<()> {
-    let surplus: Vec<String> = sessions::table
+    let surplus: Vec<String> = on_either!(tx.conn, |conn| sessions::table
         .filter(sessions::user_id.eq(&user.id))
         .order((sessions::created_at.desc(), sessions::id))
         .select(sessions::id)
         .limit(MOST)
         .offset(MOST)
-        .load(tx.conn)?;
+        .load(conn))?;
     if !surplus.is_empty() {
         diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(tx.conn)?;
     }
@@ -290,7 +292,8 @@ fn end_all_but_newest(tx: &mut Tx, user: &Held<User>) -> Result<()> {
 
 /// Ends the session of this token, if it lives; its cookie opens nothing from here on.
 pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
-    diesel::delete(sessions::table.find(token.as_bytes())).execute(tx.conn)?;
+    let its_own = sessions::table.find(token.as_bytes());
+    on_either!(tx.conn, |conn| diesel::delete(its_own).execute(conn))?;
     Ok(())
 }
 
@@ -300,9 +303,8 @@ pub fn enter_password(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Resu
     let session = sessions::table
         .find(token.as_bytes())
         .filter(sessions::user_id.eq(&user.id));
-    let entered = diesel::update(session)
-        .set(sessions::password_entered_at.eq(tx.now))
-        .execute(tx.conn)?;
+    let enter = prepared(diesel::update(session).set(sessions::password_entered_at.eq(tx.now)));
+    let entered = on_either!(tx.conn, |conn| enter.execute(conn))?;
     if entered == 0 {
         return Ok(None);
     }
@@ -313,12 +315,12 @@ pub fn enter_password(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Resu
 /// dead. `None` when it has ended, or another request was faster.
 pub fn renew(tx: &mut Tx, token: &TokenHash) -> Result<Option<Token>> {
     let new = Token::draw();
-    let renewed = diesel::update(sessions::table.find(token.as_bytes()))
-        .set((
-            sessions::token_hash.eq(new.hash().as_bytes()),
-            sessions::wants_new_token.eq(false),
-        ))
-        .execute(tx.conn)?;
+    let hash = new.hash();
+    let renew = prepared(diesel::update(sessions::table.find(token.as_bytes())).set((
+        sessions::token_hash.eq(hash.as_bytes()),
+        sessions::wants_new_token.eq(false),
+    )));
+    let renewed = on_either!(tx.conn, |conn| renew.execute(conn))?;
     Ok((renewed > 0).then_some(new))
 }
 
@@ -427,16 +429,14 @@ pub fn end_others(tx: &mut Tx, user: &Held<User>, kept_id: &str) -> Result<usize
 
 /// Writes down that a session was seen just now, and where.
 pub fn touch(tx: &mut Tx, id: &str, client: &Client) -> Result<()> {
-    diesel::update(
-        sessions::table
-            .filter(sessions::id.eq(id))
-            .filter(sessions::last_seen_at.lt(tx.now)),
-    )
-    .set((
+    let seen_before = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::last_seen_at.lt(tx.now));
+    let seen = prepared(diesel::update(seen_before).set((
         sessions::last_seen_at.eq(tx.now),
         sessions::ip.eq(client.ip()),
         sessions::browser.eq(client.kind()),
-    ))
-    .execute(tx.conn)?;
+    )));
+    on_either!(tx.conn, |conn| seen.execute(conn))?;
     Ok(())
 }

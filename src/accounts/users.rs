@@ -109,11 +109,11 @@ impl User {
 
 /// The account with this id.
 pub fn find(tx: &mut Tx, id: &str) -> Result<Option<User>> {
-    Ok(users::table
+    Ok(on_either!(tx.conn, |conn| users::table
         .find(id)
         .select(User::as_select())
-        .first(tx.conn)
-        .optional()?)
+        .first(conn)
+        .optional())?)
 }
 
 /// The account of this address, if it has one.

@@ -60,7 +60,7 @@ pub fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, told: Told) -> Resul
 pub fn withdraw(tx: &mut Tx, email: &EmailAddress) -> Result<bool> {
     let was_invited = admission::withdraw_invitation(tx, email)?;
     if was_invited {
-        links::end(tx, email.as_str(), Purpose::ConfirmEmail)?;
+        links::end(tx, email.as_str(), &[Purpose::ConfirmEmail])?;
     }
     Ok(was_invited)
 }

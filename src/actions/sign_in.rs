@@ -81,7 +81,6 @@ pub fn by_proof(
     let Some(user) = proof.user().filter(is_its_own) else {
         return Ok(None);
     };
-    links::remember_user(tx, &proof, user)?;
     tell_of_new_browser(tx, app, user, device)?;
     begin(tx, user, method, device).map(Some)
 }
@@ -208,9 +207,8 @@ fn begin(
     method: AuthMethod,
     device: &Device,
 ) -> Result<NewSession> {
-    for purpose in [Purpose::SignIn, Purpose::ConfirmEmail] {
-        links::end(tx, &user.email, purpose)?;
-    }
+    let superfluous = [Purpose::SignIn, Purpose::ConfirmEmail];
+    links::end(tx, &user.email, &superfluous)?;
     // Whoever guessed from outside, the owner is here. At the gate it is the password alone that counts.
     let guessers = Guesser::all_at_sign_in(&user.email);
     limits::forget(tx, Limit::PasswordsInARow, &guessers)?;

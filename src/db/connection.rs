@@ -2,8 +2,8 @@
 //!
 //! `RETURNING` columns, joins, boxed queries, `eq_any`, savepoints and `BigInt`, `Text`, `Binary` and `Bool`
 //! work on it. `ON CONFLICT`, `FOR UPDATE SKIP LOCKED` and batch inserts do not: they take a `match`
-//! that names the concrete connection of each database. So does a look-up that must be as fast as it can
-//! be, for here diesel writes the SQL anew at every call.
+//! that names the concrete connection of each database. So does what must be as fast as it can be, for here diesel
+//! writes the SQL anew, several times, at every call.
 //!
 //! (The rest of the program calls it `db::Connection`. Here it cannot be called that: what the derive
 //! writes stands in this module beside diesel's trait of that name.)
@@ -32,8 +32,9 @@ pub enum AnyConnection {
 
 /// Runs one query on whichever connection is behind the common one, written once and compiled for both.
 ///
-/// For what the common type does not have (`ON CONFLICT`), and for the one hot look-up: on its own
-/// connection diesel keeps the SQL of a query, on the common one it builds it at every call.
+/// For what the common type does not have (`ON CONFLICT`), and for what happens at every sign-in: on its own
+/// connection diesel keeps the SQL of a query, on the common one it builds it several times at every call. An `UPDATE`
+/// is kept by [`prepared`](super::prepared()) alone.
 macro_rules! on_either {
     ($conn:expr, |$each:ident| $query:expr) => {
         match $conn {

@@ -8,7 +8,7 @@ use super::{CODE_TRIES, Link, Purpose, Undo, end};
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::keys::{KeyPurpose, Keys};
 use crate::metrics;
@@ -52,7 +52,7 @@ pub struct Wanted<'a> {
 /// begins when the letter is handed over ([`handed_over`]), for mail may have to wait.
 pub fn issue(tx: &mut Tx, config: &Config, keys: &Keys, wanted: &Wanted<'_>) -> Result<Issued> {
     if wanted.purpose.is_replaced() {
-        end(tx, wanted.email, wanted.purpose)?;
+        end(tx, wanted.email, &[wanted.purpose])?;
     }
     let purpose = wanted.purpose;
     tx.after_commit(move || {
@@ -184,12 +184,12 @@ pub fn answer_once_more(
 /// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
 pub fn handed_over(tx: &mut Tx, token_hash: &[u8], lifetime: Timestamp) -> Result<()> {
     let end = tx.now + lifetime;
-    let link = links::table.find(token_hash);
-    on_either!(tx.conn, |conn| diesel::update(
-        link.filter(links::expires_at.gt(end))
-    )
-    .set(links::expires_at.eq(end))
-    .execute(conn))?;
+    let begun = links::table
+        .find(token_hash)
+        .filter(links::expires_at.gt(end));
+    on_either!(tx.conn, |conn| {
+        prepared(diesel::update(begun).set(links::expires_at.eq(end))).execute(conn)
+    })?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::{CODE_TRIES, Link, Purpose, WRONG_ADDRESSES, live_of};
 use crate::accounts::users::User;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::Tx;
+use crate::db::{Tx, on_either};
 use crate::error::Result;
 use crate::schema::links;
 
@@ -21,7 +21,7 @@ pub struct Undo {
 /// The oldest undo link that still works for an account which had this address once. While there is one,
 /// the address is kept for its owner.
 pub fn oldest_undo(tx: &mut Tx, email: &str) -> Result<Option<Undo>> {
-    let found = links::table
+    let found = on_either!(tx.conn, |conn| links::table
         .filter(links::email.eq(email))
         .filter(links::purpose.eq(Purpose::UndoChangeEmail.name()))
         .filter(links::used_at.is_null())
@@ -34,8 +34,8 @@ pub fn oldest_undo(tx: &mut Tx, email: &str) -> Result<Option<Undo>> {
             links::asked_at,
             links::expires_at,
         ))
-        .first(tx.conn)
-        .optional()?;
+        .first(conn)
+        .optional())?;
     Ok(found.map(|(user_id, asked_at, expires_at)| Undo {
         user_id,
         asked_at,

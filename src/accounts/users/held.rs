@@ -15,7 +15,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::{Named, User};
-use crate::db::{Connection, Tx};
+use crate::db::{Connection, Tx, prepared};
 use crate::error::Result;
 use crate::schema::users;
 
@@ -76,7 +76,7 @@ pub fn hold_address(tx: &mut Tx, email: &str) -> Result<()> {
             .sql(", ")
             .bind::<BigInt, _>(ADDRESSES)
             .sql(")) IS NOT NULL");
-        diesel::select(lock).get_result::<bool>(conn)?;
+        prepared(diesel::select(lock)).get_result::<bool>(conn)?;
     }
     tx.has_waited();
     Ok(())
