@@ -1,7 +1,7 @@
 //! How often something may happen, kept in the database: all nodes share it and a restart keeps it.
 //!
-//! One row per limit and subject, one guarded statement per count, so that many at once are never more
-//! than the limit allows. A window begins with the first event in it and lasts as long as the rate says;
+//! One row per limit and subject, one guarded statement for all that one event counts against, so that many at once
+//! are never more than the limit allows. A window begins with the first event in it and lasts as long as the rate says;
 //! when it is over the next event begins another. What is counted is what was asked, never what was
 //! found: a known address and an unknown one run out in the same way.
 
@@ -10,19 +10,22 @@ mod network;
 
 use std::time::Duration;
 
-use diesel::dsl::case_when;
+use diesel::backend::Backend;
 use diesel::prelude::*;
-use diesel::query_dsl::methods;
-use diesel::sql_types::BigInt;
-use diesel::upsert::excluded;
+use diesel::query_builder::{AstPass, Query, QueryFragment};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Nullable, Text};
 
-pub use mail::{Addressee, Asker, Gap, MailKind, Recent, begin_gap, end_of_gap, give_gap_back};
+pub use mail::{
+    Addressee, Asked, Asker, Gap, MailKind, Recent, begin_gap, count_request, end_of_gap,
+    give_gap_back,
+};
 pub use network::Network;
 
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::{Config, Rate};
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::metrics;
 use crate::schema::limits;
@@ -198,39 +201,162 @@ pub struct TooMany {
 
 /// Counts one event against one limit.
 pub fn count(tx: &mut Tx, config: &Config, limit: Limit, subject: &str) -> Result<Verdict> {
-    let Some(rate) = limit.rate(config) else {
-        return Ok(Verdict::Allowed { again_at: tx.now });
-    };
-    let window = on_either!(tx.conn, |conn| {
-        let is_over = || limits::ends_at.le(tx.now);
-        let counted = diesel::insert_into(limits::table)
-            .values((
-                limits::name.eq(limit.name()),
-                limits::subject.eq(subject),
-                limits::count.eq(1),
-                limits::ends_at.eq(tx.now + millis(rate.per)),
-            ))
-            .on_conflict((limits::name, limits::subject))
-            .do_update()
-            .set((
-                limits::count
-                    .eq(case_when(is_over(), 1_i64.into_sql::<BigInt>())
-                        .otherwise(limits::count + 1)),
-                limits::ends_at
-                    .eq(case_when(is_over(), excluded(limits::ends_at)).otherwise(limits::ends_at)),
-            ));
-        // A full window is not touched: then no row comes back.
-        let has_room = is_over().or(limits::count.lt(i64::from(rate.count)));
-        methods::FilterDsl::filter(counted, has_room)
-            .returning((limits::count, limits::ends_at))
-            .get_result::<(i64, Timestamp)>(conn)
-            .optional()
-    })?;
-    Ok(match window {
-        Some((count, _)) if count < i64::from(rate.count) => Verdict::Allowed { again_at: tx.now },
-        Some((_, ends_at)) => Verdict::Allowed { again_at: ends_at },
-        None => Verdict::Refused(too_many(tx, limit, subject)?),
-    })
+    count_all(tx, config, &[(limit, subject)])
+}
+
+/// Counts one event against several limits, all or none: when one of them refuses, the others are as they were.
+pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Result<Verdict> {
+    let counting = Counting::of(tx, config, wanted, None)?;
+    match counting.first_full() {
+        Some(full) => {
+            counting.take_back(tx, |_| true)?;
+            Ok(Verdict::Refused(too_many(tx, full.limit, full.subject)?))
+        }
+        None => Ok(Verdict::Allowed {
+            again_at: counting.again_at(tx.now, |_| true),
+        }),
+    }
+}
+
+/// An event that was counted in each window that has room for it.
+struct Counting<'a> {
+    windows: Vec<Window<'a>>,
+    /// The windows in which it was: name, count and end.
+    counted: Vec<(String, i64, Timestamp)>,
+}
+
+/// A window that would begin now.
+struct Window<'a> {
+    limit: Limit,
+    name: &'static str,
+    subject: &'a str,
+    about: Option<&'a str>,
+    most: i64,
+    ends_at: Timestamp,
+}
+
+impl<'a> Counting<'a> {
+    /// Counts one event, where there is room for it; of the gap between two mails, it is kept what it is about.
+    fn of(
+        tx: &mut Tx,
+        config: &Config,
+        wanted: &[(Limit, &'a str)],
+        about: Option<&'a str>,
+    ) -> Result<Self> {
+        let now = tx.now;
+        let window = |(limit, subject): &(Limit, &'a str)| {
+            let rate = limit.rate(config)?;
+            Some(Window {
+                limit: *limit,
+                name: limit.name(),
+                subject,
+                about: about.filter(|_| *limit == Limit::MailGap),
+                most: i64::from(rate.count),
+                ends_at: now + millis(rate.per),
+            })
+        };
+        let windows: Vec<_> = wanted.iter().filter_map(window).collect();
+        let counted = match windows.as_slice() {
+            [] => Vec::new(),
+            windows => {
+                let each = CountEach { windows, now };
+                on_either!(tx.conn, |conn| prepared(each).load(conn))?
+            }
+        };
+        Ok(Self { windows, counted })
+    }
+
+    fn counted(&self, window: &Window<'_>) -> Option<(i64, Timestamp)> {
+        let mut all = self.counted.iter();
+        let found = all.find(|(name, ..)| name == window.name);
+        found.map(|(_, count, ends_at)| (*count, *ends_at))
+    }
+
+    /// The first limit that refuses it.
+    fn first_full(&self) -> Option<&Window<'a>> {
+        self.windows
+            .iter()
+            .find(|window| self.counted(window).is_none())
+    }
+
+    /// When the next one may happen, as far as these limits go.
+    fn again_at(&self, now: Timestamp, of: impl Fn(Limit) -> bool) -> Timestamp {
+        let used_up = |window: &Window| match self.counted(window) {
+            Some((count, ends_at)) if count >= window.most => Some(ends_at),
+            _ => None,
+        };
+        let windows = self.windows.iter().filter(|window| of(window.limit));
+        windows.filter_map(used_up).fold(now, Timestamp::max)
+    }
+
+    /// Has it not counted against these limits after all. A window that began with it is over again: it begins with
+    /// the next event.
+    fn take_back(&self, tx: &mut Tx, of: impl Fn(Limit) -> bool) -> Result<()> {
+        for window in self.windows.iter().filter(|window| of(window.limit)) {
+            let Some((count, ends_at)) = self.counted(window) else {
+                continue;
+            };
+            let ends_at = if count == 1 { tx.now } else { ends_at };
+            let before = prepared(
+                diesel::update(limits::table.find((window.name, window.subject)))
+                    .set((limits::count.eq(count - 1), limits::ends_at.eq(ends_at))),
+            );
+            on_either!(tx.conn, |conn| before.execute(conn))?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts one event in each of these windows, whose limits are different ones, by one statement; the windows come back
+/// in which it was counted. A full one is not touched. For several rows at once diesel has none that both databases
+/// understand.
+#[derive(Clone, Copy)]
+struct CountEach<'a> {
+    windows: &'a [Window<'a>],
+    now: Timestamp,
+}
+
+impl Query for CountEach<'_> {
+    type SqlType = (Text, BigInt, BigInt);
+}
+
+impl<'a, DB> QueryFragment<DB> for CountEach<'a>
+where
+    DB: Backend,
+    str: ToSql<Text, DB>,
+    Option<&'a str>: ToSql<Nullable<Text>, DB>,
+    i64: ToSql<BigInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO limits (name, subject, count, ends_at, about) VALUES ");
+        for (index, window) in self.windows.iter().enumerate() {
+            out.push_sql(if index == 0 { "(" } else { ", (" });
+            out.push_bind_param::<Text, str>(window.name)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, str>(window.subject)?;
+            out.push_sql(", 1, ");
+            out.push_bind_param::<BigInt, _>(&window.ends_at)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(&window.about)?;
+            out.push_sql(")");
+        }
+        out.push_sql(" ON CONFLICT (name, subject) DO UPDATE SET about = excluded.about");
+        out.push_sql(", count = CASE WHEN limits.ends_at <= ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(" THEN 1 ELSE limits.count + 1 END, ends_at = CASE WHEN limits.ends_at <= ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(" THEN excluded.ends_at ELSE limits.ends_at END WHERE limits.ends_at <= ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(" OR limits.count < CASE limits.name");
+        for window in self.windows {
+            out.push_sql(" WHEN ");
+            out.push_bind_param::<Text, str>(window.name)?;
+            out.push_sql(" THEN ");
+            out.push_bind_param::<BigInt, _>(&window.most)?;
+        }
+        out.push_sql(" END RETURNING name, count, ends_at");
+        Ok(())
+    }
 }
 
 /// A full window. It may be over and purged by now: then the next one may follow at once.
@@ -255,26 +381,6 @@ fn too_many(tx: &mut Tx, limit: Limit, subject: &str) -> Result<TooMany> {
     })
 }
 
-/// Counts one event against several limits, all or none: what one of them refuses is given back to
-/// those before it.
-pub fn count_all(tx: &mut Tx, config: &Config, wanted: &[(Limit, &str)]) -> Result<Verdict> {
-    let mut last_again_at = tx.now;
-    for (index, (limit, subject)) in wanted.iter().enumerate() {
-        match count(tx, config, *limit, subject)? {
-            Verdict::Allowed { again_at } => last_again_at = last_again_at.max(again_at),
-            refused @ Verdict::Refused(_) => {
-                for (limit, subject) in &wanted[..index] {
-                    give_back(tx, *limit, subject)?;
-                }
-                return Ok(refused);
-            }
-        }
-    }
-    Ok(Verdict::Allowed {
-        again_at: last_again_at,
-    })
-}
-
 /// Counts that an account does something, once more or not at all. It is held, as is whatever is decided of an account.
 pub fn count_verb(
     tx: &mut Tx,
@@ -293,25 +399,29 @@ const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
 pub fn count_news(tx: &mut Tx, kind: &str, to: &str, gap: Duration) -> Result<Option<u64>> {
     let key = (NEWS, format!("{kind} {to}"));
     let (gap, untold) = (millis(gap), millis(UNTOLD));
-    let before: Option<(i64, Timestamp)> = limits::table
+    let before: Option<(i64, Timestamp)> = on_either!(tx.conn, |conn| limits::table
         .find((key.0, &key.1))
         .select((limits::count, limits::ends_at))
-        .first(tx.conn)
-        .optional()?;
+        .first(conn)
+        .optional())?;
     let living = before.filter(|(_, ends_at)| *ends_at > tx.now);
     if living.is_some_and(|(_, ends_at)| ends_at - untold + gap > tx.now) {
-        diesel::update(limits::table.find((key.0, &key.1)))
-            .set(limits::count.eq(limits::count + 1))
-            .execute(tx.conn)?;
+        let one_more = prepared(
+            diesel::update(limits::table.find((key.0, &key.1)))
+                .set(limits::count.eq(limits::count + 1)),
+        );
+        on_either!(tx.conn, |conn| one_more.execute(conn))?;
         return Ok(None);
     }
     let now = (limits::count.eq(1), limits::ends_at.eq(tx.now + untold));
-    on_either!(tx.conn, |conn| diesel::insert_into(limits::table)
-        .values((limits::name.eq(key.0), limits::subject.eq(&key.1), now))
-        .on_conflict((limits::name, limits::subject))
-        .do_update()
-        .set(now)
-        .execute(conn))?;
+    on_either!(tx.conn, |conn| prepared(
+        diesel::insert_into(limits::table)
+            .values((limits::name.eq(key.0), limits::subject.eq(&key.1), now))
+            .on_conflict((limits::name, limits::subject))
+            .do_update()
+            .set(now)
+    )
+    .execute(conn))?;
     let more = living.map_or(0, |(count, _)| count - 1);
     Ok(Some(u64::try_from(more).unwrap_or(0)))
 }
@@ -320,22 +430,22 @@ const NEWS: &str = "news";
 
 /// Takes one count back.
 pub fn give_back(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
-    diesel::update(
-        limits::table
-            .find((limit.name(), subject))
-            .filter(limits::count.gt(0)),
-    )
-    .set(limits::count.eq(limits::count - 1))
-    .execute(tx.conn)?;
+    let counted = limits::table
+        .find((limit.name(), subject))
+        .filter(limits::count.gt(0));
+    let one_less = prepared(diesel::update(counted).set(limits::count.eq(limits::count - 1)));
+    on_either!(tx.conn, |conn| one_less.execute(conn))?;
     Ok(())
 }
 
 /// Writes as much as a count does, and changes nothing. Where something is written down for an account alone,
 /// this is for an address that has none, lest the time an answer takes tell them apart.
 pub fn decoy(tx: &mut Tx, limit: Limit, subject: &str) -> Result<()> {
-    diesel::update(limits::table.find((limit.name(), subject)))
-        .set(limits::count.eq(limits::count))
-        .execute(tx.conn)?;
+    let as_it_is = prepared(
+        diesel::update(limits::table.find((limit.name(), subject)))
+            .set(limits::count.eq(limits::count)),
+    );
+    on_either!(tx.conn, |conn| as_it_is.execute(conn))?;
     Ok(())
 }
 
@@ -344,7 +454,8 @@ pub fn forget(tx: &mut Tx, limit: Limit, subjects: &[String]) -> Result<()> {
     let counted = limits::table
         .filter(limits::name.eq(limit.name()))
         .filter(limits::subject.eq_any(subjects));
-    diesel::delete(counted).execute(tx.conn)?;
+    on_either!(tx.conn, |conn| prepared(diesel::delete(counted))
+        .execute(conn))?;
     Ok(())
 }
 

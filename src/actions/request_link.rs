@@ -15,7 +15,7 @@ use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
-use crate::accounts::limits::{self, Asker, Gap, MailKind, Recent, Verdict};
+use crate::accounts::limits::{self, Asked, Asker, MailKind, Recent, Verdict};
 use crate::accounts::links::{self, Issued, Purpose, Undo, Wanted};
 use crate::accounts::users::{self, Held, KnownAccount, User};
 use crate::actions::Counted;
@@ -110,22 +110,17 @@ pub enum Outcome {
 /// Counts the request, decides what the address is to be mailed, and posts it.
 pub fn request(tx: &mut Tx, app: &App, request: &LinkRequest) -> Result<Counted<Outcome>> {
     let behind = Behind::hold(tx, &request.email)?;
-    let networks = request.client.network.asking_for_mail();
-    if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &networks)? {
-        return Ok(Err(too_many));
-    }
     let asker = behind.recognises(request);
     let addressee = request.kind.counted_as().addressee(&request.email, asker);
-    let again_at = match limits::begin_gap(tx, &app.config, &addressee, &request.id)? {
-        Gap::Over { again_at } => again_at,
-        Gap::Lasts(recent) => return within_gap(tx, app, request, &behind, recent).map(Ok),
-    };
-    if let Verdict::Refused(too_many) = limits::count_all(tx, &app.config, &addressee.budget())? {
-        limits::give_gap_back(tx, &addressee)?;
-        return Ok(Err(too_many));
+    let network = &request.client.network;
+    match limits::count_request(tx, &app.config, network, &addressee, &request.id)? {
+        Asked::Granted { again_at } => {
+            answer(tx, app, request, &behind, Some(&request.id))?;
+            Ok(Ok(Outcome::Sent { again_at }))
+        }
+        Asked::WithinGap(recent) => within_gap(tx, app, request, &behind, recent).map(Ok),
+        Asked::Refused(too_many) => Ok(Err(too_many)),
     }
-    answer(tx, app, request, &behind, Some(&request.id))?;
-    Ok(Ok(Outcome::Sent { again_at }))
 }
 
 /// A message went out a moment ago. When its link or code was used, or it works no more for another reason, another one

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Limit, TooMany, Verdict, count, give_back};
+use super::{Counting, Limit, Network, TooMany, give_back, too_many};
 use crate::accounts::email_address::EmailAddress;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -89,25 +89,63 @@ pub struct Recent {
 /// What is counted first when mail is asked for: whoever asks again within the gap counts no further. Of the mail
 /// that would go out now, it is kept whom it answers.
 pub fn begin_gap(tx: &mut Tx, config: &Config, to: &Addressee, answers: &str) -> Result<Gap> {
-    let gap = limits::table.find((Limit::MailGap.name(), &to.address));
-    match count(tx, config, Limit::MailGap, &to.address)? {
-        Verdict::Allowed { again_at } => {
-            diesel::update(gap)
-                .set(limits::about.eq(answers))
-                .execute(tx.conn)?;
-            Ok(Gap::Over { again_at })
-        }
-        Verdict::Refused(again) => {
-            let answered = gap
-                .select(limits::about)
-                .first::<Option<String>>(tx.conn)
-                .optional()?;
-            Ok(Gap::Lasts(Recent {
-                answered: answered.flatten(),
-                again,
-            }))
-        }
+    let gap = (Limit::MailGap, to.address.as_str());
+    let counting = Counting::of(tx, config, &[gap], Some(answers))?;
+    match counting.first_full() {
+        Some(_) => Ok(Gap::Lasts(recent(tx, to)?)),
+        None => Ok(Gap::Over {
+            again_at: counting.again_at(tx.now, |_| true),
+        }),
     }
+}
+
+fn recent(tx: &mut Tx, to: &Addressee) -> Result<Recent> {
+    let answered = limits::table
+        .find((Limit::MailGap.name(), &to.address))
+        .select(limits::about)
+        .first::<Option<String>>(tx.conn)
+        .optional()?;
+    Ok(Recent {
+        answered: answered.flatten(),
+        again: too_many(tx, Limit::MailGap, &to.address)?,
+    })
+}
+
+/// What became of a request for mail when it was counted.
+pub enum Asked {
+    /// Mail may go out; the gap that begins with it ends at this moment.
+    Granted { again_at: Timestamp },
+    /// A mail went out a moment ago: only the network is counted.
+    WithinGap(Recent),
+    /// Too many: of the network, and then nothing else is counted; or to the address, and then only the network is.
+    Refused(TooMany),
+}
+
+/// Counts a request for mail against the network that it comes from, the gap and the budget of the address, by one
+/// statement for all of them. What counts no further, because of one before it, is taken back.
+pub fn count_request(
+    tx: &mut Tx,
+    config: &Config,
+    from: &Network,
+    to: &Addressee,
+    answers: &str,
+) -> Result<Asked> {
+    let networks = from.asking_for_mail();
+    let mut wanted = networks.clone();
+    wanted.push((Limit::MailGap, &to.address));
+    wanted.extend(to.budget());
+    let counting = Counting::of(tx, config, &wanted, Some(answers))?;
+    let Some(full) = counting.first_full() else {
+        let again_at = counting.again_at(tx.now, |limit| limit == Limit::MailGap);
+        return Ok(Asked::Granted { again_at });
+    };
+    let is_network = |limit: Limit| networks.iter().any(|(of_network, _)| *of_network == limit);
+    let by_network = is_network(full.limit);
+    counting.take_back(tx, |limit| by_network || !is_network(limit))?;
+    Ok(match full.limit {
+        Limit::MailGap => Asked::WithinGap(recent(tx, to)?),
+        limit => Asked::Refused(too_many(tx, limit, full.subject)?),
+    })
 }
 
 /// No mail goes out after all, so the gap that began for it is over.
