@@ -13,7 +13,7 @@
 //! * What went away comes back by itself: nothing here needs a restart.
 //! * An error never carries a value of a query, nor the password in the URL.
 //!
-//! A read runs outside any transaction: it may not write (SQLite refuses), and two queries in it may see
+//! A read runs outside any transaction: it may not write (both refuse), and two queries in it may see
 //! two states. An error that a query returned ends the function that asked (`?`): on PostgreSQL the
 //! transaction is lost by then, and on a full disk SQLite's too. The one refusal worth an answer of its
 //! own, a value that is taken, goes through [`Tx::attempt`].

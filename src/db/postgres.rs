@@ -237,12 +237,11 @@ fn is_alive(conn: &Connection) -> bool {
     matches!(conn, Connection::Postgres(conn) if conn.is_alive())
 }
 
-/// Commits. A function that swallowed an error and returned `Ok` leaves a transaction that is lost
-/// already, and to a bare `COMMIT` PostgreSQL then answers `ROLLBACK`, which is no error: its caller would
-/// hear "done" of what was not. Any other statement is refused in that state, so one goes ahead, in
-/// the same round trip.
 fn commit(conn: &mut Connection) -> QueryResult<()> {
-    conn.batch_execute("SELECT 1; COMMIT")?;
+    match conn {
+        Connection::Postgres(postgres) => postgres.commit()?,
+        Connection::Sqlite(_) => {}
+    }
     *Connection::transaction_manager_status_mut(conn) = TransactionManagerStatus::default();
     Ok(())
 }

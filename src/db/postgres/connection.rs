@@ -18,32 +18,81 @@ use diesel_async::{
     AsyncConnection as _, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection as _,
 };
 use futures_util::StreamExt as _;
+use futures_util::future::join;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
 
-use super::connector::Connector;
+use super::connector::{Connector, Dialled};
 use crate::db::Connection;
 use crate::error::Error;
 
 /// A connection to PostgreSQL in diesel's plain, waiting form, around diesel-async's.
 ///
 /// It has a small runtime of its own, which runs only while somebody waits here.
+///
+/// What begins a transaction, and what begins or keeps a part of one, has no answer that anybody waits for. It goes with
+/// the statement after it, in one round trip. Should it fail alone, the server refuses that statement, too: a
+/// transaction that is spoilt takes none, and outside of one nothing can be written.
 pub struct Postgres {
     client: AsyncPgConnection,
     transactions: AnsiTransactionManager,
     link: JoinHandle<()>,
     runtime: Runtime,
+    /// How a transaction begins that may write.
+    begin: &'static str,
+    /// What goes with the next statement.
+    owed: String,
+    /// Whether a statement of this transaction has failed.
+    has_failed: bool,
 }
 
 impl Postgres {
     /// Over a link that this runtime drives.
-    pub(super) fn over(client: AsyncPgConnection, link: JoinHandle<()>, runtime: Runtime) -> Self {
+    pub(super) fn over(dialled: Dialled, runtime: Runtime) -> Self {
         Self {
-            client,
+            client: dialled.client,
             transactions: AnsiTransactionManager::default(),
-            link,
+            link: dialled.link,
             runtime,
+            begin: dialled.begin,
+            owed: String::new(),
+            has_failed: false,
         }
+    }
+
+    /// Commits. A function that swallowed an error and returned `Ok` leaves a transaction that is lost
+    /// already, and to a bare `COMMIT` PostgreSQL then answers `ROLLBACK`, which is no error: its caller would
+    /// hear "done" of what was not. Any other statement is refused in that state, so where one has failed, even one
+    /// that was taken back, another goes ahead.
+    pub(super) fn commit(&mut self) -> QueryResult<()> {
+        match self.has_failed {
+            true => self.batch_execute("SELECT 1; COMMIT"),
+            false => self.batch_execute("COMMIT"),
+        }
+    }
+
+    fn owe(&mut self, command: &str) {
+        self.owed.push_str(command);
+        self.owed.push_str("; ");
+    }
+
+    /// Runs a statement, and before it what is owed.
+    fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<T>,
+    ) -> QueryResult<T> {
+        let owed = std::mem::take(&mut self.owed);
+        let client = &self.client;
+        let done = self.runtime.block_on(async {
+            if owed.is_empty() {
+                return statement(client).await;
+            }
+            let mut first = client;
+            let (paid, done) = join(first.batch_execute(&owed), statement(client)).await;
+            paid.and(done)
+        });
+        self.has_failed |= done.is_err();
+        done
     }
 
     /// Whether the server has not hung up since somebody last waited here. Nothing is sent: the link gets
@@ -61,7 +110,22 @@ impl ConnectionSealed for Postgres {}
 
 impl SimpleConnection for Postgres {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.runtime.block_on(self.client.batch_execute(query))
+        if query == "BEGIN" {
+            self.has_failed = false;
+            self.owe(self.begin);
+            return Ok(());
+        }
+        if ["SAVEPOINT ", "RELEASE SAVEPOINT "]
+            .iter()
+            .any(|of_part| query.starts_with(of_part))
+        {
+            self.owe(query);
+            return Ok(());
+        }
+        let all = std::mem::take(&mut self.owed) + query;
+        let done = self.runtime.block_on(self.client.batch_execute(&all));
+        self.has_failed |= done.is_err();
+        done
     }
 }
 
@@ -84,8 +148,7 @@ impl diesel::Connection for Postgres {
     where
         T: QueryFragment<Pg> + QueryId,
     {
-        self.runtime
-            .block_on(self.client.execute_returning_count(source))
+        self.run(async |mut client| client.execute_returning_count(source).await)
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -118,11 +181,11 @@ impl LoadConnection for Postgres {
         T: Query + QueryFragment<Pg> + QueryId + 'query,
         Pg: QueryMetadata<T::SqlType>,
     {
-        let Self {
-            client, runtime, ..
-        } = self;
-        let rows: Vec<_> = runtime
-            .block_on(async { QueryResult::Ok(client.load(source).await?.collect().await) })?;
+        let rows: Vec<_> = self.run(async |mut client| {
+            let rows = client.load(source).await?;
+            Ok(rows.collect().await)
+        })?;
+        self.has_failed |= rows.iter().any(Result::is_err);
         Ok(rows.into_iter())
     }
 }

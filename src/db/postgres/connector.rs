@@ -39,8 +39,10 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A statement has no longer than its caller's patience, and waits for a row less long than that. A guarded
 /// `UPDATE` decides by its row count, for which it must see what others committed while it waited. A node
-/// that stops in mid-transaction lets go of its rows. Notices (that a table is there already) are noise.
+/// that stops in mid-transaction lets go of its rows. Nothing is written outside of a transaction. Notices (that a table is
+/// there already) are noise.
 const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; \
+    SET default_transaction_read_only = on; \
     SET statement_timeout = '2s'; SET lock_timeout = '1500ms'; \
     SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
 
@@ -79,7 +81,7 @@ impl Connector {
             .map_err(Error::unavailable)?;
         let dialled = runtime.block_on(async { timeout(CONNECT_PATIENCE, self.dial()).await });
         match dialled.unwrap_or_else(|_| Err(cannot_connect("it does not answer"))) {
-            Ok((client, link)) => Ok(Connection::Postgres(Postgres::over(client, link, runtime))),
+            Ok(dialled) => Ok(Connection::Postgres(Postgres::over(dialled, runtime))),
             Err(why) => {
                 // A name server that does not answer either is not waited for.
                 runtime.shutdown_background();
@@ -142,8 +144,13 @@ impl Connector {
         Ok(false)
     }
 
-    async fn dial(&self) -> Result<(AsyncPgConnection, JoinHandle<()>)> {
+    async fn dial(&self) -> Result<Dialled> {
         let (client, link) = self.reach().await?;
+        let writes = asked(&client, "SHOW default_transaction_read_only").await?;
+        let begin = match writes.as_deref() {
+            Some("off") => "BEGIN READ WRITE",
+            _ => "BEGIN", // Somebody would have it read only, and it stays so.
+        };
         let mut client = AsyncPgConnection::try_from(client)
             .await
             .map_err(cannot_connect)?;
@@ -151,7 +158,11 @@ impl Connector {
             .batch_execute(SETTINGS)
             .await
             .map_err(cannot_connect)?;
-        Ok((client, link))
+        Ok(Dialled {
+            client,
+            link,
+            begin,
+        })
     }
 
     /// A bare connection, and what drives it.
@@ -177,10 +188,24 @@ impl Connector {
     }
 }
 
-/// The server's process that serves this connection now; asked without a prepared statement.
+/// A connection that is ready for use.
+pub(super) struct Dialled {
+    pub client: AsyncPgConnection,
+    /// What drives it.
+    pub link: JoinHandle<()>,
+    /// How a transaction begins that may write.
+    pub begin: &'static str,
+}
+
+/// The server's process that serves this connection now.
 async fn process_of(client: &Client) -> Result<Option<String>> {
+    asked(client, "SELECT pg_backend_pid()").await
+}
+
+/// What the server answers to a question; asked without a prepared statement.
+async fn asked(client: &Client, question: &str) -> Result<Option<String>> {
     let answer = client
-        .simple_query("SELECT pg_backend_pid()")
+        .simple_query(question)
         .await
         .map_err(cannot_connect)?;
     Ok(answer.iter().find_map(|message| match message {
