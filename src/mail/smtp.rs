@@ -160,7 +160,7 @@ impl Slot {
     pub async fn probe(&mut self, from: &str) -> Result<(), Failure> {
         let sender = Sender::probing(from)?;
         let pace = self.smtp.server.pace(&nobody);
-        let mut connection = self.begin(&sender, pace).await?;
+        let mut connection = self.begin(&sender, None, pace).await?;
         say(&mut connection, pace, Stage::Mail, Rset).await?;
         self.keep(connection);
         Ok(())
@@ -184,7 +184,7 @@ impl Slot {
         let (sender, to) = (Sender::of(envelope)?, address(envelope.to)?);
         let message = plain(message)?;
         let pace = self.smtp.server.pace(watch);
-        let mut connection = self.begin(&sender, pace).await?;
+        let mut connection = self.begin(&sender, Some(&to), pace).await?;
         let sent = deliver(&mut connection, to, message, pace).await;
         if still_in_step(&mut connection, &sent, pace).await {
             self.keep(connection);
@@ -224,17 +224,22 @@ impl Slot {
     /// A connection that has accepted the sender. One that was kept may have broken meanwhile, in ways
     /// that show only when it is used, or have had its share of letters: it gets one fresh successor.
     /// Nothing of the letter was sent yet, so nothing is sent twice.
-    async fn begin(&mut self, sender: &Sender, pace: Pace<'_>) -> Result<Connection, Trouble> {
+    async fn begin(
+        &mut self,
+        sender: &Sender,
+        to: Option<&Address>,
+        pace: Pace<'_>,
+    ) -> Result<Connection, Trouble> {
         self.let_go().await;
         if let Some(Kept { mut connection, .. }) = self.kept.take()
-            && name_sender(&mut connection, sender, pace).await.is_ok()
+            && name_sender(&mut connection, sender, to, pace).await.is_ok()
         {
             return Ok(connection);
         }
         let opened = Connection::open(&self.smtp.server, pace).await;
         self.was_answered = opened.as_ref().is_err_and(|trouble| trouble.is_answer);
         let mut fresh = opened?;
-        name_sender(&mut fresh, sender, pace).await?;
+        name_sender(&mut fresh, sender, to, pace).await?;
         Ok(fresh)
     }
 
@@ -291,18 +296,54 @@ impl Sender {
 async fn name_sender(
     connection: &mut Connection,
     sender: &Sender,
+    to: Option<&Address>,
     pace: Pace<'_>,
 ) -> Result<(), Trouble> {
     connection.begun += 1;
     let with_dsn = connection.extensions.dsn && !sender.with_dsn.is_empty();
-    let named = say(connection, pace, Stage::Mail, sender.command(with_dsn)).await;
+    let named = name_ahead(connection, sender.command(with_dsn), to, pace).await;
     match named {
         Err(trouble) if with_dsn && matches!(trouble.code, Some(501 | 504 | 555)) => {
+            hear_out(connection, pace).await?;
             connection.extensions.dsn = false;
             say(connection, pace, Stage::Mail, sender.command(false)).await
         }
         named => named,
     }
+}
+
+/// Names the sender. A server that lets us (PIPELINING, RFC 2920) is told the recipient in the same breath, and that the
+/// letter follows; what it answers to those is heard when it is their turn.
+async fn name_ahead(
+    connection: &mut Connection,
+    mail: Mail,
+    to: Option<&Address>,
+    pace: Pace<'_>,
+) -> Result<(), Trouble> {
+    let Some(to) = to.filter(|_| connection.extensions.pipelining) else {
+        return say(connection, pace, Stage::Mail, mail).await;
+    };
+    connection.unheard = vec![Stage::Rcpt, Stage::Data];
+    let rcpt = Rcpt::new(to.clone(), Vec::new());
+    say(connection, pace, Stage::Mail, format!("{mail}{rcpt}{Data}")).await
+}
+
+/// Hears what is still to be said to commands that went ahead, after one of them was refused. A server that waits for a
+/// letter all the same is hung up on.
+async fn hear_out(connection: &mut Connection, pace: Pace<'_>) -> Result<(), Trouble> {
+    for stage in std::mem::take(&mut connection.unheard) {
+        match pace.within(stage, connection.smtp.read_response()).await {
+            Ok(_) if stage == Stage::Data => {
+                return Err(Trouble::lost(
+                    stage,
+                    "a letter without a recipient was called for",
+                ));
+            }
+            Err(trouble) if trouble.code.is_none() => return Err(trouble),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The rest of a letter's transaction, after its sender (RFC 5321, 3.3).
@@ -314,12 +355,14 @@ async fn deliver(
 ) -> Result<(), Trouble> {
     say(connection, pace, Stage::Rcpt, Rcpt::new(to, Vec::new())).await?;
     say(connection, pace, Stage::Data, Data).await?;
-    let answer = pace
-        .within(Stage::Letter, connection.smtp.message(message.as_bytes()))
-        .await?;
-    in_step(Stage::Letter, &answer)?;
-    pace.tell(Stage::Letter, &said(&answer));
-    Ok(())
+    say(connection, pace, Stage::Letter, ended_by_a_dot(message)).await
+}
+
+/// A letter in one piece, as it goes over the wire (RFC 5321, 4.5.2): a line of it that begins with a dot gets another,
+/// and after the last one the dot stands alone.
+fn ended_by_a_dot(message: &str) -> String {
+    let first = if message.starts_with('.') { "." } else { "" };
+    format!("{first}{}\r\n.\r\n", message.replace("\r\n.", "\r\n.."))
 }
 
 /// Whether the connection can carry another letter. After a refusal it can, once the transaction that
@@ -337,20 +380,27 @@ async fn still_in_step(
                 watch: &nobody,
                 ..pace
             };
-            let forgotten = say(connection, unwatched, Stage::Mail, Rset).await;
-            forgotten.is_ok()
+            hear_out(connection, unwatched).await.is_ok()
+                && say(connection, unwatched, Stage::Mail, Rset).await.is_ok()
         }
     }
 }
 
-/// One command and its answer.
+/// One command and its answer; or the answer alone, if the command went ahead.
 async fn say(
     connection: &mut Connection,
     pace: Pace<'_>,
     stage: Stage,
     command: impl Display,
 ) -> Result<(), Trouble> {
-    let answer = pace.within(stage, connection.smtp.command(command)).await?;
+    let went_ahead = connection.unheard.first() == Some(&stage);
+    let answer = match went_ahead {
+        true => {
+            connection.unheard.remove(0);
+            pace.within(stage, connection.smtp.read_response()).await?
+        }
+        false => pace.within(stage, connection.smtp.command(command)).await?,
+    };
     in_step(stage, &answer)?;
     pace.tell(stage, &said(&answer));
     Ok(())

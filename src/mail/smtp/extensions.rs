@@ -7,6 +7,8 @@ use lettre::transport::smtp::response::Response;
 pub(super) struct Extensions {
     /// It lets us say what a bounce is to bring back, and by what name (RFC 3461).
     pub(super) dsn: bool,
+    /// It takes commands before it has answered those before them (RFC 2920).
+    pub(super) pipelining: bool,
     /// How many letters it takes over one connection, if it says (RFC 9422).
     pub(super) letters: Option<u32>,
 }
@@ -19,6 +21,7 @@ impl Extensions {
             let mut words = line.split_whitespace().map(str::to_ascii_uppercase);
             match words.next().as_deref() {
                 Some("DSN") => extensions.dsn = true,
+                Some("PIPELINING") => extensions.pipelining = true,
                 Some("LIMITS") => extensions.letters = words.find_map(|word| mail_max(&word)),
                 _ => {}
             }
@@ -53,11 +56,12 @@ mod tests {
         }
         let all = Extensions {
             dsn: true,
+            pipelining: true,
             letters: Some(5),
         };
         for answer in [
-            "250-mail\r\n250-DSN\r\n250 LIMITS RCPTMAX=1 MAILMAX=5\r\n",
-            "250-mail\r\n250-SIZE 1000\r\n250-limits mailmax=5\r\n250 dsn\r\n",
+            "250-mail\r\n250-PIPELINING\r\n250-DSN\r\n250 LIMITS RCPTMAX=1 MAILMAX=5\r\n",
+            "250-mail\r\n250-SIZE 1000\r\n250-limits mailmax=5\r\n250-dsn\r\n250 pipelining\r\n",
         ] {
             assert_eq!(offered(answer), all, "{answer}");
         }

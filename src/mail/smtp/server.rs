@@ -53,6 +53,8 @@ pub(super) struct Connection {
     pub(super) extensions: Extensions,
     /// How many letters were begun over it.
     pub(super) begun: u32,
+    /// To what it was told ahead, and has not answered yet.
+    pub(super) unheard: Vec<Stage>,
     server: Arc<Server>,
 }
 
@@ -92,6 +94,7 @@ impl Connection {
             smtp,
             extensions: Extensions::default(),
             begun: 0,
+            unheard: Vec::new(),
             server: Arc::clone(server),
         };
         pace.tell(Stage::Greeting, &connection.offers());
