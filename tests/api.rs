@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::prelude::*;
 use doorpost::accounts::signing_keys;
+use doorpost::keys::KeyPurpose;
+use doorpost::schema::signing_keys as keys_table;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -1045,8 +1048,9 @@ on_both! {
         let holds = |secret: &[u8]| dump.windows(secret.len()).any(|window| window == secret);
         assert!(holds(program.claims()["sid"].as_str().unwrap().as_bytes()), "the dump is one");
         assert!(!holds(program.refresh.as_bytes()) && !holds(program.access.as_bytes()));
-        let ring = house.app.signing_keys.read_again(&house.app.db).await.unwrap();
-        assert!(!holds(&ring.signs.as_ref().unwrap().pkcs8[36..68]), "nor the private half");
+        let sealed = house.app.read(|tx| Ok(keys_table::table.select(keys_table::sealed).first::<Vec<u8>>(tx.conn)?));
+        let pkcs8 = house.app.keys.open(KeyPurpose::SigningKey, &sealed.await.unwrap()).unwrap();
+        assert!(!holds(&pkcs8[36..68]), "nor the private half");
     }
 }
 
@@ -1146,7 +1150,6 @@ async fn key_ids(house: &House) -> Vec<String> {
 
 /// A token that says anything, under the house's own key.
 async fn our_own(house: &House, header: &Value, claims: &Value) -> String {
-    use jsonwebtoken::{Algorithm, EncodingKey, crypto};
     let ring = house
         .app
         .signing_keys
@@ -1155,9 +1158,9 @@ async fn our_own(house: &House, header: &Value, claims: &Value) -> String {
         .unwrap();
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
-    let key = EncodingKey::from_ec_der(&ring.signs.as_ref().unwrap().pkcs8);
-    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::ES256).unwrap();
-    format!("{message}.{signature}")
+    let key = &ring.signs.as_ref().unwrap().key;
+    let signature = key.sign(message.as_bytes()).unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// What a library makes of our public key that takes it for a password.

@@ -3,6 +3,9 @@
 //! `jsonwebtoken` lets its user choose the cryptography. Of the two that it offers, one needs more than a C compiler
 //! to be built, and the other brings an RSA whose timing gives the private key away (RUSTSEC-2023-0071). Every
 //! other algorithm is refused here, whatever a token says of itself.
+//!
+//! It is only asked to verify. Each time it signs, it would read the private key anew, and to check that costs as much as
+//! the signature: so we keep the key as it was read, and sign by ourselves.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -11,7 +14,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
     UnparsedPublicKey,
 };
-use signature::{Error, Signer, Verifier};
+use signature::{Error, Verifier};
 use zeroize::Zeroizing;
 
 use crate::error;
@@ -31,7 +34,7 @@ impl KeyPair {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
             .map_err(failed)?;
         let private = Zeroizing::new(document.as_ref().to_vec());
-        let pair = pair_of(&private).map_err(error::Error::internal)?;
+        let pair = SigningKey::read(&private)?.0;
         Ok(Self {
             public: pair.public_key().as_ref().to_vec(),
             private,
@@ -39,10 +42,29 @@ impl KeyPair {
     }
 }
 
+/// The private half of a key pair, ready to sign.
+pub struct SigningKey(EcdsaKeyPair);
+
+impl SigningKey {
+    /// Reads one in PKCS #8.
+    pub fn read(pkcs8: &[u8]) -> error::Result<Self> {
+        let random = random::for_signatures();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random);
+        pair.map(Self).map_err(error::Error::internal)
+    }
+
+    /// Signs a message.
+    pub fn sign(&self, message: &[u8]) -> error::Result<Vec<u8>> {
+        let signed = self.0.sign(&random::for_signatures(), message);
+        let signed = signed.map_err(|_| error::Error::internal("nothing could be signed"))?;
+        Ok(signed.as_ref().to_vec())
+    }
+}
+
 /// Makes this the cryptography of `jsonwebtoken`; to do so again does no harm.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
-        signer_factory: signer,
+        signer_factory: no_signer,
         verifier_factory: verifier,
         key_utils: KeyUtils::new_unimplemented(),
     };
@@ -50,11 +72,8 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
-fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    match (algorithm, key.family()) {
-        (Algorithm::ES256, AlgorithmFamily::Ec) => Ok(Box::new(Private(pair_of(key.as_bytes())?))),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    }
+fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    Err(ErrorKind::InvalidAlgorithm.into())
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
@@ -63,27 +82,6 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
             Ok(Box::new(Public(key.try_get_as_bytes()?.to_vec())))
         }
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    }
-}
-
-fn pair_of(pkcs8: &[u8]) -> Result<EcdsaKeyPair> {
-    let random = random::for_signatures();
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
-        .map_err(|_| ErrorKind::InvalidEcdsaKey.into())
-}
-
-struct Private(EcdsaKeyPair);
-
-impl Signer<Vec<u8>> for Private {
-    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
-        let signed = self.0.sign(&random::for_signatures(), message);
-        Ok(signed.map_err(|_| Error::new())?.as_ref().to_vec())
-    }
-}
-
-impl JwtSigner for Private {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::ES256
     }
 }
 

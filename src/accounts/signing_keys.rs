@@ -23,7 +23,7 @@ use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::accounts::es256::KeyPair;
+use crate::accounts::es256::{KeyPair, SigningKey};
 use crate::clock::{Timestamp, millis};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
@@ -65,7 +65,7 @@ pub struct Ring {
 /// The private half of the key that signs.
 pub struct Private {
     pub id: String,
-    pub pkcs8: Zeroizing<Vec<u8>>,
+    pub key: SigningKey,
 }
 
 /// The public half of a key.
@@ -194,9 +194,10 @@ fn read(tx: &mut Tx, keys: &Keys) -> Result<Ring> {
     Ok(Ring {
         // What was sealed under a key that is gone signs no more: another takes its place.
         signs: signing.and_then(|row| {
+            let pkcs8 = Zeroizing::new(keys.open(KeyPurpose::SigningKey, &row.sealed)?);
             Some(Private {
                 id: row.id.clone(),
-                pkcs8: Zeroizing::new(keys.open(KeyPurpose::SigningKey, &row.sealed)?),
+                key: SigningKey::read(&pkcs8).ok()?,
             })
         }),
         newest_signs_from: newest.map_or(tx.now, |row| row.signs_from),
