@@ -51,7 +51,7 @@ pub fn make(tx: &mut Tx, app: &App, _: Operator, who: &Named) -> Result<Outcome>
     let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
     // It waits for no mail server: its life begins now.
     let hash = issued.token.hash();
-    links::handed_over(tx, hash.as_bytes(), millis(issued.lifetime))?;
+    links::handed_over(tx, &[hash.as_bytes()], millis(issued.lifetime))?;
     events::note(tx, &user.id, Event::SignInLinkMade, Actor::Operator)?;
     Ok(Outcome::Made(Made {
         path: issued.path(),

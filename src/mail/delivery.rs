@@ -1,7 +1,7 @@
 //! How mail leaves: a worker in every node takes what is due and sends it.
 //!
-//! A few send slots, each with one kept SMTP connection, claim mail by lease, the highest priority first, and
-//! settle each one as it goes ([`sender`]). What the server says decides: taken, later, or never ([`outcome`]).
+//! A few send slots, each with one kept SMTP connection, take mail on by lease, the highest priority first, and
+//! settle each one as it goes ([`sender`], [`settling`]). What the server says decides: taken, later, or never ([`outcome`]).
 //! While there is no way to the server nobody claims ([`circuit_breaker`](crate::mail::circuit_breaker)). A letter
 //! that the server takes long over, a row that is damaged and a send that panics stop no other mail. Where no SMTP
 //! server is configured, mail is "sent" to `/dev/inbox`.
@@ -9,6 +9,7 @@
 //! The worker has a thread of its own, so that neither waits for the other: mail for a burst of visitors,
 //! visitors for a slow mail server. The same thread forgets what is over ([`tidy`]).
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,12 @@ use crate::mail::smtp::Smtp;
 
 mod outcome;
 mod sender;
+mod settling;
 mod stopping;
 mod tidy;
 
-use sender::{LOOK, Sender};
+use sender::{LOOK, Sender, give_back};
+use settling::Settling;
 use stopping::Stopping;
 use tidy::tidy;
 
@@ -85,6 +88,7 @@ impl Worker {
 
 async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
     let mut tasks = JoinSet::new();
+    let settling = Arc::new(Settling::default());
     for number in 0..SLOTS {
         let lowest = match number {
             0..FOR_AWAITED => Priority::Awaited,
@@ -92,18 +96,31 @@ async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
             _ => Priority::Bulk,
         };
         let (app, smtp, stopping) = (app.clone(), smtp.clone(), stopping.clone());
+        let settling = Arc::clone(&settling);
         tasks.spawn(keep_running(move || {
-            Sender::new(app.clone(), smtp.as_ref(), lowest, stopping.clone()).run()
+            let (app, settling) = (app.clone(), Arc::clone(&settling));
+            Sender::new(app, smtp.as_ref(), lowest, settling, stopping.clone()).run()
         }));
     }
-    let tidying = stopping.clone();
-    tasks.spawn(keep_running(move || tidy(app.clone(), tidying.clone())));
-    let ended = async { while tasks.join_next().await.is_some() {} };
+    let (tidied, tidying) = (app.clone(), stopping.clone());
+    tasks.spawn(keep_running(move || tidy(tidied.clone(), tidying.clone())));
+    let ended = async {
+        while tasks.join_next().await.is_some() {}
+        give_back_promised(&app).await;
+    };
     let late = async { tokio::time::sleep_until(stopping.told().await.into()).await };
     tokio::select! {
         () = ended => {}
         () = late => tracing::warn!(event = "mail_lease_kept", "a letter was not finished; its lease will end"),
     }
+}
+
+/// Mail that was promised to the slots while they stopped, by transactions that end in a moment.
+async fn give_back_promised(app: &App) {
+    while app.outbox.is_promised_mail() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    give_back(app, app.outbox.take_no_more()).await;
 }
 
 /// Whatever panics in there begins anew, and the others never notice.
@@ -119,7 +136,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

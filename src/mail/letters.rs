@@ -33,7 +33,7 @@ pub struct Letter {
 }
 
 /// What a letter says, as it is sealed while it waits.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Content {
     pub subject: String,
     pub text: String,
@@ -53,6 +53,18 @@ pub enum Priority {
     News = 1,
     /// One of many that say the same.
     Bulk = 2,
+}
+
+impl Priority {
+    /// Each of them, what goes first at the head.
+    pub const ALL: [Self; 3] = [Self::Awaited, Self::News, Self::Bulk];
+
+    /// The one that the table holds as this.
+    pub fn of(number: i32) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| *priority as i32 == number)
+    }
 }
 
 /// The content of a letter: its text, whose block "subject" is the subject, and its HTML.

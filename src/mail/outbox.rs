@@ -3,7 +3,7 @@
 //! A letter is posted in the transaction of what it speaks of: it leaves only if all of that commits, and
 //! nothing that commits loses its letter. Its content is sealed while it waits and erased once it left.
 //! A worker of any node claims mail for a while ([`claimed`]); when the worker dies, the mail falls due again
-//! by itself.
+//! by itself. That of the same node mostly has it claimed as it is posted ([`handover`]).
 //!
 //! What identifies a mail (its id, hence the Message-ID, its date and its content) is fixed here, so that a
 //! second copy, which a crash may cause, is the same mail.
@@ -33,11 +33,17 @@ use crate::random;
 use crate::schema::outbox;
 
 mod claimed;
+mod handover;
 pub mod kept;
 
 pub use claimed::{
-    Claimed, LEASE, claim, dropped, forgotten, give_back, holds, later, refused, sent, shown,
+    Claimed, LEASE, all_sent, claim, dropped, forgotten, give_back, holds, later, refused, sent,
+    shown,
 };
+pub use handover::Fresh;
+
+use claimed::Lease;
+use handover::Handover;
 
 /// Where one Doorpost posts its mail.
 #[derive(Clone)]
@@ -53,6 +59,7 @@ struct Shared {
     awaited: Signal,
     news: Signal,
     bulk: Signal,
+    handover: Arc<Handover>,
     /// How much waits, announcements aside: counted by the worker, raised by every post since.
     waiting: AtomicI64,
 }
@@ -107,34 +114,54 @@ impl Outbox {
             account: letter.account.clone(),
         };
         let body = serde_json::to_vec(&body).map_err(Error::internal)?;
-        let link_hash = letter.link_hash.as_ref().map(|hash| hash.as_bytes());
+        let place = self.shared.handover.place(letter.priority);
+        let lease = place.as_ref().map(|_| Lease::from(tx.now));
+        let mail = Mail {
+            body: Some(self.keys.seal(KeyPurpose::Outbox, &body)?),
+            sealed_by: Some(self.keys.id().to_owned()),
+            link_hash: letter
+                .link_hash
+                .as_ref()
+                .map(|hash| hash.as_bytes().to_vec()),
+            ..Mail::unqueued(letter, tx.now)
+        };
         let row = (
-            outbox::id.eq(random::id()),
-            outbox::letter.eq(letter.name),
-            outbox::email.eq(&letter.to),
+            outbox::id.eq(&mail.id),
+            outbox::letter.eq(&mail.letter),
+            outbox::email.eq(&mail.email),
             outbox::state.eq(state::QUEUED),
-            outbox::body.eq(self.keys.seal(KeyPurpose::Outbox, &body)?),
-            outbox::sealed_by.eq(self.keys.id()),
-            outbox::link_hash.eq(link_hash),
-            outbox::queued_at.eq(tx.now),
-            outbox::useful_until.eq(tx.now + millis(letter.useful_for)),
-            outbox::due_at.eq(tx.now),
-            outbox::tries.eq(0),
-            outbox::leaves_no_trace.eq(letter.leaves_no_trace),
-            outbox::priority.eq(letter.priority as i32),
+            outbox::body.eq(&mail.body),
+            outbox::sealed_by.eq(&mail.sealed_by),
+            outbox::link_hash.eq(&mail.link_hash),
+            outbox::queued_at.eq(mail.queued_at),
+            outbox::useful_until.eq(mail.useful_until),
+            outbox::due_at.eq(lease.as_ref().map_or(tx.now, |lease| lease.ends_at)),
+            outbox::claim.eq(lease.as_ref().map(|lease| &lease.claim)),
+            outbox::tries.eq(mail.tries),
+            outbox::leaves_no_trace.eq(mail.leaves_no_trace),
+            outbox::priority.eq(mail.priority),
         );
         on_either!(tx.conn, |conn| diesel::insert_into(outbox::table)
             .values(row)
             .execute(conn))?;
-        let signal = match letter.priority {
-            Priority::Awaited => &self.shared.awaited,
-            Priority::News => &self.shared.news,
-            Priority::Bulk => &self.shared.bulk,
-        };
         if letter.priority < Priority::Bulk {
             self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         }
-        signal.posted.store(true, Ordering::Release);
+        let Some((place, lease)) = place.zip(lease) else {
+            let signal = match letter.priority {
+                Priority::Awaited => &self.shared.awaited,
+                Priority::News => &self.shared.news,
+                Priority::Bulk => &self.shared.bulk,
+            };
+            signal.posted.store(true, Ordering::Release);
+            return Ok(());
+        };
+        let of_no_account = letter.account.is_none();
+        let fresh = Fresh {
+            claimed: Claimed::under(lease, mail),
+            content: of_no_account.then(|| letter.content.clone()),
+        };
+        tx.after_commit(move || place.fill(fresh));
         Ok(())
     }
 
@@ -219,14 +246,45 @@ impl Outbox {
         self.shared.bulk.notify_if_posted();
     }
 
-    /// Waits until something of this priority or a higher one is posted here, or for so long.
-    pub async fn wait(&self, lowest: Priority, at_most: Duration) {
+    /// Waits until something of this priority or a higher one is posted here, or for so long. Whether the table is to be
+    /// looked into, for it was posted there.
+    pub async fn wait(&self, lowest: Priority, at_most: Duration) -> bool {
         tokio::select! {
-            () = self.shared.awaited.notify.notified() => {}
-            () = self.shared.news.notify.notified(), if lowest >= Priority::News => {}
-            () = self.shared.bulk.notify.notified(), if lowest >= Priority::Bulk => {}
-            () = tokio::time::sleep(at_most) => {}
+            () = self.shared.handover.wait(lowest) => false,
+            () = self.shared.awaited.notify.notified() => true,
+            () = self.shared.news.notify.notified(), if lowest >= Priority::News => true,
+            () = self.shared.bulk.notify.notified(), if lowest >= Priority::Bulk => true,
+            () = tokio::time::sleep(at_most) => true,
         }
+    }
+
+    /// Has mail handed over to the slots of this node from here on, as far as no older mail waits.
+    pub fn take_on(&self) {
+        self.shared.handover.open();
+    }
+
+    /// The next mail that was handed over, of this priority or a higher one.
+    pub fn take(&self, lowest: Priority) -> Option<Fresh> {
+        self.shared.handover.take(lowest)
+    }
+
+    /// A slot asked for so much mail of this priority and above, and claimed this.
+    pub fn looked(&self, lowest: Priority, at_most: i64, claimed: &[Claimed]) {
+        let found = claimed.first().and_then(|first| {
+            let is_more = i64::try_from(claimed.len()).is_ok_and(|claimed| claimed >= at_most);
+            Some((Priority::of(first.mail.priority)?, is_more))
+        });
+        self.shared.handover.looked(lowest, found);
+    }
+
+    /// Has no more mail handed over, for no slot can send it; what was, to be given back.
+    pub fn take_no_more(&self) -> Vec<Claimed> {
+        self.shared.handover.close()
+    }
+
+    /// Whether mail may be handed over yet that was posted before.
+    pub fn is_promised_mail(&self) -> bool {
+        self.shared.handover.is_promised()
     }
 
     /// Counts what waits, announcements aside.
@@ -274,6 +332,7 @@ pub struct Mail {
     pub useful_until: Timestamp,
     pub tries: i32,
     pub leaves_no_trace: bool,
+    pub priority: i32,
 }
 
 impl Mail {
@@ -290,6 +349,7 @@ impl Mail {
             useful_until: now + millis(letter.useful_for),
             tries: 0,
             leaves_no_trace: letter.leaves_no_trace,
+            priority: letter.priority as i32,
         }
     }
 }

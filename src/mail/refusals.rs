@@ -178,6 +178,7 @@ mod tests {
             useful_until: 0,
             tries: 0,
             leaves_no_trace: false,
+            priority: 0,
         }
     }
 

@@ -181,11 +181,11 @@ pub fn answer_once_more(
     Ok(())
 }
 
-/// The letter went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
-pub fn handed_over(tx: &mut Tx, token_hash: &[u8], lifetime: Timestamp) -> Result<()> {
+/// The letters went out: the lifetime (in milliseconds) begins, never beyond what [`issue`] allowed.
+pub fn handed_over(tx: &mut Tx, token_hashes: &[&[u8]], lifetime: Timestamp) -> Result<()> {
     let end = tx.now + lifetime;
     let begun = links::table
-        .find(token_hash)
+        .filter(links::token_hash.eq_any(token_hashes))
         .filter(links::expires_at.gt(end));
     on_either!(tx.conn, |conn| {
         prepared(diesel::update(begun).set(links::expires_at.eq(end))).execute(conn)

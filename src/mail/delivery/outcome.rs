@@ -1,7 +1,9 @@
 //! What became of one mail: judged by what the server said, told in the log, and written down.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::settling::Settled;
 use crate::accounts::links;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -124,21 +126,12 @@ impl Outcome {
         }
     }
 
-    /// Writes it down. The life of a link begins when its mail is handed over. False: the lease was lost
-    /// meanwhile, another node has the mail, and nothing is written.
-    pub(super) fn settle(&self, tx: &mut Tx, claimed: &Claimed, is_shown: bool) -> Result<bool> {
+    /// Writes it down. False: the lease was lost meanwhile, another node has the mail, and nothing is written.
+    fn settle(&self, tx: &mut Tx, claimed: &Claimed, is_shown: bool) -> Result<bool> {
         let mail = &claimed.mail;
         match self {
-            Self::Sent => {
-                let is_written = match is_shown {
-                    true => outbox::shown(tx, claimed)?,
-                    false => outbox::sent(tx, claimed)?,
-                };
-                if let Some(link) = mail.link_hash.as_ref().filter(|_| is_written) {
-                    links::handed_over(tx, link, mail.useful_until.saturating_sub(mail.queued_at))?;
-                }
-                Ok(is_written)
-            }
+            Self::Sent if is_shown => outbox::shown(tx, claimed),
+            Self::Sent => outbox::sent(tx, claimed),
             Self::Dropped(reason) => outbox::dropped(tx, claimed, reason),
             Self::Forgotten => outbox::forgotten(tx, claimed),
             Self::Damaged(reason) | Self::Refused(Refusal { words: reason, .. }) => {
@@ -151,6 +144,45 @@ impl Outcome {
             Self::Unreachable(_) | Self::LeaseOver => outbox::give_back(tx, claimed),
         }
     }
+}
+
+/// Writes down what became of each mail, those that left by one statement; whether it did. The life of a link begins when
+/// its mail is handed over.
+pub(super) fn settle_all(tx: &mut Tx, all: &[Settled], is_shown: bool) -> Result<Vec<bool>> {
+    let leaves_a_trace = |(claimed, outcome): &(Claimed, Outcome)| {
+        matches!(outcome, Outcome::Sent) && !is_shown && !claimed.mail.leaves_no_trace
+    };
+    let left: Vec<&Claimed> = all
+        .iter()
+        .filter(|settled| leaves_a_trace(settled))
+        .map(|settled| &settled.0)
+        .collect();
+    let noted = outbox::all_sent(tx, &left)?;
+    let mut written = Vec::new();
+    for settled in all {
+        let (claimed, outcome) = &**settled;
+        written.push(match leaves_a_trace(settled) {
+            true => noted.contains(&claimed.mail.id),
+            false => outcome.settle(tx, claimed, is_shown)?,
+        });
+    }
+    let of_links = all
+        .iter()
+        .zip(&written)
+        .filter_map(|(settled, is_written)| {
+            let (Claimed { mail, .. }, outcome) = &**settled;
+            let link = mail.link_hash.as_deref()?;
+            let lifetime = mail.useful_until.saturating_sub(mail.queued_at);
+            (*is_written && matches!(outcome, Outcome::Sent)).then_some((lifetime, link))
+        });
+    let mut of_lifetime = BTreeMap::<_, Vec<&[u8]>>::new();
+    for (lifetime, link) in of_links {
+        of_lifetime.entry(lifetime).or_default().push(link);
+    }
+    for (lifetime, handed_over) in of_lifetime {
+        links::handed_over(tx, &handed_over, lifetime)?;
+    }
+    Ok(written)
 }
 
 /// Growing pauses: the first within 5 s, at most 30 s while the mail is fresh, then a fifth of its age.

@@ -1,16 +1,19 @@
 //! One send slot: it claims mail, sends it and settles it until it is told to stop.
 //!
-//! A slot claims a few mails at once and sends them one by one over the connection it keeps. What it does next
-//! hangs on what its last look at the outbox came to ([`Round`]).
+//! A slot takes what is handed over to it, and every second, or when it is told that there is some, claims a few mails of
+//! those that wait in the table. It sends them one by one over the connection it keeps. What it does next hangs on what
+//! its last round came to ([`Round`]).
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
+use super::settling::{Settled, Settling};
 use super::stopping::Stopping;
 use crate::accounts::{links, users};
 use crate::app::App;
+use crate::clock::millis;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::keys::Unopened;
@@ -19,17 +22,22 @@ use crate::mail::bounce_address;
 use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
-use crate::mail::outbox::{self, Claimed, LEASE, Mail};
+use crate::mail::outbox::{self, Claimed, Fresh, LEASE, Mail};
 use crate::mail::smtp::{Blames, Envelope, LONGEST_SEND, Refusal, Slot, Smtp};
 
-/// How often a slot looks for mail that other nodes posted or that fell due.
+/// How often a slot looks into the table, for mail that other nodes posted or that fell due.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Mails that a slot claims at once: few, so that a dead node holds few.
 const CLAIM: i64 = 8;
 
-/// A letter that takes longer keeps nobody else waiting: what its slot claimed with it goes to others.
+/// A letter that takes longer keeps nobody else waiting: what its slot claimed with it, and what is handed over
+/// meanwhile, goes to others.
 const SLOW_SEND: Duration = Duration::from_secs(2);
+
+/// So soon after it was posted, mail that was handed over is as it was then, as far as mail ever is that was just looked
+/// at.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// One send slot.
 pub(super) struct Sender {
@@ -37,11 +45,39 @@ pub(super) struct Sender {
     /// `None` where mail is shown instead of sent.
     slot: Option<Slot>,
     lowest: Priority,
+    settling: Arc<Settling>,
     stopping: Stopping,
     backoff: Backoff,
+    /// When it looks into the table next.
+    looks_at: Instant,
 }
 
-/// What one look at the outbox came to.
+/// Mail that a slot has taken on.
+struct Taken {
+    claimed: Claimed,
+    /// What it says, if that is at hand.
+    content: Option<Content>,
+}
+
+impl From<Claimed> for Taken {
+    fn from(claimed: Claimed) -> Self {
+        Self {
+            claimed,
+            content: None,
+        }
+    }
+}
+
+impl From<Fresh> for Taken {
+    fn from(fresh: Fresh) -> Self {
+        Self {
+            claimed: fresh.claimed,
+            content: fresh.content,
+        }
+    }
+}
+
+/// What one round came to.
 enum Round {
     /// Mail was sent, or the server answered a probe: there may be more.
     Progressed,
@@ -55,13 +91,21 @@ enum Round {
 
 impl Sender {
     /// A slot for mail of this priority and above.
-    pub(super) fn new(app: App, smtp: Option<&Smtp>, lowest: Priority, stopping: Stopping) -> Self {
+    pub(super) fn new(
+        app: App,
+        smtp: Option<&Smtp>,
+        lowest: Priority,
+        settling: Arc<Settling>,
+        stopping: Stopping,
+    ) -> Self {
         Self {
             slot: smtp.map(|smtp| smtp.slot(&app.clock)),
             app,
             lowest,
+            settling,
             stopping,
             backoff: Backoff::default(),
+            looks_at: Instant::now(),
         }
     }
 
@@ -73,24 +117,31 @@ impl Sender {
                 Round::Progressed => self.backoff = Backoff::default(),
                 Round::NothingDue => {
                     let outbox = self.app.outbox.clone();
-                    self.rest(outbox.wait(self.lowest, LOOK)).await;
+                    let pause = self.looks_at.saturating_duration_since(Instant::now());
+                    if self.rest(outbox.wait(self.lowest, pause)).await == Some(true) {
+                        self.looks_at = Instant::now();
+                    }
                 }
-                Round::BreakerOpen => self.rest(tokio::time::sleep(LOOK)).await,
+                Round::BreakerOpen => {
+                    self.rest(tokio::time::sleep(LOOK)).await;
+                }
                 Round::Failed => {
                     let pause = self.backoff.longer();
                     self.rest(tokio::time::sleep(pause)).await;
                 }
             }
         }
+        give_back(&self.app, self.app.outbox.take_no_more()).await;
         if let Some(slot) = &mut self.slot {
             slot.close().await;
         }
     }
 
-    async fn rest(&mut self, rest: impl Future<Output = ()>) {
+    /// `None`: told to stop meanwhile.
+    async fn rest<T>(&mut self, rest: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            () = rest => {}
-            _ = self.stopping.told() => {}
+            rested = rest => Some(rested),
+            _ = self.stopping.told() => None,
         }
     }
 
@@ -98,18 +149,30 @@ impl Sender {
         if let Some(slot) = &mut self.slot {
             slot.let_go().await;
             if !self.breaker().is_closed() {
+                give_back(&self.app, self.app.outbox.take_no_more()).await;
                 return self.probe().await;
             }
         }
-        let lowest = self.lowest;
-        let claimed = self
-            .app
-            .transaction(move |tx| outbox::claim(tx, CLAIM, lowest));
-        match claimed.await {
-            Ok(claimed) if claimed.is_empty() => Round::NothingDue,
-            Ok(claimed) => self.deliver(claimed).await,
-            Err(error) => database_failed(&error),
+        self.app.outbox.take_on();
+        if Instant::now() >= self.looks_at {
+            match self.claim().await {
+                Ok(claimed) if claimed.is_empty() => self.looks_at = Instant::now() + LOOK,
+                Ok(claimed) => return self.deliver(claimed).await,
+                Err(error) => return database_failed(&error),
+            }
         }
+        match self.app.outbox.take(self.lowest) {
+            Some(fresh) => self.deliver([fresh]).await,
+            None => Round::NothingDue,
+        }
+    }
+
+    async fn claim(&self) -> Result<Vec<Claimed>> {
+        let (app, lowest) = (&self.app, self.lowest);
+        let claiming = app.transaction(move |tx| outbox::claim(tx, CLAIM, lowest));
+        let claimed = claiming.await?;
+        app.outbox.looked(lowest, CLAIM, &claimed);
+        Ok(claimed)
     }
 
     fn breaker(&self) -> &CircuitBreaker {
@@ -143,11 +206,11 @@ impl Sender {
         }
     }
 
-    /// Sends the claimed mail one by one; gives back what it did not get to.
-    async fn deliver(&mut self, claimed: Vec<Claimed>) -> Round {
+    /// Sends mail one by one; gives back what it did not get to.
+    async fn deliver(&mut self, mail: impl IntoIterator<Item: Into<Taken>>) -> Round {
         let lease_ends = Instant::now() + LEASE - LONGEST_SEND;
         let app = self.app.clone();
-        let mut waiting = claimed.into_iter();
+        let mut waiting = mail.into_iter().map(Into::<Taken>::into);
         let mut round = Round::Progressed;
         while matches!(round, Round::Progressed)
             && !self.stopping.is_told()
@@ -158,17 +221,25 @@ impl Sender {
             round = match tokio::time::timeout(SLOW_SEND, &mut sending).await {
                 Ok(round) => round,
                 Err(_) => {
-                    give_back(&app, waiting.by_ref()).await;
+                    let claimed_with_it = waiting.by_ref().map(|taken| taken.claimed);
+                    give_back(&app, claimed_with_it).await;
+                    give_back(&app, app.outbox.take_no_more()).await;
                     sending.await
                 }
             };
         }
-        give_back(&app, waiting).await;
+        give_back(&app, waiting.map(|taken| taken.claimed)).await;
         round
     }
 
-    async fn deliver_one(&mut self, claimed: Claimed) -> Round {
-        let outcome = match look_again(&self.app, &claimed).await {
+    async fn deliver_one(&mut self, Taken { claimed, content }: Taken) -> Round {
+        let since_posted = self.app.clock.now() - claimed.mail.queued_at;
+        let is_fresh = (0..millis(FRESH)).contains(&since_posted);
+        let looked = match content.filter(|_| is_fresh) {
+            Some(content) => Ok(Ok(content)),
+            None => look_again(&self.app, &claimed).await,
+        };
+        let outcome = match looked {
             Ok(Ok(content)) => self.send(&claimed.mail, content).await,
             Ok(Err(why_not)) => why_not,
             Err(error) => return database_failed(&error),
@@ -211,7 +282,7 @@ impl Sender {
 
     /// Writes down what became of a mail, tells it, and learns from it.
     async fn settle(&self, claimed: Claimed, outcome: Outcome) -> Round {
-        let settled = Arc::new((claimed, outcome));
+        let settled: Settled = Arc::new((claimed, outcome));
         let is_written = self.write_down(&settled).await;
         let (Claimed { mail, .. }, outcome) = &*settled;
         match is_written {
@@ -230,15 +301,11 @@ impl Sender {
     }
 
     /// What left must be written down, or it leaves again: a database that is away is waited for.
-    async fn write_down(&self, settled: &Arc<(Claimed, Outcome)>) -> Result<bool> {
+    async fn write_down(&self, settled: &Settled) -> Result<bool> {
         let is_shown = self.slot.is_none();
         let mut backoff = Backoff::default();
         loop {
-            let written = Arc::clone(settled);
-            let done = self.app.transaction(move |tx| {
-                let (claimed, outcome) = &*written;
-                outcome.settle(tx, claimed, is_shown)
-            });
+            let done = self.settling.write_down(&self.app, settled, is_shown);
             match (done.await, &**settled) {
                 (Err(Error::Unavailable(what)), (Claimed { mail, .. }, Outcome::Sent)) => {
                     let mail = &*mail.id;
@@ -300,7 +367,7 @@ fn database_failed(error: &Error) -> Round {
     Round::Failed
 }
 
-async fn give_back(app: &App, claimed: impl Iterator<Item = Claimed>) {
+pub(super) async fn give_back(app: &App, claimed: impl IntoIterator<Item = Claimed>) {
     for claimed in claimed {
         let id = claimed.mail.id.clone();
         let given = app.transaction(move |tx| outbox::give_back(tx, &claimed));

@@ -7,13 +7,19 @@
 
 use std::time::Duration;
 
-use diesel::dsl::exists;
+use diesel::alias;
+use diesel::backend::Backend;
+use diesel::connection::DefaultLoadingMode;
+use diesel::dsl::{self, exists};
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::result::Error as DieselError;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Text};
 
 use super::{Mail, state};
 use crate::clock::{Timestamp, millis};
-use crate::db::{Connection, Tx, on_either};
+use crate::db::{Connection, Tx, on_either, prepared};
 use crate::error::Result;
 use crate::mail::letters::Priority;
 use crate::random;
@@ -33,71 +39,123 @@ pub struct Claimed {
 /// What a claim left in the row. The drawn value alone would do, but for the release before this one, which claims
 /// without: it leaves ours in the row, and moves only the end.
 #[derive(Clone, Debug)]
-struct Lease {
-    claim: String,
-    ends_at: Timestamp,
+pub(super) struct Lease {
+    pub claim: String,
+    pub ends_at: Timestamp,
+}
+
+impl Lease {
+    /// One that begins at this moment.
+    pub fn from(now: Timestamp) -> Self {
+        Self {
+            claim: random::id(),
+            ends_at: now + millis(LEASE),
+        }
+    }
+}
+
+impl Claimed {
+    /// A mail whose row says so.
+    pub(super) fn under(lease: Lease, mail: Mail) -> Self {
+        Self { mail, lease }
+    }
 }
 
 /// Takes mail that is due, the highest priority and then the oldest first, and leases it to the caller: mail of
-/// one priority, and of none below `lowest`. One statement a mail: its text is the same every time, so that the
-/// database has it prepared.
+/// one priority, and of none below `lowest`.
 pub fn claim(tx: &mut Tx, at_most: i64, lowest: Priority) -> Result<Vec<Claimed>> {
-    for priority in [Priority::Awaited, Priority::News, Priority::Bulk] {
+    let lease = Lease::from(tx.now);
+    for priority in Priority::ALL {
         if priority <= lowest {
-            let due = due(tx, at_most, priority)?;
-            if !due.is_empty() {
-                return lease(tx, due);
+            let claimed = lease_due(tx, at_most, priority, &lease)?;
+            if !claimed.is_empty() {
+                return Ok(claimed);
             }
         }
     }
     Ok(Vec::new())
 }
 
-/// On PostgreSQL rows that another node is just claiming are passed over; on SQLite there is one writer.
-fn due(tx: &mut Tx, at_most: i64, priority: Priority) -> Result<Vec<String>> {
-    let due = outbox::table
-        .filter(outbox::priority.eq(priority as i32))
-        .filter(outbox::due_at.le(tx.now))
-        .order(outbox::due_at)
-        .select(outbox::id)
-        .limit(at_most);
-    Ok(match tx.conn {
-        Connection::Postgres(conn) => due.for_update().skip_locked().load(conn)?,
-        Connection::Sqlite(conn) => due.load(conn)?,
-    })
-}
-
+/// Leases what is due of one priority. On PostgreSQL rows that another node is just claiming are passed over, and what
+/// is due is looked for once (as an array), lest a plan look for it anew at each row and lease more than is asked for; on
+/// SQLite there is one writer.
+///
 /// A row that cannot be read is set aside: at the head of the queue it would hold up all that is behind it.
-fn lease(tx: &mut Tx, due: Vec<String>) -> Result<Vec<Claimed>> {
-    let lease = Lease {
-        claim: random::id(),
-        ends_at: tx.now + millis(LEASE),
+fn lease_due(tx: &mut Tx, at_most: i64, priority: Priority, lease: &Lease) -> Result<Vec<Claimed>> {
+    let waiting = alias!(outbox as waiting);
+    let due = waiting
+        .filter(waiting.field(outbox::priority).eq(priority as i32))
+        .filter(waiting.field(outbox::due_at).le(tx.now))
+        .order(waiting.field(outbox::due_at))
+        .select(waiting.field(outbox::id))
+        .limit(at_most);
+    let leased = (
+        outbox::due_at.eq(lease.ends_at),
+        outbox::claim.eq(&lease.claim),
+    );
+    let rows: Vec<QueryResult<Mail>> = match tx.conn {
+        Connection::Postgres(conn) => {
+            let due = dsl::array(due.for_update().skip_locked());
+            prepared(
+                diesel::update(outbox::table)
+                    .filter(outbox::id.eq_any(due))
+                    .set(leased)
+                    .returning(Mail::as_returning()),
+            )
+            .load_iter::<Mail, DefaultLoadingMode>(conn)?
+            .collect()
+        }
+        Connection::Sqlite(conn) => prepared(
+            diesel::update(outbox::table)
+                .filter(outbox::id.eq_any(due))
+                .set(leased)
+                .returning(Mail::as_returning()),
+        )
+        .load_iter::<Mail, DefaultLoadingMode>(conn)?
+        .collect(),
     };
-    let mut leased = Vec::new();
-    for id in due {
-        let claimed = on_either!(tx.conn, |conn| diesel::update(outbox::table.find(&id))
-            .set((
-                outbox::due_at.eq(lease.ends_at),
-                outbox::claim.eq(&lease.claim)
-            ))
-            .returning(Mail::as_returning())
-            .get_result(conn));
-        match claimed {
-            Ok(mail) => leased.push(Claimed {
-                mail,
-                lease: lease.clone(),
-            }),
-            Err(DieselError::DeserializationError(why)) => {
-                let reason = Some("its row cannot be read");
-                settle(tx, &id, &lease, state::REFUSED, reason, None)?;
-                tx.after_commit(move || {
-                    tracing::error!(mail = id, %why, event = "mail_damaged", "mail set aside");
-                });
-            }
+    let mut claimed = Vec::new();
+    let mut damaged = None;
+    for row in rows {
+        match row {
+            Ok(mail) => claimed.push(Claimed::under(lease.clone(), mail)),
+            Err(DieselError::DeserializationError(why)) => damaged = Some(why),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(leased)
+    if let Some(why) = damaged {
+        set_aside(tx, priority, lease, &claimed, &why.to_string())?;
+    }
+    claimed.sort_by_key(|claimed| claimed.mail.queued_at);
+    Ok(claimed)
+}
+
+/// Of what was just leased, sets aside all but what could be read.
+fn set_aside(
+    tx: &mut Tx,
+    priority: Priority,
+    lease: &Lease,
+    read: &[Claimed],
+    why: &str,
+) -> Result<()> {
+    let leased: Vec<String> = outbox::table
+        .filter(outbox::priority.eq(priority as i32))
+        .filter(outbox::due_at.eq(lease.ends_at))
+        .filter(outbox::claim.eq(&lease.claim))
+        .select(outbox::id)
+        .load(tx.conn)?;
+    for id in leased {
+        if read.iter().any(|claimed| claimed.mail.id == id) {
+            continue;
+        }
+        let reason = Some("its row cannot be read");
+        settle(tx, &id, lease, state::REFUSED, reason, None)?;
+        let why = why.to_owned();
+        tx.after_commit(move || {
+            tracing::error!(mail = id, why, event = "mail_damaged", "mail set aside");
+        });
+    }
+    Ok(())
 }
 
 /// The row, as long as this lease holds.
@@ -129,6 +187,58 @@ pub fn sent(tx: &mut Tx, claimed: &Claimed) -> Result<bool> {
         return forgotten(tx, claimed);
     }
     settle(tx, &mail.id, lease, state::SENT, None, None)
+}
+
+/// These left, and what of them is kept stays: their content is erased, by one statement. The ids of those whose lease was
+/// not lost.
+pub fn all_sent(tx: &mut Tx, claimed: &[&Claimed]) -> Result<Vec<String>> {
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let each = EachSent {
+        claimed,
+        now: tx.now,
+    };
+    Ok(on_either!(tx.conn, |conn| prepared(each).load(conn))?)
+}
+
+/// diesel has no statement for rows that are named by several columns each, and whose number varies.
+#[derive(Clone, Copy)]
+struct EachSent<'a> {
+    claimed: &'a [&'a Claimed],
+    now: Timestamp,
+}
+
+impl Query for EachSent<'_> {
+    type SqlType = Text;
+}
+
+impl<DB> QueryFragment<DB> for EachSent<'_>
+where
+    DB: Backend,
+    str: ToSql<Text, DB>,
+    i64: ToSql<BigInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("UPDATE outbox SET state = ");
+        out.push_bind_param::<Text, str>(state::SENT)?;
+        out.push_sql(", settled_at = ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(
+            ", due_at = NULL, claim = NULL, reason = NULL, body = NULL, link_hash = NULL WHERE ",
+        );
+        for (index, Claimed { mail, lease }) in self.claimed.iter().enumerate() {
+            out.push_sql(if index == 0 { "(id = " } else { " OR (id = " });
+            out.push_bind_param::<Text, str>(&mail.id)?;
+            out.push_sql(" AND claim = ");
+            out.push_bind_param::<Text, str>(&lease.claim)?;
+            out.push_sql(" AND due_at = ");
+            out.push_bind_param::<BigInt, _>(&lease.ends_at)?;
+            out.push_sql(")");
+        }
+        out.push_sql(" RETURNING id");
+        Ok(())
+    }
 }
 
 /// It will never be taken, for this reason: kept for the operator. News keep their content, so that they can
@@ -182,9 +292,8 @@ fn settle(
         outbox::body.eq(content),
         outbox::link_hash.eq(None::<Vec<u8>>),
     );
-    let changed = on_either!(tx.conn, |conn| diesel::update(under(id, lease))
-        .set(settled)
-        .execute(conn))?;
+    let settle = prepared(diesel::update(under(id, lease)).set(settled));
+    let changed = on_either!(tx.conn, |conn| settle.execute(conn))?;
     Ok(changed == 1)
 }
 
