@@ -74,7 +74,7 @@ pub fn make(
     let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
     let token_hash = issued.token.hash();
     // It waits for no mail server: its life begins now.
-    links::handed_over(tx, token_hash.as_bytes(), millis(days(terms.days)))?;
+    links::handed_over(tx, &[token_hash.as_bytes()], millis(days(terms.days)))?;
     diesel::insert_into(share_links::table)
         .values((
             share_links::token_hash.eq(token_hash.as_bytes()),
