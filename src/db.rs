@@ -200,6 +200,15 @@ impl Db {
         })
     }
 
+    /// Runs a function in a transaction that may take its time and touch every row: for what is done while nobody is
+    /// served. A visitor's transaction is over after two seconds.
+    pub fn take_time<T: Send>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<T> {
+        self.alone(Ending::Kept, change)
+    }
+
     /// What a start says that could not write. A role that may only read, a server that follows another, somebody else's
     /// file, a full disk: the database has its words for each.
     pub fn not_written(&self, why: &Error) -> Error {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -18,7 +19,7 @@ use reqwest::StatusCode;
 use tempfile::TempDir;
 
 use crate::program::{ANY_PORT, Doorpost, dressed, empty_folder, run};
-use crate::support::{Answer, Database, House, ScriptedServer, Store, eventually};
+use crate::support::{Answer, Database, House, ScriptedServer, Store, eventually, postgres};
 
 const ADA: &str = "ada@example.org";
 const BOB: &str = "bob@example.org";
@@ -384,6 +385,25 @@ async fn a_restore_refuses_while_anybody_has_the_database_open_and_keeps_the_old
         beside.iter().all(|(name, _)| !name.contains(".part")),
         "{beside:?}"
     );
+}
+
+/// All there is has to end, and that takes as long as it takes: longer than a visitor's transaction may, where there is
+/// much of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_ends_may_take_its_time() {
+    let site = Site::new(Database::Postgres).await;
+    let doorpost = site.serving();
+    site.member(&doorpost, ADA).await;
+    stop(doorpost);
+    let slow = postgres(&site.store.url).await;
+    let holds = "BEGIN; SELECT id FROM users FOR UPDATE";
+    slow.batch_execute(holds).await.unwrap();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        slow.batch_execute("COMMIT").await.unwrap();
+    });
+    let ended = tokio::task::block_in_place(|| site.run(&["restore", "--loaded"]));
+    assert!(told(&ended).starts_with("Ended: sessions 1, "), "{ended:?}");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn restore(
         ));
         return Ok(());
     }
-    let ended = end_what_was(&app, out).await?;
+    let ended = end_what_was(&app, out)?;
     let now = app.clock.now();
     drop(app);
     let aside = restoring.finish(now)?;
@@ -112,7 +112,7 @@ async fn loaded(app: App, is_dry: bool, out: &Out) -> Result<()> {
         return Ok(());
     }
     app.db.migrate()?;
-    out.line(said(end_what_was(&app, out).await?));
+    out.line(said(end_what_was(&app, out)?));
     Ok(())
 }
 
@@ -129,14 +129,11 @@ async fn must_be_ours(app: &App, what: &str) -> Result<()> {
 }
 
 /// Another key than that of before opens nothing that stays: that is told, and is no reason to go without the data.
-async fn end_what_was(app: &App, out: &Out) -> Result<Ended> {
-    let keys = app.keys.clone();
-    let (proof, ended) = app
-        .transaction(move |tx| {
-            let proof = key_probe::prove(tx, Some(&keys))?;
-            Ok((proof, after_restore::after_restore(tx, &keys)?))
-        })
-        .await?;
+fn end_what_was(app: &App, out: &Out) -> Result<Ended> {
+    let (proof, ended) = app.db.take_time(|tx| {
+        let proof = key_probe::prove(tx, Some(&app.keys))?;
+        Ok((proof, after_restore::after_restore(tx, &app.keys)?))
+    })?;
     if let Proof::Misfit { sealed_by } = proof {
         out.complain(keys::misfit(&sealed_by, Some(&app.keys)));
     }
