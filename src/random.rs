@@ -26,6 +26,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     drawn
 }
 
+/// A number that nobody has had before, but for one chance in a billion; one can still be counted up from it.
+pub fn number() -> i32 {
+    i32::from_be_bytes(bytes()) & (i32::MAX >> 1)
+}
+
 /// What ring draws from when it makes a key pair or a signature: the same generator.
 pub fn for_signatures() -> ring::rand::SystemRandom {
     ring::rand::SystemRandom::new()

@@ -290,6 +290,65 @@ on_both! {
     }
 }
 
+impl Site {
+    /// Signs in with a link, in this browser.
+    async fn signs_in(&self, browser: &crate::support::Visitor) {
+        let links = || {
+            let taken = self
+                .server
+                .taken_for(ADA)
+                .into_iter()
+                .map(|letter| letter.mail());
+            taken
+                .filter(|mail| !mail.is_news() && mail.route() == "/sign-in/link")
+                .collect::<Vec<_>>()
+        };
+        let before = links().len();
+        browser.ask("/sign-in", ADA).await.sees_inbox_page();
+        eventually("a link", async || links().len() > before).await;
+        browser
+            .click(links().pop().unwrap().path())
+            .await
+            .goes_on_to("/account");
+    }
+}
+
+on_both! {
+    /// TOK-01: however often one backup is restored, what was mailed in between knows nobody afterwards.
+    async fn a_link_in_ordinary_mail_from_between_two_restores_signs_nobody_in(db: Database) {
+        let site = Site::new(db).await;
+        let doorpost = site.serving();
+        site.member(&doorpost, ADA).await;
+        back_up(&site).await;
+        stop(doorpost);
+
+        restore(&site).await;
+        let doorpost = site.serving();
+        let browser = doorpost.visitor();
+        site.signs_in(&browser).await;
+        let news = || {
+            let taken = site.server.taken_for(ADA).into_iter().map(|letter| letter.mail());
+            taken.filter(|mail| mail.link.contains("login_token=")).collect::<Vec<_>>()
+        };
+        eventually("a notice", async || !news().is_empty()).await;
+        let notice = news().pop().unwrap();
+        browser.post("/sign-out", &[("sure", "yes")]).await;
+        browser.click(notice.path()).await.goes_on_to("/account/sessions");
+        assert_eq!(browser.signed_in_as().await.as_deref(), Some(ADA), "it lives");
+        stop(doorpost);
+
+        restore(&site).await;
+        let doorpost = site.serving();
+        let browser = browser.moved_to(&doorpost.url);
+        assert_eq!(browser.signed_in_as().await, None, "the session");
+        site.signs_in(&browser).await;
+        browser.post("/sign-out", &[("sure", "yes")]).await;
+        browser.click(notice.path()).await;
+        assert_eq!(browser.signed_in_as().await, None, "the link");
+        stop(doorpost);
+    }
+}
+
 /// As docs/operate.md says.
 async fn back_up(site: &Site) {
     if site.store.url.starts_with("sqlite:") {

@@ -45,7 +45,7 @@ pub struct User {
     /// Since when the operator has locked it, if it is locked.
     pub locked_at: Option<Timestamp>,
     password_hash: Option<String>,
-    /// Raised by whatever ends all of its links.
+    /// Raised by whatever ends all of its links; another one altogether after a restore.
     pub(super) signed_links_epoch: i32,
 }
 
@@ -289,10 +289,12 @@ pub fn forget_browsers(tx: &mut Tx, user: &Held<User>) -> Result<()> {
     Ok(())
 }
 
-/// Forgets every browser that any account knows, and no link that was signed until now knows its reader any more.
+/// Forgets every browser that any account knows, and no link that was signed until now knows its reader any more: also
+/// not by what is no longer in the database. To count up from what a backup has would lead to an epoch that the account
+/// was in already, after the backup was made or restored before.
 pub fn forget_everybodys_browsers(tx: &mut Tx) -> Result<()> {
     diesel::update(users::table)
-        .set(users::signed_links_epoch.eq(users::signed_links_epoch + 1))
+        .set(users::signed_links_epoch.eq(random::number()))
         .execute(tx.conn)?;
     diesel::update(users::table.filter(users::known_since.le(tx.now)))
         .set(users::known_since.eq(tx.now + 1))
