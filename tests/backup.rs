@@ -465,6 +465,24 @@ async fn what_a_restore_ends_may_take_its_time() {
     assert!(told(&ended).starts_with("Ended: sessions 1, "), "{ended:?}");
 }
 
+/// Two in one second, by a script: the database of before is not lost to the second.
+#[tokio::test]
+async fn no_restore_replaces_what_another_has_set_aside() {
+    let site = Site::new(Database::Sqlite).await;
+    let doorpost = site.serving();
+    told(&site.run(&["backup", "backup"]));
+    site.member(&doorpost, ADA).await;
+    stop(doorpost);
+    for _ in 0..8 {
+        told(&site.run(&["restore", "backup"]));
+    }
+    let beside = crate::program::everything_in(site.database().parent().unwrap());
+    let aside = beside
+        .iter()
+        .filter(|(name, _)| name.contains(".before-restore-"));
+    assert_eq!(aside.count(), 8);
+}
+
 #[tokio::test]
 async fn what_is_no_backup_of_ours_replaces_nothing() {
     let site = Site::new(Database::Sqlite).await;

@@ -146,7 +146,13 @@ impl Restoring {
 /// the new one takes that: at no moment is there none.
 fn set_aside(database: &Path, now: Timestamp) -> Result<PathBuf> {
     let moment = humanize::rfc3339(now).replace([':', '-'], "");
-    let aside = with(database, &format!(".before-restore-{moment}"));
+    let name = format!(".before-restore-{moment}");
+    let (mut aside, mut number) = (with(database, &name), 1);
+    // A moment is a second: what another restore set aside in this one is not to be replaced.
+    while aside.exists() {
+        number += 1;
+        aside = with(database, &format!("{name}-{number}"));
+    }
     let failed = |why: io::Error| trouble(&aside, &why);
     fs::hard_link(database, &aside)
         .or_else(|_| fs::rename(database, &aside))
