@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::program::{ANY_PORT, Doorpost, empty_folder, run, run_reading};
 use crate::support::maildir::{arrives_for, real_server, unused_address_at};
-use crate::support::{Database, House, PASSWORD, ScriptedServer, Store, eventually};
+use crate::support::{Database, House, Mail, PASSWORD, ScriptedServer, Store, eventually};
 
 const ADA: &str = "ada@example.org";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -301,6 +301,24 @@ on_both! {
         ada.use_link(&mail, "countess@example.net").await.goes_on_to("/account");
         assert!(!ada.get("/account").await.body.contains("came back"));
         assert_eq!(announce(&house, "countess@example.net").await, Reader::Told);
+    }
+
+    /// The link that changes an address is a letter, too: whoever uses it has read the mailbox.
+    async fn whoever_proves_an_address_anew_is_reached_there(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.owner(ADA).await;
+        let lost = report("5.1.1", &newest_letter(&house, ADA).await, ADA);
+        is_reported(&house, &lost).await;
+        for address in ["countess@example.net", ADA] {
+            house.advance(Duration::from_secs(61));
+            ada.post("/account/email", &[("email", address)]).await.goes_on_to("/account/email");
+            let is_the_change = |mail: &Mail| !mail.is_news() && mail.route() == "/account/email/confirm";
+            let mut came = house.all_mail_to(address).await;
+            came.retain(is_the_change);
+            ada.use_link(&came.pop().unwrap(), address).await.goes_on_to("/account");
+        }
+        assert!(!ada.get("/account").await.body.contains("came back"));
+        assert_eq!(announce(&house, ADA).await, Reader::Told);
     }
 
     async fn a_deleted_account_leaves_nothing_of_it(db: Database) {

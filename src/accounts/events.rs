@@ -388,7 +388,8 @@ pub fn comes_from(tx: &mut Tx, user_id: &str, network: &Network) -> Result<bool>
     Ok(networks.any(|ip| Network::of(ip).is_same(network)))
 }
 
-/// Whether somebody has used a letter to this account since: then its mailbox works.
+/// Whether somebody has used a letter to this account since, or it came by its address since: then its mailbox works,
+/// or nothing is known of it.
 pub fn read_mail_since(tx: &mut Tx, user_id: &str, since: Timestamp) -> Result<bool> {
     let by_letter =
         [AuthMethod::EmailLink, AuthMethod::EmailCode].map(|method| Some(method.name()));
@@ -396,11 +397,16 @@ pub fn read_mail_since(tx: &mut Tx, user_id: &str, since: Timestamp) -> Result<b
         .eq("signed_in")
         .nullable()
         .and(events::detail.eq_any(by_letter));
-    let set_password = events::name.eq(Event::PasswordSet.name()).nullable();
+    let others = [
+        Event::PasswordSet,
+        Event::EmailChanged,
+        Event::EmailChangeUndone,
+    ];
+    let by_other_links = events::name.eq_any(others.map(Event::name)).nullable();
     let latest: Option<Timestamp> = events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.gt(since))
-        .filter(signed_in.or(set_password))
+        .filter(signed_in.or(by_other_links))
         .select(events::at)
         .first(tx.conn)
         .optional()?;
