@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -549,6 +550,33 @@ async fn a_maildir_is_read_once_or_for_as_long_as_it_is_watched() {
             .unwrap()
             .contains("nowhere/new: No such file")
     );
+}
+
+/// One that watches and one that cron begins, say: what the other has read meanwhile is no trouble.
+#[tokio::test]
+async fn two_that_read_one_maildir_are_in_nobodys_way() {
+    let folder = empty_folder();
+    drop(Doorpost::serving(folder.path(), &[ANY_PORT]));
+    let maildir = folder.path().join("Maildir");
+    for name in ["new", "cur"] {
+        fs::create_dir_all(maildir.join(name)).unwrap();
+    }
+    for number in 0..1_000 {
+        let file = maildir.join(format!("new/{number:04}.host"));
+        fs::write(file, "Subject: Hello\n\nWho are you?\n").unwrap();
+    }
+    let readers = [(); 4].map(|()| {
+        let mut command = crate::program::command(folder.path(), &[ANY_PORT]);
+        command.args(["mail", "bounce", "--maildir", "Maildir"]);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    for reader in readers {
+        let ended = reader.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
+    }
+    assert_eq!(fs::read_dir(maildir.join("cur")).unwrap().count(), 1_000);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -131,10 +131,12 @@ async fn read_all(maildir: &Path, app: &App, out: &Out) -> Result<usize> {
     let mut left = 0;
     for file in new_files(maildir)? {
         let path = maildir.join("new").join(&file);
-        let opened = File::open(&path);
-        let message = opened
-            .map_err(|why| trouble(&path, &why))
-            .and_then(beginning)?;
+        let message = match File::open(&path) {
+            Ok(opened) => beginning(opened)?,
+            // Another reader was faster.
+            Err(why) if why.kind() == ErrorKind::NotFound => continue,
+            Err(why) => return Err(trouble(&path, &why)),
+        };
         let (taken, words) = match Report::read(&message) {
             Some(report) => take(app, report, None).await?,
             None => (true, NO_REPORT.to_owned()),
@@ -145,7 +147,10 @@ async fn read_all(maildir: &Path, app: &App, out: &Out) -> Result<usize> {
                 let mut name = file;
                 name.push(":2,S");
                 let seen = maildir.join("cur").join(name);
-                fs::rename(&path, &seen).map_err(|why| trouble(&seen, &why))?;
+                match fs::rename(&path, &seen) {
+                    Err(why) if path.exists() => return Err(trouble(&seen, &why)),
+                    _ => {}
+                }
             }
             false => left += 1,
         }
