@@ -7,7 +7,11 @@ use std::time::Duration;
 use actix_web::cookie::{Cookie, CookieJar};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use doorpost::accounts::purge;
+use doorpost::accounts::client::Client;
+use doorpost::accounts::links::{self, OwnPurpose, Purpose, Wanted};
+use doorpost::accounts::sessions::AuthMethod;
+use doorpost::accounts::{purge, users};
+use doorpost::actions::sign_in::{self, Device};
 use doorpost::random::Token;
 use reqwest::{Method, StatusCode};
 
@@ -83,6 +87,33 @@ const GAP: Duration = Duration::from_secs(61);
 const INSTANT: Duration = Duration::from_millis(1);
 
 on_both! {
+    /// An app may show a link to whoever it likes, and says by itself where it was sent: such a link is no mailbox's word.
+    async fn a_link_of_an_apps_own_signs_nobody_in(db: Database) {
+        const OWN: Purpose = Purpose::Own(&OwnPurpose {
+            name: "own_purpose",
+            route: "/own",
+            lifetime: Duration::from_secs(60),
+        });
+        let house = House::new(db).await;
+        house.member("ada@example.org").await;
+        let app = house.app.clone();
+        let begun = house.app.transaction(move |tx| {
+            let user = users::hold_by_email(tx, "ada@example.org")?.unwrap();
+            let wanted = Wanted {
+                purpose: OWN,
+                email: &user.email,
+                user: Some(&user),
+                link_request_id: None,
+                session_id: None,
+            };
+            let issued = links::issue(tx, &app.config, &app.keys, &wanted)?;
+            let proof = links::find(tx, &issued.token, OWN)?.unwrap().consume(tx)?.unwrap();
+            let device = Device::program(Client::mail_server());
+            sign_in::by_proof(tx, &app, proof, AuthMethod::EmailLink, &device)
+        });
+        assert!(begun.await.unwrap().is_none());
+    }
+
     /// TOK-01
     async fn a_link_works_once(db: Database) {
         let mut house = House::new(db).await;

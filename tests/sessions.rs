@@ -780,7 +780,7 @@ async fn session_of(house: &House, address: &str) -> Token {
                 let issued = links::issue(tx, &config, &keys, &wanted)?;
                 let found = links::find(tx, &issued.token, Purpose::ConfirmEmail)?.unwrap();
                 let proof = found.consume(tx)?.unwrap();
-                users::make(tx, proof.address())?;
+                users::make(tx, proof.address().unwrap())?;
                 users::hold_by_email(tx, email.as_str())?.unwrap()
             }
         };

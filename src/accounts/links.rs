@@ -181,16 +181,16 @@ fn found(
 pub struct Consumed {
     token_hash: TokenHash,
     purpose: Purpose,
-    address: ProvenAddress,
+    address: Option<ProvenAddress>,
     user: Option<Held<User>>,
     session_id: Option<String>,
     asked_at: Timestamp,
 }
 
 impl Consumed {
-    /// The address that is proven by this: the one the link was sent to.
-    pub fn address(&self) -> &ProvenAddress {
-        &self.address
+    /// The address that is proven by this, if one is: the one the link was sent to.
+    pub fn address(&self) -> Option<&ProvenAddress> {
+        self.address.as_ref()
     }
 
     /// What the link was for.
@@ -224,7 +224,9 @@ impl Consumed {
     pub fn into_owner(self) -> Option<Owner> {
         let user = self.user?;
         let proves = match self.purpose {
-            Purpose::ResetPassword => user.email == self.address.as_str(),
+            Purpose::ResetPassword => self
+                .address
+                .is_some_and(|proven| proven.as_str() == user.email),
             Purpose::UndoChangeEmail => true,
             Purpose::SignIn | Purpose::ConfirmEmail | Purpose::ChangeEmail | Purpose::Own(_) => {
                 false
@@ -261,7 +263,10 @@ impl Found {
         Ok(used.map(|(session_id, asked_at)| Consumed {
             token_hash: self.token_hash,
             purpose: self.purpose,
-            address: ProvenAddress::by_link(self.email),
+            address: self
+                .purpose
+                .proves_address()
+                .then(|| ProvenAddress::by_link(self.email)),
             user: self.user,
             session_id,
             asked_at,

@@ -157,10 +157,10 @@ pub fn confirm(
 
 /// Gives the account the address, and ends all links of both; the address it had, and the account as it is.
 fn take_address(tx: &mut Tx, proof: &Consumed) -> Result<Option<(String, Held<User>)>> {
-    let Some(before) = proof.user() else {
+    let Some((before, address)) = proof.user().zip(proof.address()) else {
         return Ok(None);
     };
-    let Some(after) = users::change_email(tx, before, proof.address())? else {
+    let Some(after) = users::change_email(tx, before, address)? else {
         return Ok(None);
     };
     links::end_all(tx, before)?;

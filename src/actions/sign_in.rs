@@ -10,7 +10,7 @@ use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::refresh_tokens;
 use crate::accounts::sessions::{self, AuthMethod, Holder, Session};
 use crate::accounts::signed_links::{self, SignedToken};
-use crate::accounts::users::{self, Held, KnownAccount, Owner, User};
+use crate::accounts::users::{self, Held, KnownAccount, Owner, ProvenAddress, User};
 use crate::actions::{Counted, follow_link};
 use crate::app::App;
 use crate::db::Tx;
@@ -73,11 +73,14 @@ pub fn by_proof(
     method: AuthMethod,
     device: &Device,
 ) -> Result<Option<NewSession>> {
+    let Some(address) = proof.address() else {
+        return Ok(None);
+    };
     if proof.user().is_none() && proof.purpose() == Purpose::ConfirmEmail {
-        return register(tx, &proof, method, device).map(Some);
+        return register(tx, &proof, address, method, device).map(Some);
     }
     // A link that was sent to a former address of the account signs nobody in.
-    let is_its_own = |user: &&Held<User>| user.email == proof.address().as_str();
+    let is_its_own = |user: &&Held<User>| user.email == address.as_str();
     let Some(user) = proof.user().filter(is_its_own) else {
         return Ok(None);
     };
@@ -89,10 +92,11 @@ pub fn by_proof(
 fn register(
     tx: &mut Tx,
     proof: &Consumed,
+    address: &ProvenAddress,
     method: AuthMethod,
     device: &Device,
 ) -> Result<NewSession> {
-    let owner = users::make(tx, proof.address())?;
+    let owner = users::make(tx, address)?;
     links::remember_user(tx, proof, owner.user())?;
     events::note(tx, &owner.user().id, Event::Registered, &device.client)?;
     let mut begun = begin(tx, owner.user(), method, device)?;

@@ -105,6 +105,12 @@ impl Purpose {
         }
     }
 
+    /// Whether its use proves the address that it was made for. What an app makes it may show to whoever it likes instead
+    /// of mailing it.
+    pub(super) fn proves_address(self) -> bool {
+        !matches!(self, Self::Own(_))
+    }
+
     /// Whether a code goes with it, for the browser that asked.
     pub fn has_code(self) -> bool {
         match self {
