@@ -1,15 +1,19 @@
 //! `doorpost keys generate`, `migrate`, `purge` and `check --json`: what an operator does now and then, and a program
 //! for them.
 
+use std::thread;
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::clock::Clock;
 use doorpost::config::SecretKey;
 use doorpost::operator::command_line;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use crate::program::{ANY_PORT, Doorpost, empty_folder, everything_in, run};
-use crate::support::{Database, Store};
+use crate::support::{Database, Store, postgres};
 
 #[track_caller]
 fn json_of(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
@@ -175,6 +179,43 @@ async fn all_that_is_over_is_counted_and_then_gone() {
     let nothing = json_of(folder.path(), &["purge", "--json"], &[]);
     assert_eq!(nothing["rows"], 0);
     assert_eq!(nothing["dry_run"], false);
+}
+
+/// Another node, or another operator, takes a batch just now: there is more behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_takes_meanwhile_is_not_all_there_is() {
+    let (folder, store) = (empty_folder(), Store::make(Database::Postgres).await);
+    let variables = [
+        ANY_PORT,
+        ("DATABASE_URL", &*store.url),
+        ("SECRET_KEY", &*store.secret_key),
+    ];
+    run(folder.path(), &["migrate"], &variables);
+    let other = postgres(&store.url).await;
+    other
+        .batch_execute(
+            "INSERT INTO limits (name, subject, count, ends_at)
+                SELECT 'token_per_network', n::text, 1, 0 FROM generate_series(1, 700) n",
+        )
+        .await
+        .unwrap();
+    let purge = json_of(folder.path(), &["purge", "--dry-run", "--json"], &variables);
+    assert_eq!(purge["rows"], 700);
+    let takes = "BEGIN; DELETE FROM limits WHERE subject::int <= 500";
+    other.batch_execute(takes).await.unwrap();
+    let purged = thread::scope(|scope| {
+        let purging = scope.spawn(|| run(folder.path(), &["purge"], &variables));
+        tokio::task::block_in_place(|| {
+            thread::sleep(Duration::from_secs(1));
+            Handle::current()
+                .block_on(other.batch_execute("COMMIT"))
+                .unwrap();
+        });
+        purging.join().unwrap()
+    });
+    assert_eq!(purged.status.code(), Some(0), "{purged:?}");
+    let after = json_of(folder.path(), &["purge", "--dry-run", "--json"], &variables);
+    assert_eq!(after["rows"], 0, "{purged:?}");
 }
 
 #[derive(QueryableByName)]
