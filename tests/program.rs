@@ -684,6 +684,9 @@ async fn an_invitation_lets_in_one_who_may_not_sign_up_until_it_is_withdrawn() {
         &invite(&[ADA]),
         "ada@example.org has an account already; nothing was sent.",
     );
+    let printed = invite(&[ADA, "--print"]);
+    assert_eq!(printed.status.code(), Some(1), "there is no link to print");
+    assert!(printed.stdout.is_empty(), "{printed:?}");
     for (address, is_mailed) in [("carol@example.org", false), ("dora@example.org", true)] {
         let visitor = doorpost.visitor();
         visitor.ask("/register", address).await.sees_inbox_page();

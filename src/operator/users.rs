@@ -227,14 +227,19 @@ impl Console<'_> {
         let invited = self
             .act(move |tx, app, _| invite::invite(tx, app, &address, told))
             .await?;
-        Ok(self.say(match invited {
-            Invited::Mailed => {
-                format!("{email} is invited; the mail leaves with the next running Doorpost.")
+        Ok(match invited {
+            Invited::Mailed => self.say(format!(
+                "{email} is invited; the mail leaves with the next running Doorpost."
+            )),
+            Invited::Link(path) => self.say(self.app.config.server.public_url.link(&path)),
+            Invited::HasAccount if print => {
+                self.complain(format!("{email} has an account already; no link was made."))
             }
-            Invited::Link(path) => self.app.config.server.public_url.link(&path),
-            Invited::HasAccount => format!("{email} has an account already; nothing was sent."),
-            Invited::Kept => format!("{}; nothing was sent.", is_kept(&email)),
-        }))
+            Invited::HasAccount => {
+                self.say(format!("{email} has an account already; nothing was sent."))
+            }
+            Invited::Kept => self.complain(format!("{}; nothing was sent.", is_kept(&email))),
+        })
     }
 
     async fn withdraw_invitation(&self, email: EmailAddress) -> Result<ExitCode> {
