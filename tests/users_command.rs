@@ -416,6 +416,9 @@ on_both! {
 
         let would = told(&set(&[NEW, "--dry-run"]));
         assert!(would.starts_with("Would give thief@example.org the address countess@example.net, "), "{would}");
+        let would_not = set(&[BOB, "--dry-run"]);
+        assert_eq!((would_not.status.code(), would_not.stdout.len()), (Some(1), 0));
+        assert_eq!(complaint(&would_not), "Another account has the address bob@example.org; nothing was done.");
         let unasked = set(&[NEW]);
         assert_eq!((unasked.status.code(), unasked.stdout.len()), (Some(2), 0));
         assert!(complaint(&unasked).starts_with("Nothing was done: "), "{unasked:?}");

@@ -14,7 +14,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::links::{self, Purpose};
 use crate::accounts::sessions;
-use crate::accounts::users::{self, Named, Operator};
+use crate::accounts::users::{self, Named, Operator, User};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -47,13 +47,8 @@ pub fn set(
     let Some(before) = users::hold_named(tx, who)? else {
         return Ok(Outcome::NoAccount);
     };
-    if before.email == address.as_str() {
-        return Ok(Outcome::WasSo);
-    }
-    match admission::beside_others(tx, Some(&*before), address.as_str())? {
-        Admission::Taken => return Ok(Outcome::Taken),
-        Admission::Kept => return Ok(Outcome::Kept),
-        Admission::Admitted | Admission::Closed => {}
+    if let Some(refused) = refusal(tx, &before, address)? {
+        return Ok(refused);
     }
     let Some(after) = users::change_email(tx, &before, &operator.vouches_for(address))? else {
         return Ok(Outcome::Taken);
@@ -72,5 +67,25 @@ pub fn set(
     users::remove_password(tx, &operator.in_place_of_owner(after))?;
     Ok(Outcome::Done {
         before: before.email.clone(),
+    })
+}
+
+/// Why it would not be done, if that can be seen beforehand.
+pub fn look(tx: &mut Tx, who: &Named, address: &EmailAddress) -> Result<Option<Outcome>> {
+    match users::find_named(tx, who)? {
+        Some(user) => refusal(tx, &user, address),
+        None => Ok(Some(Outcome::NoAccount)),
+    }
+}
+
+fn refusal(tx: &mut Tx, before: &User, address: &EmailAddress) -> Result<Option<Outcome>> {
+    if before.email == address.as_str() {
+        return Ok(Some(Outcome::WasSo));
+    }
+    let admission = admission::beside_others(tx, Some(before), address.as_str())?;
+    Ok(match admission {
+        Admission::Taken => Some(Outcome::Taken),
+        Admission::Kept => Some(Outcome::Kept),
+        Admission::Admitted | Admission::Closed => None,
     })
 }

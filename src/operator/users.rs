@@ -328,12 +328,17 @@ impl Console<'_> {
         let Some(account) = self.find(&who.who).await? else {
             return Ok(self.know_no(&who.who));
         };
-        let email = account.email().to_owned();
+        let email = account.email();
         if how.dry_run {
-            return Ok(self.say(format!(
-                "Would give {email} the address {new}, and end or take away: {}.",
-                account.in_short()
-            )));
+            let (named, address) = (account.named(), new.clone());
+            let look = move |tx: &mut Tx<'_>| set_email::look(tx, &named, &address);
+            return Ok(match self.app.read(look).await? {
+                Some(refused) => self.say_what_became(refused, &who.who, &new),
+                None => self.say(format!(
+                    "Would give {email} the address {new}, and end or take away: {}.",
+                    account.in_short()
+                )),
+            });
         }
         let question = format!(
             "{email} gets the address {new}, and loses its password, every session and every link."
@@ -345,7 +350,11 @@ impl Console<'_> {
         let set = self
             .act(move |tx, app, operator| set_email::set(tx, app, operator, &named, &address))
             .await?;
-        Ok(match set {
+        Ok(self.say_what_became(set, &who.who, &new))
+    }
+
+    fn say_what_became(&self, set: EmailOutcome, who: &Named, new: &EmailAddress) -> ExitCode {
+        match set {
             EmailOutcome::Done { before } => self.say(format!(
                 "{before} is {new} now; every session, every link and the password are gone, and both addresses are told."
             )),
@@ -355,9 +364,9 @@ impl Console<'_> {
             EmailOutcome::Taken => self.complain(format!(
                 "Another account has the address {new}; nothing was done."
             )),
-            EmailOutcome::Kept => self.complain(format!("{}; nothing was done.", is_kept(&new))),
-            EmailOutcome::NoAccount => self.know_no(&who.who),
-        })
+            EmailOutcome::Kept => self.complain(format!("{}; nothing was done.", is_kept(new))),
+            EmailOutcome::NoAccount => self.know_no(who),
+        }
     }
 
     async fn delete(&self, who: Who, how: How) -> Result<ExitCode> {

@@ -196,11 +196,12 @@ impl Account {
     /// What there is of it that can end.
     pub(super) fn in_short(&self) -> String {
         let counted = |count: usize, what| humanize::counted(count as u64, what);
+        let unused = self.links.iter().filter(|link| link.used_at.is_none());
         format!(
             "{}, {}, {}",
             counted(self.sessions, "browser session"),
             counted(self.program_sessions, "program session"),
-            counted(self.links.len(), "link")
+            counted(unused.count(), "unused link")
         )
     }
 
