@@ -29,7 +29,8 @@ pub struct OwnPurpose {
     pub name: &'static str,
     /// The page it opens; the token follows as `?token=`.
     pub route: &'static str,
-    /// How long it is good at the most.
+    /// How long it is good from its hand-over ([`handed_over`](super::handed_over), or its letter's leaving), and twice as
+    /// long from its making at the most: a link that waits for no letter is handed over at once.
     pub lifetime: Duration,
 }
 
