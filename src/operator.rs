@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::accounts::key_probe::{self, Proof};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl, Summary};
 use crate::error::{Error, Result};
+use crate::keys::misfit;
 use crate::server::Server;
 
 pub mod announce;
@@ -213,6 +215,18 @@ fn database_is_there(config: &Config) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the key is the one of this database. If it is not, what a command seals is opened by no server, and that is said
+/// as a start says it.
+async fn key_fits(app: &App, out: &Out) -> Result<bool> {
+    let keys = app.keys.clone();
+    let proof = app.read(move |tx| key_probe::look(tx, Some(&keys)));
+    let Proof::Misfit { sealed_by } = proof.await? else {
+        return Ok(true);
+    };
+    out.complain(misfit(&sealed_by, Some(&app.keys)));
+    Ok(false)
 }
 
 /// Before anything can go wrong: what goes wrong is mostly that one of these is not what was meant.

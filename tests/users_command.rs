@@ -1,6 +1,7 @@
 //! `doorpost users`: what an operator sees of accounts, and can do to one; beside a running server, and as those who
 //! are signed in, who ask for mail or hold a link notice it.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::program::{ANY_PORT, Doorpost, command, dressed, empty_folder, everything_in, run};
 use crate::support::{
-    Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually,
+    Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually, secret_key,
 };
 
 const ADA: &str = "ada@example.org";
@@ -573,6 +574,30 @@ async fn whoever_has_no_account_is_said_to_have_none() {
         said.contains("neither the id of an account nor an address"),
         "{said}"
     );
+}
+
+/// What it seals, no server could open.
+#[tokio::test]
+async fn a_key_that_is_not_the_databases_is_said() {
+    let site = Site::open(Database::Sqlite).await;
+    let (folder, other) = (empty_folder(), secret_key());
+    fs::write(folder.path().join("news.md"), "# News\n\nThere are some.\n").unwrap();
+    let variables = [
+        ANY_PORT,
+        ("DATABASE_URL", &*site.store.url),
+        ("SECRET_KEY", &*other),
+    ];
+    let says = |arguments: &[&str], code: i32| {
+        let ended = run(folder.path(), arguments, &variables);
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        let said = complaint(&ended);
+        assert!(
+            said.contains("does not open what is in this database"),
+            "{said}"
+        );
+    };
+    says(&["users", "invite", ADA], 0);
+    says(&["announce", "news.md", "--to", "all"], 1);
 }
 
 /// None of them makes a database to find nobody in.

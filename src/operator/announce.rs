@@ -26,8 +26,8 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::invisible;
 use crate::mail::announcement::Announcement;
-use crate::operator::database_is_there;
 use crate::operator::out::Out;
+use crate::operator::{self, database_is_there};
 
 /// What is announced, and to whom.
 #[derive(Args)]
@@ -70,6 +70,9 @@ pub async fn run(
         announcement: Arc::new(announcement),
         is_dry: arguments.dry_run,
     };
+    if !operator::key_fits(&run.app, out).await? {
+        return Ok(ExitCode::FAILURE);
+    }
     let readers = run.find(whom).await?;
     if run.is_dry && !arguments.json {
         run.show(&readers.ids, out).await?;

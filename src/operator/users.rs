@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::humanize;
-use crate::operator::ask;
 use crate::operator::out::Out;
+use crate::operator::{self, ask};
 
 mod shown;
 
@@ -171,6 +171,8 @@ pub async fn run(command: Command, app: App, out: &Out) -> Result<ExitCode> {
         true => app.db.ready().await?,
         false => drop(app.db.migrate()?),
     }
+    // No reason to leave an account unlocked: a key that was stolen is replaced before the new one is the database's.
+    operator::key_fits(&app, out).await?;
     let console = Console { app, out };
     match command {
         Command::List(arguments) => shown::list(&console.app, arguments, out).await,
