@@ -1,7 +1,7 @@
 //! A letter of an app that is built on Doorpost, in the look of all the others.
 //!
 //! Its words are given once, as plain paragraphs, and make both parts. The HTML part is written on the same paper,
-//! with everything escaped; in the text part a paragraph is a line, and the link stands alone on one. Like every other, it
+//! with everything escaped; in the text part a paragraph is a line, and the link stands alone. Like every other, it
 //! says to whom it was sent, so that whoever gets it forwarded knows that it was not to them.
 
 use askama::Template;
