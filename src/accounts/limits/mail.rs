@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Counting, Limit, Network, TooMany, give_back, too_many};
+use super::{Counting, Limit, Network, TooMany, Verdict, count_all, give_back, too_many};
 use crate::accounts::email_address::EmailAddress;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -121,8 +121,9 @@ pub enum Asked {
     Refused(TooMany),
 }
 
-/// Counts a request for mail against the network that it comes from, the gap and the budget of the address, by one
-/// statement for all of them. What counts no further, because of one before it, is taken back.
+/// Counts a request for mail against the network that it comes from and the gap of the address, by one statement; and
+/// then, if mail would go out, against the budget of the address, by another. Whoever asks on and on within the gap keeps
+/// its row locked no longer than for that.
 pub fn count_request(
     tx: &mut Tx,
     config: &Config,
@@ -130,22 +131,25 @@ pub fn count_request(
     to: &Addressee,
     answers: &str,
 ) -> Result<Asked> {
-    let networks = from.asking_for_mail();
-    let mut wanted = networks.clone();
+    let mut wanted = from.asking_for_mail();
     wanted.push((Limit::MailGap, &to.address));
-    wanted.extend(to.budget());
     let counting = Counting::of(tx, config, &wanted, Some(answers))?;
-    let Some(full) = counting.first_full() else {
-        let again_at = counting.again_at(tx.now, |limit| limit == Limit::MailGap);
-        return Ok(Asked::Granted { again_at });
-    };
-    let is_network = |limit: Limit| networks.iter().any(|(of_network, _)| *of_network == limit);
-    let by_network = is_network(full.limit);
-    counting.take_back(tx, |limit| by_network || !is_network(limit))?;
-    Ok(match full.limit {
-        Limit::MailGap => Asked::WithinGap(recent(tx, to)?),
-        limit => Asked::Refused(too_many(tx, limit, full.subject)?),
-    })
+    let is_gap = |limit: Limit| limit == Limit::MailGap;
+    match counting.first_full() {
+        Some(full) if is_gap(full.limit) => return Ok(Asked::WithinGap(recent(tx, to)?)),
+        Some(full) => {
+            counting.take_back(tx, |_| true)?;
+            let too_many = too_many(tx, full.limit, full.subject)?;
+            return Ok(Asked::Refused(too_many));
+        }
+        None => {}
+    }
+    if let Verdict::Refused(too_many) = count_all(tx, config, &to.budget())? {
+        counting.take_back(tx, is_gap)?;
+        return Ok(Asked::Refused(too_many));
+    }
+    let again_at = counting.again_at(tx.now, is_gap);
+    Ok(Asked::Granted { again_at })
 }
 
 /// No mail goes out after all, so the gap that began for it is over.
