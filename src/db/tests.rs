@@ -992,8 +992,10 @@ fn on_the_cluster(statement: &str) {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut conn = Postgres::establish(cluster().as_str()).unwrap();
-            conn.batch_execute("SET statement_timeout = 0; SET default_transaction_read_only = off")
-                .unwrap();
+            conn.batch_execute(
+                "SET statement_timeout = 0; SET default_transaction_read_only = off",
+            )
+            .unwrap();
             conn.batch_execute(statement).unwrap();
         });
     });

@@ -156,10 +156,16 @@ impl Outbox {
             signal.posted.store(true, Ordering::Release);
             return Ok(());
         };
-        let of_no_account = letter.account.is_none();
+        let is_complete = letter.account.is_none() && letter.link_hash.is_some();
         let fresh = Fresh {
-            claimed: Claimed::under(lease, mail),
-            content: of_no_account.then(|| letter.content.clone()),
+            content: is_complete.then(|| letter.content.clone()),
+            claimed: Claimed::under(
+                lease,
+                Mail {
+                    body: mail.body.filter(|_| !is_complete),
+                    ..mail
+                },
+            ),
         };
         tx.after_commit(move || place.fill(fresh));
         Ok(())

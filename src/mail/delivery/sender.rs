@@ -22,7 +22,7 @@ use crate::mail::bounce_address;
 use crate::mail::circuit_breaker::CircuitBreaker;
 use crate::mail::letters::{Content, Priority};
 use crate::mail::message::compose;
-use crate::mail::outbox::{self, Claimed, Fresh, LEASE, Mail};
+use crate::mail::outbox::{self, Body, Claimed, Fresh, LEASE, Mail};
 use crate::mail::smtp::{Blames, Envelope, LONGEST_SEND, Refusal, Slot, Smtp};
 
 /// How often a slot looks into the table, for mail that other nodes posted or that fell due.
@@ -235,9 +235,9 @@ impl Sender {
     async fn deliver_one(&mut self, Taken { claimed, content }: Taken) -> Round {
         let since_posted = self.app.clock.now() - claimed.mail.queued_at;
         let is_fresh = (0..millis(FRESH)).contains(&since_posted);
-        let looked = match content.filter(|_| is_fresh) {
-            Some(content) => Ok(Ok(content)),
-            None => look_again(&self.app, &claimed).await,
+        let looked = match content {
+            Some(content) if is_fresh => Ok(Ok(content)),
+            content => look_again(&self.app, &claimed, content).await,
         };
         let outcome = match looked {
             Ok(Ok(content)) => self.send(&claimed.mail, content).await,
@@ -378,7 +378,11 @@ pub(super) async fn give_back(app: &App, claimed: impl IntoIterator<Item = Claim
 }
 
 /// What a mail says, just before it is sent, or why it is not to be.
-async fn look_again(app: &App, claimed: &Claimed) -> Result<Result<Content, Outcome>> {
+async fn look_again(
+    app: &App,
+    claimed: &Claimed,
+    content: Option<Content>,
+) -> Result<Result<Content, Outcome>> {
     let (claimed, outbox) = (claimed.clone(), app.outbox.clone());
     app.read(move |tx| {
         // The node may have been paused since it claimed it.
@@ -386,7 +390,13 @@ async fn look_again(app: &App, claimed: &Claimed) -> Result<Result<Content, Outc
             return Ok(Err(Outcome::LeaseOver));
         }
         let mail = &claimed.mail;
-        let body = outbox.open(mail);
+        let body = match content {
+            Some(content) => Ok(Body {
+                content,
+                account: None,
+            }),
+            None => outbox.open(mail),
+        };
         if let Some(why) = why_useless(tx, mail, body.as_ref().err())? {
             return Ok(Err(Outcome::Dropped(why)));
         }

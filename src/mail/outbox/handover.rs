@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 use super::Claimed;
 use crate::mail::letters::{Content, Priority};
 
-/// So much of each priority, on its way or promised: what the slots send in a moment, for it is leased already.
-const MOST: usize = 128;
+/// So much of each priority, on its way or promised: what the slots send in a few seconds, for it is leased already, and
+/// what memory there is for it.
+const MOST: usize = 1024;
 
 /// Mail that was handed over.
 pub struct Fresh {
     pub claimed: Claimed,
-    /// What it says; `None` where the account that it is about must be looked for first.
+    /// What it says, in place of what is sealed; `None` where the account that it is about must be looked for first.
     pub content: Option<Content>,
 }
 
