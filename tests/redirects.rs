@@ -274,6 +274,23 @@ on_both! {
         }
     }
 
+    /// Whichever way in they take, the one in the masthead, too.
+    async fn every_way_in_leads_back_to_where_a_stranger_was_going(db: Database) {
+        let house = House::new(db).await;
+        let stranger = house.visitor();
+        let page = stranger.get("/members?tab=2").await;
+        let page = stranger.follow(page).await;
+        let ways: Vec<&str> = page.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let ways: Vec<&str> = ways.into_iter().filter(|way| way.starts_with("/sign-in") || way.starts_with("/register")).collect();
+        assert!(ways.len() >= 4, "{ways:?}");
+        for way in ways {
+            let there = stranger.get(way).await;
+            assert_eq!(there.hidden("next").as_deref(), Some("/members?tab=2"), "{way}");
+        }
+        let page = stranger.get("/sign-in?next=//e.test").await;
+        assert!(!page.body.contains("e.test"), "{}", page.body);
+    }
+
     /// RED-01
     async fn a_stranger_who_signs_in_is_back_where_they_were_going(db: Database) {
         let house = House::new(db).await;

@@ -204,6 +204,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
                 site: app.map_or(app::NAME, |app| app.name),
                 signed_in: None,
                 done: None,
+                next: None,
             },
             status: status.as_u16(),
             title: &title,

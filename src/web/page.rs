@@ -19,6 +19,8 @@ pub struct Frame {
     pub signed_in: Option<String>,
     /// What was just done, in one sentence.
     pub done: Option<String>,
+    /// The page of ours that whoever is not signed in was on the way to.
+    pub next: Option<String>,
 }
 
 impl Frame {

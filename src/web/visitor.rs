@@ -22,6 +22,7 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
 use crate::web::client;
+use crate::web::form;
 use crate::web::middleware::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
@@ -114,7 +115,15 @@ impl Visitor {
             site: self.app.name,
             signed_in: self.session.as_ref().map(Session::shown_email),
             done: None,
+            next: self.next(),
         }
+    }
+
+    /// The page that the query names: whoever takes the way in from the masthead gets there as well.
+    fn next(&self) -> Option<String> {
+        let query = form::pairs(self.req.query_string().as_bytes()).ok()?;
+        let next = Next::parse(query.get("next")?)?;
+        Some(next.as_str().to_owned())
     }
 
     /// Only for somebody who looks: a script that fetches a page, or a prefetch, must not use the sentence up.
