@@ -6,72 +6,113 @@
 //! that is none of ours, makes it read nothing at all. So only plain names and values go on; and where
 //! two cookies of one name differ, one of them may be planted, and neither does.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
 
-/// What goes on, by name, as it was sent.
-pub struct CookieHeader(BTreeMap<String, Option<String>>);
+/// What goes on, as it was sent.
+pub struct CookieHeader<'a> {
+    cookies: Vec<Cookie<'a>>,
+    /// What was sent is not what goes on.
+    is_altered: bool,
+}
 
-impl CookieHeader {
+/// A cookie, or one of several that had the same name.
+struct Cookie<'a> {
+    name: Cow<'a, str>,
+    /// `None` where two of this name differ.
+    value: Option<Cow<'a, str>>,
+}
+
+impl<'a> CookieHeader<'a> {
     /// Sifts what was brought.
-    pub fn sift(headers: &HeaderMap) -> Self {
-        let mut cookies = BTreeMap::new();
+    pub fn sift(headers: &'a HeaderMap) -> Self {
+        let mut cookies = Vec::new();
+        let mut is_altered = headers.get_all(COOKIE).count() > 1;
         let pairs = headers
             .get_all(COOKIE)
             .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-        for (name, value) in pairs.filter_map(plain) {
-            cookies
-                .entry(name.to_owned())
-                .and_modify(|other: &mut Option<String>| {
-                    other.take_if(|other| other != value);
-                })
-                .or_insert_with(|| Some(value.to_owned()));
+        for pair in pairs {
+            match plain(pair) {
+                Some((name, value)) => cookies.push(Cookie::new(name, value)),
+                None => is_altered = true,
+            }
         }
-        Self(cookies)
+        let brought = cookies.len();
+        // Sorted, and not searched one by one: a head has room for ten thousand.
+        cookies.sort_by(|one, other| one.name.cmp(&other.name));
+        cookies.dedup_by(|later, first| first.absorbs(later));
+        is_altered |= cookies.len() < brought;
+        Self {
+            cookies,
+            is_altered,
+        }
     }
 
     /// The value of the one cookie of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_deref()
+        let meant = self.cookies.iter().find(|cookie| cookie.name == name);
+        meant?.value.as_deref()
     }
 
     /// Puts another value in its place.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), Some(value.to_owned()));
+        self.remove(name);
+        self.cookies
+            .push(Cookie::new(name.to_owned(), value.to_owned()));
     }
 
     /// Takes it out.
     pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        self.is_altered = true;
+        self.cookies.retain(|cookie| cookie.name != name);
     }
 
     /// What the cookies weigh whose names begin like this, in bytes, as they are sent.
     pub fn weight_of(&self, beginning: &str) -> usize {
-        let meant = self
-            .0
-            .iter()
-            .filter(|(name, _)| name.starts_with(beginning));
-        let pairs = meant.filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        pairs
+        let meant = self.pairs().filter(|(name, _)| name.starts_with(beginning));
+        meant
             .map(|(name, value)| name.len() + value.len() + "=; ".len())
             .sum()
     }
 
-    /// Leaves these cookies, and no others, for whoever reads them next.
-    pub fn replace_in(self, headers: &mut HeaderMap) {
-        headers.remove(COOKIE);
+    /// These cookies and no others, for whoever reads them next; `None` if that is what was sent.
+    pub fn mended(&self) -> Option<HeaderValue> {
+        if !self.is_altered {
+            return None;
+        }
         let pairs: Vec<String> = self
-            .0
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+            .pairs()
+            .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        if pairs.is_empty() {
-            return;
+        let mended = HeaderValue::try_from(pairs.join("; "));
+        Some(mended.unwrap_or(HeaderValue::from_static("")))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cookies.iter().filter_map(Cookie::pair)
+    }
+}
+
+impl<'a> Cookie<'a> {
+    fn new(name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            name: name.into(),
+            value: Some(value.into()),
         }
-        if let Ok(header) = HeaderValue::try_from(pairs.join("; ")) {
-            headers.insert(COOKIE, header);
+    }
+
+    fn pair(&self) -> Option<(&str, &str)> {
+        Some((&self.name, self.value.as_deref()?))
+    }
+
+    /// Stands for the other, too, if that has the same name.
+    fn absorbs(&mut self, other: &Self) -> bool {
+        let has_its_name = self.name == other.name;
+        if has_its_name && self.value != other.value {
+            self.value = None;
         }
+        has_its_name
     }
 }
 
@@ -101,12 +142,25 @@ mod tests {
         for header in brought {
             headers.append(COOKIE, HeaderValue::from_bytes(header).unwrap());
         }
-        CookieHeader::sift(&headers).replace_in(&mut headers);
-        let left: Vec<_> = headers.get_all(COOKIE).collect();
-        assert!(left.len() <= 1);
-        left.first()
-            .map_or("", |header| header.to_str().unwrap())
-            .to_owned()
+        let left = match CookieHeader::sift(&headers).mended() {
+            Some(mended) => mended,
+            None => headers.get(COOKIE).unwrap().clone(),
+        };
+        left.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_needs_no_sifting_stays_as_it_came() {
+        let mended = |brought: &'static [u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, HeaderValue::from_bytes(brought).unwrap());
+            CookieHeader::sift(&headers).mended()
+        };
+        assert_eq!(mended(b"a=1; b=x=y%20z"), None);
+        for altered in [&b"a=1; a=1"[..], b"a=1; b=\xff", b"a=1; b%2D=2", b"a"] {
+            assert!(mended(altered).is_some(), "{altered:?}");
+        }
+        assert_eq!(CookieHeader::sift(&HeaderMap::new()).mended(), None);
     }
 
     #[test]

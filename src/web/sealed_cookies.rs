@@ -82,7 +82,7 @@ fn write<T: Sealed>(app: &App, value: &T) -> Result<Cookie<'static>> {
 
 /// The next cookie to be made lighter, of a browser that carries more than it should, and what is left of it: what
 /// its visitor misses least goes first.
-pub fn lighten(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
+pub fn lighten(carried: &CookieHeader<'_>, app: &App) -> Option<Cookie<'static>> {
     lighter::<PendingRequests>(carried, app)
         .or_else(|| lighter::<LookedAt>(carried, app))
         .or_else(|| lighter::<Known>(carried, app))
@@ -90,7 +90,7 @@ pub fn lighten(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
         .or_else(|| lighter::<Done>(carried, app))
 }
 
-fn lighter<T: Sealed>(carried: &CookieHeader, app: &App) -> Option<Cookie<'static>> {
+fn lighter<T: Sealed>(carried: &CookieHeader<'_>, app: &App) -> Option<Cookie<'static>> {
     let value = carried.get(&name(&app.config, T::SUFFIX))?;
     let left: T = open::<T>(value, app)?.without_oldest()?;
     left.into_cookie(app).ok()

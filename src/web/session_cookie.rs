@@ -12,6 +12,7 @@ use actix_web::body::MessageBody;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, CookieJar, Key, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::COOKIE;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
@@ -67,11 +68,17 @@ pub async fn mend(
     if let Some(app) = req.app_data::<Data<App>>() {
         reseal_under_current_key(app, &mut brought);
     }
-    brought.replace_in(req.headers_mut());
+    if let Some(mended) = brought.mended() {
+        req.headers_mut().insert(COOKIE, mended);
+    }
     next.call(req).await
 }
 
-fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
+fn reseal_under_current_key(app: &App, brought: &mut CookieHeader<'_>) {
+    let mut old_keys = app.keys.old_cookie_keys().peekable();
+    if old_keys.peek().is_none() {
+        return;
+    }
     let name = sealed_cookies::name(&app.config, "");
     let Some(value) = brought.get(&name) else {
         return;
@@ -79,7 +86,6 @@ fn reseal_under_current_key(app: &App, brought: &mut CookieHeader) {
     let Ok(cookie) = Cookie::parse_encoded(format!("{name}={value}")) else {
         return;
     };
-    let mut old_keys = app.keys.old_cookie_keys();
     let Some(plain) = old_keys.find_map(|key| open(&cookie, key)) else {
         return;
     };

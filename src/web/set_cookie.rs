@@ -83,7 +83,7 @@ impl Line {
         line.ok().and_then(|line| Self::parse(&line))
     }
 
-    fn put_into(&self, carried: &mut CookieHeader) {
+    fn put_into(&self, carried: &mut CookieHeader<'_>) {
         match self.attributes.iter().any(|part| part == "Max-Age=0") {
             true => carried.remove(&self.name),
             false => carried.set(&self.name, &self.value),
