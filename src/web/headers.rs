@@ -14,30 +14,43 @@ const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-
 const PERMISSIONS: &str =
     "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()";
 
+/// Checked once, by the compiler.
+static ALWAYS: [(HeaderName, HeaderValue); 7] = [
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP)),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static(PERMISSIONS),
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    // Lynx and ELinks know only the second, and showed an account after its sign-out.
+    (
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-cache"),
+    ),
+];
+
 /// Puts the set on an answer. What the answer brings itself stays: a page with a token sends no
 /// `Referer` anywhere, and a fingerprinted file may be kept.
 pub fn complete(headers: &mut HeaderMap, config: &Config) {
-    let mut put = |name: HeaderName, value: &'static str| {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in &ALWAYS {
+        if !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
         }
-    };
-    put(CONTENT_SECURITY_POLICY, CSP);
-    put(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    put(REFERRER_POLICY, "same-origin");
-    put(HeaderName::from_static("permissions-policy"), PERMISSIONS);
-    put(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
-    put(
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    );
-    // Lynx and ELinks know only the second, and showed an account after its sign-out.
-    put(CACHE_CONTROL, "no-store, no-cache");
+    }
     if config.server.public_url.is_https() {
-        put(STRICT_TRANSPORT_SECURITY, hsts(config));
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(hsts(config)),
+        );
     }
 }
 
