@@ -128,7 +128,7 @@ impl Visitor {
 
     /// Only for somebody who looks: a script that fetches a page, or a prefetch, must not use the sentence up.
     fn what_was_done(&self) -> Option<String> {
-        if !self.is_click() || !Done::is_brought(&self.req, &self.app) {
+        if !Done::is_brought(&self.req, &self.app) || !self.is_click() {
             return None;
         }
         self.req.extensions_mut().insert(DoneIsShown);
