@@ -99,8 +99,11 @@ fn fill(page: &str, tag: &str) -> Option<String> {
     has_form.then(|| filled + rest)
 }
 
+/// Looked for by its first sign, which is many times faster than by all of its signs.
 fn split_at_form(page: &str) -> Option<(&str, &str)> {
-    page.find("<form").map(|at| page.split_at(at))
+    page.match_indices('<')
+        .map(|(at, _)| page.split_at(at))
+        .find(|(_, from)| from.starts_with("<form"))
 }
 
 /// Whether it is sent to us, and by POST. (`form-action` in our policy says the same, to browsers that know it.)
