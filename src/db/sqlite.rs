@@ -42,15 +42,17 @@ const GROUP: usize = 256;
 const GROUP_DEPTH: u32 = 1;
 
 /// The busy timeout comes first: with several starting at once, the change to WAL may have to wait.
-/// Temporary tables and indices stay in memory, lest a row lie in a file nobody looks after. Keys are hashes,
-/// so every write lands somewhere else: the cache (in KiB) holds the pages that are written again and
-/// again, and the log is copied back only every 4,000 pages, by when most of them were written many times.
+/// Temporary tables and indices stay in memory, lest a row lie in a file nobody looks after.
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
-    PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000;";
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
-/// Makes a write by a function that promised only to look fail loudly.
-const READ_ONLY: &str = "PRAGMA query_only = ON;";
+/// Keys are hashes, so every write lands somewhere else: the cache (in KiB) holds the pages that are written again
+/// and again, and the log is copied back only every 4,000 pages, by when most of them were written many times.
+const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;";
+
+/// Makes a write by a function that promised only to look fail loudly. Each thread that looks has a cache of its own,
+/// which holds what lies above the leaves: these the kernel has, once for all.
+const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4096;";
 
 /// Migrating may take a while, and whoever starts beside it waits for it.
 const PATIENT: &str = "PRAGMA busy_timeout = 60000;";
@@ -127,7 +129,7 @@ impl Store {
         let slot = self.readers.get_or_default();
         let mut conn = slot
             .take()
-            .map_or_else(|| connect(&self.path, READ_ONLY), Ok)?;
+            .map_or_else(|| connect(&self.path, READER), Ok)?;
         let mut tx = Tx::begin(&mut conn, &self.clock);
         let answer = job::caught(look, &mut tx)?;
         let after_commit = tx.after_commit;
@@ -193,14 +195,14 @@ fn private_file(path: &Path) -> io::Result<String> {
 /// all but one are told at once that it is locked. A moment later they find it changed.
 fn connect_first(path: &str) -> Result<Connection> {
     for _ in 0..50 {
-        match connect(path, "") {
+        match connect(path, WRITER) {
             Err(Error::Unavailable(why)) if why.contains("locked") => {
                 thread::sleep(Duration::from_millis(100));
             }
             connected => return connected,
         }
     }
-    connect(path, "")
+    connect(path, WRITER)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room it belongs in")]
@@ -290,7 +292,7 @@ impl Writer {
         let mut conn = self
             .connection
             .take()
-            .map_or_else(|| connect(&self.path, ""), Ok)?;
+            .map_or_else(|| connect(&self.path, WRITER), Ok)?;
         begin_immediate(&mut conn)?;
         Ok(conn)
     }
