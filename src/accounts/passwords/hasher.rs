@@ -24,8 +24,9 @@ use super::stored::{self, Stored};
 use super::{Cost, Password, PasswordHash, Typed};
 
 /// Those who wait for each slot. At the default cost a hash takes some 20 ms, so that the last in the queue
-/// has its answer within half a second.
-const WAITING_PER_SLOT: usize = 16;
+/// has its answer within two seconds: a class that signs in at once waits a moment, where it would else be told to try
+/// again.
+const WAITING_PER_SLOT: usize = 64;
 
 /// Those who are there for one account at once; beyond them a refusal.
 const PER_ACCOUNT: usize = 64;
