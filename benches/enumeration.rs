@@ -15,7 +15,7 @@ mod program;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use program::{Connection, House, post, post_json};
+use program::{Connection, House, post, post_json, postgres};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -96,7 +96,13 @@ fn main() -> ExitCode {
         tells += measure("SQLite", "sqlite:data/doorpost.db");
     }
     if postgres {
-        tells += measure("PostgreSQL", &fresh_database());
+        let cluster = postgres::cluster();
+        let cluster =
+            cluster.expect("DOORPOST_TEST_POSTGRES names a throw-away PostgreSQL cluster");
+        tells += measure(
+            "PostgreSQL",
+            &postgres::fresh_database(&cluster, "enumeration"),
+        );
     }
     match tells {
         0 => ExitCode::SUCCESS,
@@ -125,12 +131,12 @@ fn measure(name: &str, database: &str) -> usize {
 /// Accounts of every kind.
 fn prepared(database: &str) -> House {
     let cheap = [("DATABASE_URL", database), ("ARGON2_PASSES", "1")];
-    let before = House::open(&[&UNLIMITED[..], &cheap].concat());
+    let mut house = House::open(&[&UNLIMITED[..], &cheap].concat());
     let password = "&password=a+horse+that+eats+staples";
     for number in 0..ADDRESSES {
-        before.register(&address("early", number), password);
+        house.register(&address("early", number), password);
     }
-    let house = before.again(&[&UNLIMITED[..], &cheap[..1]].concat());
+    house.restart(&[&UNLIMITED[..], &cheap[..1]].concat());
     for number in 0..ADDRESSES {
         house.register(&address("owner", number), password);
         house.register(&address("reader", number), "");
@@ -207,23 +213,4 @@ fn auc(known: &[f64], unknown: &[f64]) -> f64 {
 fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-/// In the throw-away cluster, which goes with all that is in it.
-#[expect(clippy::disallowed_methods, reason = "the cluster that the tests use")]
-fn fresh_database() -> String {
-    let cluster = std::env::var("DOORPOST_TEST_POSTGRES")
-        .expect("DOORPOST_TEST_POSTGRES names a throw-away PostgreSQL cluster");
-    let name = format!("enumeration_{}", std::process::id());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let connected = tokio_postgres::connect(&cluster, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        let create = format!("CREATE DATABASE {name}");
-        client.batch_execute(&create).await.unwrap();
-    });
-    let mut url = url::Url::parse(&cluster).unwrap();
-    url.set_path(&name);
-    url.into()
 }

@@ -2,12 +2,19 @@
 
 #![allow(dead_code, reason = "no measurement needs all of it")]
 
+pub mod postgres;
+pub mod process;
+pub mod sink;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The one that cargo has built beside the measurement.
+pub const THIS_BUILD: &str = env!("CARGO_BIN_EXE_doorpost");
 
 pub fn get(path: &str, cookie: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n")
@@ -70,46 +77,33 @@ pub struct House {
     pub server: Server,
     pub port: u16,
     pub folder: tempfile::TempDir,
+    program: PathBuf,
 }
 
 impl House {
     pub fn open(variables: &[(&str, &str)]) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), variables)
+        Self::of(Path::new(THIS_BUILD), variables)
     }
 
-    /// Stops it, and starts it in the same folder with these variables.
-    pub fn again(self, variables: &[(&str, &str)]) -> Self {
-        let Self { server, folder, .. } = self;
-        drop(server);
-        Self::at(folder, variables)
-    }
-
-    fn at(folder: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorpost"));
-        command
-            .current_dir(folder.path())
-            .env_clear()
-            .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
-            .env("PUBLIC_URL", format!("http://localhost:{port}"))
-            .env("LIMIT_MAIL_GAP", "off")
-            .env("LIMIT_MAIL_PER_ADDRESS", "off")
-            .env("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")
-            .env("LIMIT_MAIL_PER_NETWORK", "off")
-            .envs(variables.iter().copied());
+    /// Another build of the program.
+    pub fn of(program: &Path, variables: &[(&str, &str)]) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         Self {
-            server: Server::start(&mut command, port),
+            server: serve(program, folder.path(), port, variables),
             port,
             folder,
+            program: program.to_owned(),
         }
     }
 
-    /// Signs a fresh account in through the development inbox, and gives back its cookie.
-    pub fn sign_in(&self, n: usize) -> String {
-        self.register(&format!("member{n}@example.org"), "")
+    /// Stops it, and starts it in the same folder with these variables.
+    pub fn restart(&mut self, variables: &[(&str, &str)]) {
+        self.server.stop();
+        self.server = serve(&self.program, self.folder.path(), self.port, variables);
     }
 
-    /// The same with more fields, such as a password, when the address is confirmed.
+    /// Signs a fresh account in through the development inbox, and gives back its cookie. More fields, such as a
+    /// password, go along when the address is confirmed.
     pub fn register(&self, address: &str, more: &str) -> String {
         let mut browser = Connection::open(self.port);
         let field = format!("email={}", address.replace('@', "%40"));
@@ -125,13 +119,31 @@ impl House {
         let mail = browser.send(&get(&format!("/dev/inbox/{mail}"), ""));
         let token = between(&mail, "token=", "\"");
         let form = format!("token={token}&email={address}{more}");
-        let answer = browser.send(&post("/confirm-email", &form));
-        let cookie = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("set-cookie: doorpost="))
-            .unwrap();
-        format!("doorpost={}", cookie.split(';').next().unwrap())
+        cookie_of(&browser.send(&post("/confirm-email", &form)), "doorpost")
     }
+}
+
+fn serve(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)]) -> Server {
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
+        .env("PUBLIC_URL", format!("http://localhost:{port}"))
+        .env("LIMIT_MAIL_GAP", "off")
+        .env("LIMIT_MAIL_PER_ADDRESS", "off")
+        .env("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")
+        .env("LIMIT_MAIL_PER_NETWORK", "off")
+        .envs(variables.iter().copied());
+    Server::start(&mut command, port)
+}
+
+/// The cookie of this name that an answer sets, as a browser sends it.
+pub fn cookie_of(answer: &str, name: &str) -> String {
+    let start = format!("set-cookie: {name}=");
+    let line = answer.lines().find_map(|line| line.strip_prefix(&start));
+    let value = line.unwrap().split(';').next().unwrap();
+    format!("{name}={value}")
 }
 
 pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
@@ -146,43 +158,48 @@ pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < Duration::from_secs(60), "it never came");
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
 /// A server in a process of its own, ended with its owner.
-pub struct Server(Child);
+pub struct Server {
+    child: Child,
+    /// From its start until it took a connection.
+    pub started_in: Duration,
+}
 
 impl Server {
     pub fn start(command: &mut Command, port: u16) -> Self {
+        let began = Instant::now();
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         wait_for(|| TcpStream::connect(("127.0.0.1", port)).ok());
-        Self(child)
+        Self {
+            child,
+            started_in: began.elapsed(),
+        }
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Processor time that the server spends meanwhile, in microseconds.
     pub fn cpu_of(&self, work: impl FnOnce()) -> f64 {
-        let before = cpu(self.0.id());
+        let before = process::cpu(self.process());
         work();
-        cpu(self.0.id()) - before
+        process::cpu(self.process()) - before
     }
-}
-
-/// User and system time of all threads of a process, in microseconds (proc(5)); in ticks of 10 ms, which the
-/// rounds are long for.
-pub fn cpu(process: u32) -> f64 {
-    let stat = Path::new("/proc").join(process.to_string()).join("stat");
-    let stat = std::fs::read_to_string(stat).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) * 10_000.0
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.stop();
     }
 }
 
