@@ -33,6 +33,8 @@ use Cue::{Agree, Dawdle, Drip, Flood, HangUp, Say, Stall};
 struct Heard {
     connections: usize,
     commands: Vec<String>,
+    /// Those before whose answer, which took a while, more was said.
+    unawaited: Vec<String>,
     letters: Vec<String>,
 }
 
@@ -89,14 +91,22 @@ impl Sink {
 
     /// The verbs heard, in order.
     fn verbs(&self) -> Vec<String> {
-        let heard = self.heard.lock().unwrap();
-        let verb = |line: &String| line.split([' ', ':']).next().unwrap().to_owned();
-        heard.commands.iter().map(verb).collect()
+        verbs_of(&self.heard.lock().unwrap().commands)
+    }
+
+    /// Those of them that did not have us wait for their answer.
+    fn unawaited(&self) -> Vec<String> {
+        verbs_of(&self.heard.lock().unwrap().unawaited)
     }
 
     fn heard(&self, verb: &str) -> bool {
         self.verbs().iter().any(|heard| heard == verb)
     }
+}
+
+fn verbs_of(commands: &[String]) -> Vec<String> {
+    let verb = |line: &String| line.split([' ', ':']).next().unwrap().to_owned();
+    commands.iter().map(verb).collect()
 }
 
 async fn converse(stream: TcpStream, heard: &Mutex<Heard>, script: impl Fn(&str) -> Cue) {
@@ -115,6 +125,10 @@ async fn converse(stream: TcpStream, heard: &Mutex<Heard>, script: impl Fn(&str)
             Agree => (usual, true),
             Dawdle => {
                 sleep(Duration::from_millis(100)).await;
+                let more = timeout(Duration::from_millis(1), stream.fill_buf()).await;
+                if more.is_ok() {
+                    heard.lock().unwrap().unawaited.push(line.clone());
+                }
                 (usual, true)
             }
             Say(other) => (other, false),
@@ -467,6 +481,126 @@ async fn after_a_refused_recipient_the_connection_is_reset_and_kept() {
             "EHLO", "EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"
         ]
     );
+}
+
+/// The letter itself waits for its answer (RFC 2920, 3.1).
+#[tokio::test]
+async fn only_a_server_that_lets_us_is_told_ahead_and_never_the_letter() {
+    for (offer, unawaited) in [
+        ("250 sink", [].as_slice()),
+        ("250-sink\r\n250 PIPELINING", &["MAIL", "RCPT"]),
+    ] {
+        let sink = Sink::new(move |_, line| match line {
+            "EHLO door.example" => Say(offer),
+            _ => Dawdle,
+        })
+        .await;
+        let mut smtp = sink.smtp();
+        Arc::get_mut(&mut smtp.server).unwrap().deadlines = DEADLINES;
+        let mut slot = slot(&smtp);
+        send(&mut slot).await.unwrap();
+        send(&mut slot).await.unwrap();
+        assert_eq!(sink.connections(), 1, "{offer}");
+        assert_eq!(sink.letters(), [LETTER, LETTER], "{offer}");
+        let verbs = ["EHLO", "EHLO", "MAIL", "RCPT", "DATA"];
+        assert_eq!(sink.verbs(), [&verbs[..], &verbs[2..]].concat(), "{offer}");
+        assert_eq!(sink.unawaited(), unawaited.repeat(2), "{offer}");
+    }
+}
+
+/// A server may call for a letter that it has refused (RFC 2920, 3.1): it must not get it, nor half of it.
+#[tokio::test]
+async fn a_refusal_that_was_told_ahead_is_the_same_refusal_and_no_letter_follows_it() {
+    const IN_TURN: &str = "250 sink";
+    const AHEAD: &str = "250-sink\r\n250 PIPELINING";
+    const NONE_TO_SEND_TO: &str = "503 5.5.1 no valid recipients";
+    for (stage, refusal) in [
+        ("MAIL", "451 4.3.0 not now"),
+        ("MAIL", "550 5.1.8 who are you"),
+        ("RCPT", "550 5.1.1 unknown"),
+        ("RCPT", "452 4.2.2 full"),
+        ("RCPT", "530 5.7.0 log in first"),
+        ("DATA", "451 4.3.0 not now"),
+        ("DATA", "554 no"),
+    ] {
+        let (in_turn, _) = refused_once(IN_TURN, stage, refusal, NONE_TO_SEND_TO).await;
+        for called_for in [NONE_TO_SEND_TO, "354 go ahead"] {
+            let (told_ahead, sink) = refused_once(AHEAD, stage, refusal, called_for).await;
+            let case = format!("{stage} {refusal}, {called_for}");
+            assert_eq!(told_ahead, in_turn, "{case}");
+            assert_eq!(sink.letters(), [LETTER], "{case}: the next one");
+            assert!(!sink.heard("Subject"), "{case}: its first line");
+            let connections = match (stage, called_for) {
+                ("MAIL", _) | ("RCPT", "354 go ahead") => 2,
+                _ => 1,
+            };
+            assert_eq!(sink.connections(), connections, "{case}");
+        }
+    }
+}
+
+/// What is said of a letter that the server refuses at `stage`, before it takes the next one. To `DATA` after a refusal
+/// it says `called_for`.
+async fn refused_once(
+    offer: &'static str,
+    stage: &'static str,
+    refusal: &'static str,
+    called_for: &'static str,
+) -> (String, Sink) {
+    let refusals = Mutex::new((false, false)); // whether there was one, and whether it is of this letter
+    let sink = Sink::new(move |_, line| {
+        let (has_refused, is_refused) = &mut *refusals.lock().unwrap();
+        if line.starts_with("EHLO") || line == "RSET" {
+            *is_refused = false;
+        }
+        if line.starts_with(stage) && !*has_refused {
+            (*has_refused, *is_refused) = (true, true);
+            return Say(refusal);
+        }
+        match line {
+            "EHLO door.example" => Say(offer),
+            "DATA" if *is_refused => Say(called_for),
+            _ if line.starts_with("RCPT") && *is_refused => Say("503 5.5.1 no sender"),
+            _ => Agree,
+        }
+    })
+    .await;
+    let mut slot = sink.slot();
+    let refused = send(&mut slot).await;
+    send(&mut slot).await.unwrap();
+    (format!("{refused:?}"), sink)
+}
+
+/// What the server said to the rest is heard before the sender is named once more.
+#[tokio::test]
+async fn a_server_that_chokes_on_dsn_is_asked_without_though_more_was_told_ahead() {
+    let choked = Mutex::new(false);
+    let sink = Sink::new(move |_, line| {
+        let mut choked = choked.lock().unwrap();
+        match line {
+            "EHLO door.example" => Say("250-sink\r\n250-PIPELINING\r\n250 DSN"),
+            _ if line.starts_with("MAIL") => {
+                *choked = line.contains("ENVID");
+                if *choked {
+                    Say("555 5.5.4 unsupported")
+                } else {
+                    Agree
+                }
+            }
+            _ if *choked => Say("503 5.5.1 no sender"),
+            _ => Agree,
+        }
+    })
+    .await;
+    let mut slot = sink.slot();
+    send(&mut slot).await.unwrap();
+    send(&mut slot).await.unwrap();
+    assert_eq!(sink.connections(), 1);
+    assert_eq!(sink.letters(), [LETTER, LETTER]);
+    let verbs = [
+        "EHLO", "EHLO", "MAIL", "RCPT", "DATA", "MAIL", "RCPT", "DATA",
+    ];
+    assert_eq!(sink.verbs(), [&verbs[..], &verbs[5..]].concat());
 }
 
 #[tokio::test]
