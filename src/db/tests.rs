@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use super::postgres::Postgres;
-use super::{Connection, Db, Migrations, Tx};
+use super::{Connection, Db, Migrations, Tx, on_either, prepared};
 use crate::clock::Clock;
 use crate::config::DatabaseUrl;
 use crate::error::{Error, Result};
@@ -75,6 +75,7 @@ on_both! {
     nothing_is_done_for_a_caller_who_has_gone,
     errors_tell_no_values,
     concrete_connections_take_what_the_common_one_does_not,
+    a_read_that_writes_is_refused,
     values_of_our_own_go_in_and_out,
     of_two_that_migrate_at_once_one_does,
     a_newer_schema_is_left_alone,
@@ -343,6 +344,12 @@ async fn concrete_connections_take_what_the_common_one_does_not(scratch: Scratch
     assert_eq!(found, ("one".into(), "one".into()));
 }
 
+async fn a_read_that_writes_is_refused(scratch: Scratch) {
+    let db = scratch.with_jar().await;
+    assert!(db.read(|tx| put(tx, 1, "sly")).await.is_err());
+    assert!(labels(&db).await.is_empty());
+}
+
 #[derive(QueryableByName)]
 struct Labelled {
     #[diesel(sql_type = Text)]
@@ -575,13 +582,6 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
-async fn a_read_that_writes_is_refused() {
-    let db = Scratch::sqlite().with_jar().await;
-    assert!(db.read(|tx| put(tx, 1, "sly")).await.is_err());
-    assert!(labels(&db).await.is_empty());
-}
-
-#[tokio::test]
 async fn a_read_within_a_read_is_no_trouble() {
     let db = Scratch::sqlite().with_jar().await;
     let inner = db.clone();
@@ -647,6 +647,72 @@ async fn a_swallowed_error_is_not_called_done() {
         .await;
     assert!(matches!(told, Err(Error::Unavailable(_))));
     assert!(labels(&db).await.is_empty());
+}
+
+/// It goes in one breath with what begins its transaction, whose failure nobody has heard of yet.
+#[tokio::test]
+async fn a_statement_whose_transaction_did_not_begin_writes_nothing() {
+    let scratch = Scratch::postgres().with_jar().await;
+    let DatabaseUrl::Postgres(url) = &scratch.url else {
+        panic!("no server")
+    };
+    // On a plain thread, for such a connection waits.
+    let tried = thread::scope(|scope| {
+        let tries = scope.spawn(|| {
+            let mut conn = Connection::Postgres(Postgres::establish(url).unwrap());
+            let row =
+                || diesel::insert_into(jar::table).values((jar::id.eq(1), jar::label.eq("adrift")));
+            // A part of no transaction is what the server does not begin.
+            conn.batch_execute("SAVEPOINT part").unwrap();
+            let counted = row().execute(&mut conn);
+            conn.batch_execute("SAVEPOINT part").unwrap();
+            let returned: QueryResult<i64> = row().returning(jar::id).get_result(&mut conn);
+            let adrift: i64 = jar::table.count().get_result(&mut conn).unwrap();
+            let kept = conn.transaction(|conn| row().execute(conn));
+            (counted.is_err(), returned.is_err(), adrift, kept)
+        });
+        tries.join().unwrap()
+    });
+    assert_eq!(
+        tried,
+        (true, true, 0, Ok(1)),
+        "and what failed is left behind"
+    );
+    assert_eq!(labels(&scratch).await, ["adrift"]);
+}
+
+#[tokio::test]
+async fn an_update_is_prepared_once_for_each_text() {
+    let db = Scratch::postgres().with_jar().await;
+    let prepared_texts = db.transaction(|tx| {
+        put(tx, 1, "one")?;
+        put(tx, 2, "two")?;
+        for (id, label) in [(1, "plum"), (2, "pear"), (1, "fig")] {
+            let renamed = prepared(diesel::update(jar::table.find(id)).set(jar::label.eq(label)));
+            assert_eq!(on_either!(tx.conn, |conn| renamed.execute(conn))?, 1);
+        }
+        let moved = prepared(diesel::update(jar::table.find(2)).set(jar::id.eq(3)));
+        assert_eq!(on_either!(tx.conn, |conn| moved.execute(conn))?, 1);
+        let unprepared = diesel::update(jar::table.find(3)).set((jar::id.eq(4), jar::label.eq("kiwi")));
+        assert_eq!(unprepared.execute(tx.conn)?, 1);
+        let texts = "SELECT statement AS label FROM pg_prepared_statements WHERE statement LIKE 'UPDATE%' \
+                     ORDER BY statement";
+        Ok(diesel::sql_query(texts).load::<Labelled>(tx.conn)?)
+    });
+    let texts: Vec<String> = prepared_texts
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.label)
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            r#"UPDATE "jar" SET "id" = $1 WHERE ("jar"."id" = $2)"#,
+            r#"UPDATE "jar" SET "label" = $1 WHERE ("jar"."id" = $2)"#,
+        ]
+    );
+    assert_eq!(labels(&db).await, ["fig", "kiwi"]);
 }
 
 #[tokio::test]
