@@ -13,6 +13,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::accounts::client::{Client, Label};
 use doorpost::accounts::limits::Network;
+use doorpost::error::Error;
 use doorpost::mail::letters::{Content, Letter, Priority};
 use doorpost::mail::notices::Notice;
 use doorpost::mail::outbox;
@@ -632,6 +633,177 @@ on_both! {
     }
 }
 
+// --- handed over to the slots of its node, past the table ---
+
+on_both! {
+    async fn what_was_posted_and_undone_is_handed_to_nobody(db: Database) {
+        let mut house = House::new(db).await;
+        house.hold_mail();
+        open_handover(&house);
+        let outbox = house.app.outbox.clone();
+        let undone: Result<(), Error> = house.app.transaction(move |tx| {
+            outbox.tell(tx, "eve@example.org", Notice::NewBrowser, &somebody())?;
+            Err(Error::internal("no"))
+        }).await;
+        assert!(undone.is_err());
+        let outbox = house.app.outbox.clone();
+        let kept = house.app.transaction(move |tx| {
+            tx.if_it_can(|tx| {
+                outbox.tell(tx, "mallory@example.org", Notice::NewBrowser, &somebody())?;
+                Err(Error::internal("no"))
+            })?;
+            outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
+            assert!(outbox.take(Priority::News).is_none(), "too early");
+            Ok(())
+        });
+        kept.await.unwrap();
+        let handed_over = house.app.outbox.take(Priority::News).unwrap();
+        assert_eq!(handed_over.claimed.mail.email, "ada@example.org");
+        assert!(house.app.outbox.take(Priority::News).is_none(), "and nothing else");
+        assert!(!house.app.outbox.is_promised_mail(), "nor is its place kept");
+        assert_eq!(states(&house).await, ["queued"]);
+    }
+
+    async fn what_is_posted_while_there_is_no_way_to_the_server_waits_in_the_table(db: Database) {
+        const VISITORS: usize = 20;
+        let (server, house) = house_with_scripted_server(db).await;
+        server.go_away();
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        eventually("the trouble to be told", async || ready(&house).await.contains("refused")).await;
+        ask_at_once(&house, VISITORS).await;
+        eventually("it to be anybody's", async || claimed(&house).await == 0).await;
+        assert_eq!(states(&house).await, ["queued"; VISITORS + 1]);
+
+        server.come_back();
+        server.takes(VISITORS + 1).await;
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), VISITORS + 1, "each once");
+    }
+
+    async fn mail_that_lies_in_the_table_goes_before_what_is_posted_after_it(db: Database) {
+        let mut house = House::new(db).await;
+        house.hold_mail();
+        ask_at_once(&house, 9).await;
+        let outbox = &house.app.outbox;
+        outbox.take_on();
+        let mut held = 0;
+        for (somebody, found) in [("ada@example.org", 8), ("ben@example.org", 3)] {
+            house.visitor().ask("/register", somebody).await.sees_inbox_page();
+            assert_eq!(claimed(&house).await, held, "{somebody}'s lies behind what is older");
+            let older = claim(&house).await;
+            outbox.looked(Priority::News, 8, &older);
+            assert_eq!(older.len(), found);
+            held = claimed(&house).await;
+        }
+        house.visitor().ask("/register", "cyd@example.org").await.sees_inbox_page();
+        let handed_over = outbox.take(Priority::News).unwrap();
+        assert_eq!(handed_over.claimed.mail.email, "cyd@example.org", "nothing is older");
+        assert!(outbox.take(Priority::News).is_none());
+    }
+
+    async fn what_was_handed_over_to_a_node_that_died_leaves_from_another_as_the_same_letter(db: Database) {
+        let server = ScriptedServer::start();
+        let mut house = House::new(db).await;
+        house.stop_worker(); // dead, from here on
+        open_handover(&house);
+        let ada = house.visitor();
+        ada.ask("/register", "ada@example.org").await.sees_inbox_page();
+        let handed_over = house.app.outbox.take(Priority::Awaited).unwrap();
+
+        let other = house.second_node(&[("SMTP_URL", &server.url())]);
+        house.advance(Duration::from_secs(45));
+        other.visitor().ask("/register", "ben@example.org").await.sees_inbox_page();
+        server.letter_for("ben@example.org").await;
+        assert!(server.taken_for("ada@example.org").is_empty(), "its node may only be slow");
+        house.advance(Duration::from_secs(15));
+        let letter = server.letter_for("ada@example.org").await;
+        assert_eq!(letter.header("Message-ID"), format!("<{}@localhost>", handed_over.claimed.mail.id));
+        let link = letter.mail().link;
+        assert!(handed_over.content.unwrap().text.contains(&link), "{link}");
+        ada.confirm(&link).await;
+        assert_eq!(server.handed().len(), 2);
+    }
+
+    async fn a_node_that_stops_gives_back_what_was_handed_over_to_it(db: Database) {
+        const MAILS: usize = 30;
+        let (server, mut house) = house_with_scripted_server(db).await;
+        house.stop_worker();
+        open_handover(&house);
+        ask_at_once(&house, MAILS).await;
+        assert_eq!(claimed(&house).await, MAILS as i64);
+        server.follow(|step| match step.verb {
+            "." => Answer::After(Duration::from_millis(500)),
+            _ => Answer::Agree,
+        });
+        house.start_worker();
+        server.takes(1).await;
+        house.stop_worker();
+        let left = server.handed().len();
+        assert!(left < MAILS, "stopped amid the work");
+        assert_eq!(claimed(&house).await, 0, "another node need not wait for a lease to end");
+
+        server.agree();
+        let url = server.url();
+        let house = house.restart(&[("SMTP_URL", &url)]).await;
+        server.takes(MAILS).await;
+        everything_is_settled(&house).await;
+        assert_eq!(server.handed().len(), MAILS, "none lost and none twice");
+    }
+
+    async fn what_is_posted_while_its_node_stops_is_given_back_once_it_is_kept(db: Database) {
+        let (_server, mut house) = house_with_scripted_server(db).await;
+        open_handover(&house);
+        let (go, going) = std::sync::mpsc::channel::<()>();
+        let (posts, posted) = tokio::sync::oneshot::channel();
+        let app = house.app.clone();
+        let news = tokio::spawn(async move {
+            let outbox = app.outbox.clone();
+            app.transaction(move |tx| {
+                outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
+                posts.send(()).unwrap();
+                going.recv().unwrap();
+                Ok(())
+            })
+            .await
+        });
+        posted.await.unwrap();
+        assert!(house.app.outbox.is_promised_mail());
+        let transaction = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            go.send(()).unwrap();
+        });
+        house.stop_worker();
+        transaction.join().unwrap();
+        news.await.unwrap().unwrap();
+        assert_eq!(states(&house).await, ["queued"]);
+        assert_eq!(claimed(&house).await, 0);
+    }
+}
+
+// --- written down together ---
+
+on_both! {
+    /// OBX-14
+    async fn a_mail_that_cannot_be_written_down_keeps_no_other_from_it(db: Database) {
+        const MAILS: usize = 8;
+        let (server, house) = house_with_scripted_server(db).await;
+        // Of two of them the database takes one.
+        house.execute("CREATE UNIQUE INDEX either ON outbox (state) \
+            WHERE state = 'sent' AND email IN ('v3@example.org', 'v4@example.org')").await;
+        server.follow(|step| match step.verb {
+            "." => Answer::After(SECOND), // so that all are to be written down at once
+            _ => Answer::Agree,
+        });
+        ask_at_once(&house, MAILS).await;
+        server.takes(MAILS).await;
+        eventually("all but one to be written down", async || {
+            states(&house).await.iter().filter(|state| *state == "sent").count() == MAILS - 1
+        }).await;
+        assert_eq!(claimed(&house).await, 1, "the other is left until its lease ends");
+        assert_eq!(server.handed().len(), MAILS, "none twice");
+    }
+}
+
 // --- what is at rest ---
 
 on_both! {
@@ -1147,6 +1319,19 @@ async fn claim(house: &House) -> Vec<outbox::Claimed> {
         .app
         .transaction(|tx| outbox::claim(tx, 8, Priority::News));
     claimed.await.unwrap()
+}
+
+/// Has mail handed over as it is posted, as a slot does that found nothing in the table.
+fn open_handover(house: &House) {
+    house.app.outbox.take_on();
+    house.app.outbox.looked(Priority::News, 8, &[]);
+}
+
+/// How much a node holds.
+async fn claimed(house: &House) -> i64 {
+    house
+        .count("SELECT count(*) AS n FROM outbox WHERE claim IS NOT NULL")
+        .await
 }
 
 async fn everything_is_settled(house: &House) {

@@ -118,6 +118,26 @@ on_both! {
         }
     }
 
+    /// Promise 19: what was handed over is in no worker's hands yet, and waits there as long as its node is paused.
+    async fn a_worker_that_wakes_leaves_alone_what_was_handed_over_to_it_and_taken_up_by_another(db: Database) {
+        let server = ScriptedServer::start();
+        let mut house = House::with(db, &[("SMTP_URL", &server.url())]).await;
+        house.stop_worker();
+        house.app.outbox.take_on();
+        house.app.outbox.looked(Priority::News, 8, &[]);
+        house.visitor().ask("/register", "ada@example.org").await.sees_inbox_page();
+        assert!(claim(&house).await.is_empty(), "it is handed over");
+        house.advance(MINUTE);
+        let [taken_up] = claim(&house).await.try_into().unwrap();
+
+        house.start_worker();
+        house.visitor().ask("/register", "ben@example.org").await.sees_inbox_page();
+        server.letter_for("ben@example.org").await;
+        house.stop_worker();
+        assert_eq!(server.times_named("ada@example.org"), 0);
+        assert!(house.app.transaction(move |tx| outbox::sent(tx, &taken_up)).await.unwrap());
+    }
+
     /// Promise 19: two operators at once, and a worker between them.
     async fn a_mail_that_is_claimed_while_it_is_retried_stays_with_who_claimed_it(db: Database) {
         let house = quiet_house(db).await;
