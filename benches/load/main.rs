@@ -274,7 +274,7 @@ fn load_and(port: u16, total: usize, requests: &[String], each: impl Fn(usize, &
     };
     thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
-            scope.spawn(&take_turns);
+            scope.spawn(take_turns);
         }
     });
 }
