@@ -791,11 +791,30 @@ on_both! {
         house.execute("CREATE UNIQUE INDEX either ON outbox (state) \
             WHERE state = 'sent' AND email IN ('v3@example.org', 'v4@example.org')").await;
         server.follow(|step| match step.verb {
-            "." => Answer::After(SECOND), // so that all are to be written down at once
+            "." => Answer::After(SECOND),
             _ => Answer::Agree,
         });
         ask_at_once(&house, MAILS).await;
+        eventually("all to be under way", async || server.handed().len() == MAILS).await;
+        // The first of them waits for its rows, and so the others come together.
+        let (go, going) = std::sync::mpsc::channel::<()>();
+        let (holds, held) = tokio::sync::oneshot::channel();
+        let app = house.app.clone();
+        let holder = tokio::spawn(async move {
+            app.transaction(move |tx| {
+                use schema::outbox::{table, tries};
+                diesel::update(table).set(tries.eq(tries)).execute(tx.conn)?;
+                holds.send(()).unwrap();
+                going.recv().unwrap();
+                Ok(())
+            })
+            .await
+        });
+        held.await.unwrap();
         server.takes(MAILS).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        go.send(()).unwrap();
+        holder.await.unwrap().unwrap();
         eventually("all but one to be written down", async || {
             states(&house).await.iter().filter(|state| *state == "sent").count() == MAILS - 1
         }).await;
