@@ -174,9 +174,8 @@ fn refresh(site: &mut Site, plain: &Plain) -> Vec<Figure> {
 
 fn ask(site: &mut Site, plain: &Plain) -> Vec<Figure> {
     let plain = plain.cost();
-    let first = site.asked;
-    site.asked += ASKS;
-    let cost = site.cost(ASKS, || site.mail_links(first, ASKS));
+    let accounts = site.next_to_ask(ASKS);
+    let cost = site.cost(ASKS, || site.mail_links(&accounts));
     vec![
         Figure::cost("asking for a link, until its mail is out", &cost, plain),
         Figure::of(
@@ -187,9 +186,12 @@ fn ask(site: &mut Site, plain: &Plain) -> Vec<Figure> {
     ]
 }
 
-/// The same accounts first in browsers that they do not know, and so with a notice, and then in those.
+/// The same accounts first in browsers that they do not know, and so with a notice, and then in those. Each round has
+/// its own: nobody is told too often.
 fn use_links(site: &mut Site, plain: &Plain) -> Vec<Figure> {
     let plain = plain.cost();
+    let accounts = site.next_to_use(USES);
+    let site = &*site;
     let use_all = |links: &[String], notices: usize| {
         let known = Mutex::new(vec![String::new(); USES]);
         let remember = |n: usize, answer: &str| {
@@ -201,11 +203,11 @@ fn use_links(site: &mut Site, plain: &Plain) -> Vec<Figure> {
         });
         (cost, known.into_inner().unwrap())
     };
-    site.mail_links(0, USES);
-    let links: Vec<String> = (0..USES).map(|n| site.link(n)).collect();
+    site.mail_links(&accounts);
+    let links: Vec<String> = accounts.clone().map(|n| site.link(n)).collect();
     let (unknown, known) = use_all(&links, USES);
-    site.mail_links(0, USES);
-    let links = known.iter().enumerate();
+    site.mail_links(&accounts);
+    let links = accounts.zip(&known);
     let links = links.map(|(n, known)| with_cookie(&site.link(n), known));
     let links: Vec<String> = links.collect();
     let (known, _) = use_all(&links, 0);

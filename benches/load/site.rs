@@ -1,5 +1,6 @@
 //! One build on one database, with accounts in it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use crate::program::sink::Sink;
 use crate::program::{Connection, House, between, cookie_of, post, post_json, postgres};
-use crate::{ACCOUNTS, CONNECTIONS, USES, load};
+use crate::{ACCOUNTS, CONNECTIONS, load};
 
 /// Every member's.
 pub const PASSWORD: &str = "a horse that eats staples";
@@ -20,8 +21,9 @@ pub struct Site {
     database: Option<postgres::Processes>,
     variables: Vec<(&'static str, String)>,
     pub members: Vec<Member>,
-    /// So many asked for links already; those before the first used them.
-    pub asked: usize,
+    /// The accounts whose turn it is next to ask for a link, and to use one.
+    asking: usize,
+    using: usize,
 }
 
 /// Somebody with a password, a browser that is signed in and known, and a program.
@@ -61,7 +63,8 @@ impl Site {
             database: cluster.map(postgres::Processes::of),
             variables,
             members: Vec::new(),
-            asked: USES,
+            asking: ACCOUNTS / 2,
+            using: 0,
         };
         match database {
             Some(url) => postgres::run(&url, &rows(NUMBERS_OF_POSTGRES)),
@@ -125,12 +128,22 @@ impl Site {
         self.house.restart(&borrowed(&self.variables));
     }
 
-    /// Asks for links for so many accounts, from this one on, and waits until all are mailed.
-    pub fn mail_links(&self, first: usize, how_many: usize) {
+    pub fn next_to_ask(&mut self, how_many: usize) -> Range<usize> {
+        self.asking += how_many;
+        self.asking - how_many..self.asking
+    }
+
+    pub fn next_to_use(&mut self, how_many: usize) -> Range<usize> {
+        self.using += how_many;
+        self.using - how_many..self.using
+    }
+
+    /// Asks for a link for each of these accounts, and waits until all are mailed.
+    pub fn mail_links(&self, accounts: &Range<usize>) {
         let ask = |n: usize| post("/sign-in", &format!("email={}", reader(n)));
-        let asks: Vec<String> = (first..first + how_many).map(ask).collect();
+        let asks: Vec<String> = accounts.clone().map(ask).collect();
         self.sink
-            .take(how_many, || load(self.house.port, how_many, &asks));
+            .take(asks.len(), || load(self.house.port, asks.len(), &asks));
     }
 
     /// What uses up the newest link of this account.

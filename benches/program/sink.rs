@@ -114,9 +114,9 @@ fn converse(mut stream: TcpStream, taken: &Taken, acknowledges: Acknowledges) {
     }
 }
 
-/// A token is 43 characters long.
+/// A token is 43 characters long. It is read where the letter ends, in HTML: that is quoted-printable always.
 fn remember(taken: &Taken, to: &str, letter: &str) {
-    if let Some((_, rest)) = letter.split_once("?token=3D") {
+    if let Some((_, rest)) = letter.rsplit_once("?token=3D") {
         let token = rest.chars().take(43).collect();
         taken.tokens.lock().unwrap().insert(to.to_owned(), token);
     }
