@@ -205,7 +205,11 @@ impl Browser {
         let made = self.post(&format!("{note}/share"), &terms).await;
         made.is_a_page("Your link");
         made.is_confidential();
-        made.between("<code class=\"code\">", "</code>").to_owned()
+        made.between(
+            "<code class=\"code\" data-copy=\"Copy the link\">",
+            "</code>",
+        )
+        .to_owned()
     }
 
     /// Presses the button on the page that the link opens.
