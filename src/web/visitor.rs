@@ -115,7 +115,7 @@ impl Visitor {
             site: self.app.name,
             signed_in: self.session.as_ref().map(Session::shown_email),
             done: None,
-            next: self.next(),
+            next: self.session.is_none().then(|| self.next()).flatten(),
         }
     }
 
