@@ -753,20 +753,7 @@ on_both! {
     async fn what_is_posted_while_its_node_stops_is_given_back_once_it_is_kept(db: Database) {
         let (_server, mut house) = house_with_scripted_server(db).await;
         open_handover(&house);
-        let (go, going) = std::sync::mpsc::channel::<()>();
-        let (posts, posted) = tokio::sync::oneshot::channel();
-        let app = house.app.clone();
-        let news = tokio::spawn(async move {
-            let outbox = app.outbox.clone();
-            app.transaction(move |tx| {
-                outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
-                posts.send(()).unwrap();
-                going.recv().unwrap();
-                Ok(())
-            })
-            .await
-        });
-        posted.await.unwrap();
+        let (go, news) = news_under_way(&house).await;
         assert!(house.app.outbox.is_promised_mail());
         let transaction = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
@@ -1092,20 +1079,7 @@ on_both! {
         let ada = house.owner("ada@example.org").await;
         house.all_mail_to("ada@example.org").await; // until nothing waits
         house.hold_mail();
-        let (go, going) = std::sync::mpsc::channel::<()>();
-        let (posts, posted) = tokio::sync::oneshot::channel();
-        let app = house.app.clone();
-        let news = tokio::spawn(async move {
-            let outbox = app.outbox.clone();
-            app.transaction(move |tx| {
-                outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
-                posts.send(()).unwrap();
-                going.recv().unwrap();
-                Ok(())
-            })
-            .await
-        });
-        posted.await.unwrap();
+        let (go, news) = news_under_way(&house).await;
         let deletion = tokio::spawn(async move { ada.post("/account/delete", &[("email", "ada@example.org")]).await });
         if db == Database::Postgres {
             house.seen("SELECT 1 - count(*) AS n FROM users").await;
@@ -1338,6 +1312,30 @@ async fn claim(house: &House) -> Vec<outbox::Claimed> {
         .app
         .transaction(|tx| outbox::claim(tx, 8, Priority::News));
     claimed.await.unwrap()
+}
+
+/// News to Ada whose transaction has posted them, and ends when it is told to go on.
+async fn news_under_way(
+    house: &House,
+) -> (
+    std::sync::mpsc::Sender<()>,
+    tokio::task::JoinHandle<doorpost::error::Result<()>>,
+) {
+    let (go, going) = std::sync::mpsc::channel();
+    let (posts, posted) = tokio::sync::oneshot::channel();
+    let app = house.app.clone();
+    let news = tokio::spawn(async move {
+        let outbox = app.outbox.clone();
+        app.transaction(move |tx| {
+            outbox.tell(tx, "ada@example.org", Notice::NewBrowser, &somebody())?;
+            posts.send(()).unwrap();
+            going.recv().unwrap();
+            Ok(())
+        })
+        .await
+    });
+    posted.await.unwrap();
+    (go, news)
 }
 
 /// Has mail handed over as it is posted, as a slot does that found nothing in the table.
