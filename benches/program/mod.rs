@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 /// The one that cargo has built beside the measurement.
 pub const THIS_BUILD: &str = env!("CARGO_BIN_EXE_doorpost");
 
+/// As a browser asks: one that says nothing of where it comes from gets a cookie and a field for it besides.
 pub fn get(path: &str, cookie: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n")
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nCookie: {cookie}\r\n\r\n"
+    )
 }
 
 pub fn post(path: &str, body: &str) -> String {
