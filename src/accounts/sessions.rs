@@ -57,7 +57,7 @@ impl AuthMethod {
     }
 }
 
-/// A living session, and the address of its account.
+/// A living session, and what is asked of its account wherever somebody is signed in.
 #[derive(Clone, Debug, Queryable, Selectable)]
 pub struct Session {
     pub id: String,
@@ -80,6 +80,14 @@ pub struct Session {
     pub label: Label,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
+    /// When the account was made.
+    #[diesel(select_expression = schema::users::created_at)]
+    pub member_since: Timestamp,
+    #[diesel(
+        select_expression = schema::users::password_hash.is_not_null(),
+        select_expression_type = diesel::dsl::IsNotNull<schema::users::password_hash>,
+    )]
+    pub has_password: bool,
 }
 
 /// At most this many sessions an account has; the oldest makes room.
@@ -252,6 +260,8 @@ pub fn start(
         token_epoch: 0,
         label: client.label.clone(),
         email: user.email.clone(),
+        member_since: user.created_at,
+        has_password: user.has_password(),
     };
     let token_hash = token.hash();
     let row = (

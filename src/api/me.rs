@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::sessions::{self, Listed};
-use crate::accounts::users;
 use crate::actions::change_email::{self, ChangeRequest, Requested};
 use crate::actions::{change_password, delete_account, end_sessions};
 use crate::api::Answer;
@@ -58,16 +57,14 @@ pub struct Me {
     )
 )]
 async fn show(caller: Caller) -> Answer {
-    let user_id = caller.session.user_id.clone();
-    let user = caller.app.read(move |tx| users::find(tx, &user_id));
-    let user = user.await?.ok_or(ApiError::InvalidToken)?;
+    let session = caller.session;
     Ok(HttpResponse::Ok().json(Me {
-        created_at: rfc3339(user.created_at),
-        has_password: user.has_password(),
-        id: user.id,
-        email: user.email,
+        id: session.user_id,
+        email: session.email,
+        created_at: rfc3339(session.member_since),
+        has_password: session.has_password,
         scope: caller.claims.scope.clone(),
-        session_id: caller.session.id,
+        session_id: session.id,
     }))
 }
 
