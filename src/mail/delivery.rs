@@ -88,7 +88,7 @@ impl Worker {
 
 async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
     let mut tasks = JoinSet::new();
-    let settling = Arc::new(Settling::default());
+    let settling = Arc::new(Settling::of(SLOTS, &app));
     for number in 0..SLOTS {
         let lowest = match number {
             0..FOR_AWAITED => Priority::Awaited,

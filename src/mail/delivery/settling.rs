@@ -1,12 +1,13 @@
 //! What became of mail is written down for all slots together that wait for it: by one transaction, which costs little
-//! more than that of one.
+//! more than that of one. SQLite's writer keeps together whatever waits for it by itself, and there each slot writes alone:
+//! to wait for the others besides would only be longer.
 //!
 //! A slot goes on when its own mail is written down and no sooner, so that a crash has at most one letter of each slot
 //! leave twice.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::outcome::{Outcome, settle_all};
 use crate::app::App;
@@ -16,11 +17,13 @@ use crate::mail::outbox::Claimed;
 /// A mail, and what became of it.
 pub(super) type Settled = Arc<(Claimed, Outcome)>;
 
+/// On a server: while one is on its way, the next can come together.
+const AT_ONCE: usize = 2;
+
 /// What waits to be written down.
-#[derive(Default)]
 pub(super) struct Settling {
     waiting: Mutex<Vec<Entry>>,
-    turn: tokio::sync::Mutex<()>,
+    turns: Semaphore,
 }
 
 struct Entry {
@@ -29,7 +32,19 @@ struct Entry {
 }
 
 impl Settling {
-    /// Writes it down; false, if the lease was lost. Whoever has the turn writes for all who came meanwhile.
+    /// For so many slots.
+    pub(super) fn of(slots: usize, app: &App) -> Self {
+        let turns = match app.config.database.url.is_server() {
+            true => AT_ONCE,
+            false => slots,
+        };
+        Self {
+            waiting: Mutex::default(),
+            turns: Semaphore::new(turns),
+        }
+    }
+
+    /// Writes it down; false, if the lease was lost. Whoever has a turn writes for all who came meanwhile.
     pub(super) async fn write_down(
         &self,
         app: &App,
@@ -41,7 +56,7 @@ impl Settling {
             settled: Arc::clone(settled),
             answer,
         });
-        let turn = self.turn.lock().await;
+        let turn = self.turns.acquire().await;
         let together = std::mem::take(&mut *self.waiting());
         write_together(app, together, is_shown).await;
         drop(turn);
