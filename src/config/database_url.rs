@@ -1,10 +1,11 @@
 //! Where the data is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
 use super::mail::certificates;
 use super::reader::{Mistake, Parsed};
@@ -41,10 +42,12 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
-/// What the URL of a PostgreSQL server says.
+/// What the URL of a PostgreSQL server says, or of several that follow each other.
 pub struct PostgresUrl {
-    /// As the driver takes it.
-    pub driver: tokio_postgres::Config,
+    /// Each by itself, as the driver takes it, in the order of the URL.
+    pub servers: Vec<tokio_postgres::Config>,
+    /// Whether the order means nothing: any of them is as good as another.
+    pub in_any_order: bool,
     /// Whether it says if TLS is to be spoken.
     pub names_tls: bool,
     /// The only certificates to trust, instead of the system's.
@@ -58,7 +61,7 @@ impl DatabaseUrl {
             return sqlite(path);
         }
         let url = PostgresUrl::parse(text)?;
-        match url.driver.get_hosts().is_empty() {
+        match url.servers.is_empty() {
             true => Err(Mistake::new("names no PostgreSQL server", EITHER)),
             false => Ok(Self::Postgres(text.to_owned())),
         }
@@ -81,22 +84,78 @@ impl PostgresUrl {
         refuse_bare_signs(rest)?;
         let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
         let options = Options::parse(options)?;
-        let mut driver: tokio_postgres::Config =
-            format!("postgres://{place}?{}", options.others.join("&"))
-                .parse()
-                .map_err(|_| Mistake::new("is not the URL of a PostgreSQL server", EITHER))?;
+        let mut common = driver(
+            &without_hosts(place),
+            &options.others_but(&["host", "hostaddr", "port"]),
+        )?;
         // Whoever names an authority wants the server's certificate looked at.
         let by_authority = options.root_certificates.as_ref().map(|_| SslMode::Require);
         let mode = options.mode.or(by_authority);
         if let Some(mode) = mode {
-            driver.ssl_mode(mode);
+            common.ssl_mode(mode);
         }
+        let all = driver(place, &options.others)?;
+        // Of several one takes writes and the others follow it, and a node needs the one.
+        common.target_session_attrs(match (options.target, all.get_hosts()) {
+            (Some(target), _) => target,
+            (None, [_, _, ..]) => TargetSessionAttrs::ReadWrite,
+            (None, _) => TargetSessionAttrs::Any,
+        });
         Ok(Self {
-            driver,
+            servers: one_by_one(&all, &common)?,
+            in_any_order: all.get_load_balance_hosts() == LoadBalanceHosts::Random,
             names_tls: mode.is_some(),
             root_certificates: options.root_certificates,
         })
     }
+}
+
+/// What the driver makes of it. What is wrong with it is not said, for it may be a piece of a password.
+fn driver(place: &str, options: &[Cow<'_, str>]) -> Parsed<tokio_postgres::Config> {
+    format!("postgres://{place}?{}", options.join("&"))
+        .parse()
+        .map_err(|_| Mistake::new("is not the URL of a PostgreSQL server", EITHER))
+}
+
+/// Who logs in, and to which database.
+fn without_hosts(place: &str) -> String {
+    let (authority, database) = match place.find('/') {
+        Some(slash) => place.split_at(slash),
+        None => (place, ""),
+    };
+    match authority.split_once('@') {
+        Some((user, _)) => format!("{user}@{database}"),
+        None => database.to_owned(),
+    }
+}
+
+/// The driver would give all of them one time together. So each is told apart, and takes from the others what they have
+/// in common.
+fn one_by_one(
+    all: &tokio_postgres::Config,
+    common: &tokio_postgres::Config,
+) -> Parsed<Vec<tokio_postgres::Config>> {
+    let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
+    let fits = |count: usize| count == hosts.len();
+    if !(addresses.is_empty() || fits(addresses.len())) || !(ports.len() < 2 || fits(ports.len())) {
+        let wrong = "names more or fewer ports or addresses than servers";
+        return Err(Mistake::new(wrong, "one of each for every server"));
+    }
+    let servers = hosts.iter().enumerate().map(|(number, host)| {
+        let mut server = common.clone();
+        match host {
+            Host::Tcp(name) => server.host(name),
+            Host::Unix(folder) => server.host_path(folder),
+        };
+        if let Some(address) = addresses.get(number) {
+            server.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(number).or(ports.first()) {
+            server.port(*port);
+        }
+        server
+    });
+    Ok(servers.collect())
 }
 
 /// In front of the `@` they would end the user name or the password, and what is left would be taken for a host.
@@ -130,8 +189,9 @@ fn refuse_bare_signs(rest: &str) -> Parsed<()> {
 struct Options<'a> {
     mode: Option<SslMode>,
     root_certificates: Option<PathBuf>,
+    target: Option<TargetSessionAttrs>,
     /// What the driver knows by itself.
-    others: Vec<&'a str>,
+    others: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Options<'a> {
@@ -141,14 +201,45 @@ impl<'a> Options<'a> {
             match option.split_once('=') {
                 Some(("sslmode", mode)) => options.mode = Some(ssl_mode(mode)?),
                 Some(("sslrootcert", file)) => options.root_certificates = root_certificates(file)?,
+                Some(("target_session_attrs", which)) => options.target = Some(target(which)?),
                 Some((name, _)) if UNKNOWN_OPTIONS.contains(&name) => {
                     let wrong = format!("has the option {name}, which is not known here");
                     return Err(Mistake::new(wrong, "the URL without it"));
                 }
-                _ => options.others.push(option),
+                // As libpq has it; the driver takes a list for a name.
+                Some(("host", hosts)) => {
+                    let each = hosts.split(',').map(|host| format!("host={host}").into());
+                    options.others.extend(each);
+                }
+                _ => options.others.push(option.into()),
             }
         }
         Ok(options)
+    }
+
+    fn others_but(&self, names: &[&str]) -> Vec<Cow<'a, str>> {
+        let is_other = |option: &&Cow<'a, str>| {
+            let name = option.split_once('=').map_or(&***option, |(name, _)| name);
+            !names.contains(&name)
+        };
+        self.others.iter().filter(is_other).cloned().collect()
+    }
+}
+
+/// Which of several servers is meant. A node writes at every turn, so that one which does not take that serves nobody.
+fn target(text: &str) -> Parsed<TargetSessionAttrs> {
+    const WRITABLE: &str = "target_session_attrs=read-write, or the URL without it";
+    match text {
+        "any" => Ok(TargetSessionAttrs::Any),
+        "read-write" | "primary" => Ok(TargetSessionAttrs::ReadWrite),
+        "read-only" | "standby" | "prefer-standby" => Err(Mistake::new(
+            "has a target_session_attrs that leads to a server which takes no writes",
+            WRITABLE,
+        )),
+        _ => Err(Mistake::new(
+            "has a target_session_attrs that is not known here",
+            WRITABLE,
+        )),
     }
 }
 
@@ -209,6 +300,8 @@ impl fmt::Debug for DatabaseUrl {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
@@ -267,6 +360,11 @@ mod tests {
             "postgres://host/doorpost?sslmode",
             "postgres://host/doorpost?sslrootcert=/no/such/file",
             "postgres://host/doorpost?sslrootcert=/dev/null",
+            "postgres://host/doorpost?target_session_attrs=standby",
+            "postgres://one,two/doorpost?target_session_attrs=read-only",
+            "postgres://one,two/doorpost?target_session_attrs=writable",
+            "postgres://one,two/doorpost?hostaddr=10.0.0.1",
+            "postgres:///doorpost?host=one,two,three&port=5432,5433",
             "postgres://user:hunt@er2@host/doorpost",
             "postgres://user:hunt/er2@host/doorpost",
             "postgres://user:hunt?er2@host/doorpost",
@@ -297,7 +395,7 @@ mod tests {
             let url = PostgresUrl::parse(&format!("postgres://db.example.org/d{options}"))
                 .expect(options);
             (
-                url.driver.get_ssl_mode(),
+                url.servers[0].get_ssl_mode(),
                 url.names_tls,
                 url.root_certificates,
             )
@@ -317,6 +415,58 @@ mod tests {
             )),
             (SslMode::Require, true, Some(bundle.into()))
         );
+    }
+
+    #[test]
+    fn each_of_several_servers_is_told_apart() {
+        let url = "postgres://user:a%2Fb@one,two:5433,[::1]:5434/doorpost?application_name=x&sslmode=require";
+        let url = PostgresUrl::parse(url).expect("a URL");
+        assert!(!url.in_any_order);
+        let names = ["one", "two", "::1"].map(|name| Host::Tcp(name.to_owned()));
+        assert_eq!(url.servers.len(), names.len());
+        for (number, server) in url.servers.iter().enumerate() {
+            assert_eq!(server.get_hosts(), [names[number].clone()]);
+            assert_eq!(server.get_ports(), [5432 + number as u16]);
+            assert_eq!(server.get_user(), Some("user"));
+            assert_eq!(server.get_password(), Some(&b"a/b"[..]));
+            assert_eq!(server.get_dbname(), Some("doorpost"));
+            assert_eq!(server.get_application_name(), Some("x"));
+            assert_eq!(server.get_ssl_mode(), SslMode::Require);
+        }
+        let by_options = "postgres://user@/d?host=/run/a,two&hostaddr=10.0.0.1,10.0.0.2&port=5440&load_balance_hosts=random";
+        let by_options = PostgresUrl::parse(by_options).expect("a URL");
+        assert!(by_options.in_any_order);
+        let [one, two] = &by_options.servers[..] else {
+            panic!("two servers are named")
+        };
+        assert_eq!(one.get_hosts(), [Host::Unix("/run/a".into())]);
+        assert_eq!(two.get_hosts(), [Host::Tcp("two".to_owned())]);
+        assert_eq!(two.get_hostaddrs(), [IpAddr::from([10, 0, 0, 2])]);
+        assert_eq!([one, two].map(|server| server.get_ports()), [[5440]; 2]);
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_takes_writes_is_meant_unless_it_is_said() {
+        let target = |url: &str| {
+            let url = PostgresUrl::parse(&format!("postgres://{url}")).expect(url);
+            let targets = url.servers.iter().map(|it| it.get_target_session_attrs());
+            let targets: Vec<_> = targets.collect();
+            assert!(targets.iter().all(|target| *target == targets[0]));
+            targets[0]
+        };
+        for one in ["one/d", "/d?host=/run/postgresql"] {
+            assert_eq!(target(one), TargetSessionAttrs::Any, "{one}");
+        }
+        for several in [
+            "one,two/d",
+            "/d?host=one,two",
+            "one,two/d?target_session_attrs=primary",
+            "one/d?target_session_attrs=read-write",
+        ] {
+            assert_eq!(target(several), TargetSessionAttrs::ReadWrite, "{several}");
+        }
+        let said = "one,two/d?target_session_attrs=any";
+        assert_eq!(target(said), TargetSessionAttrs::Any);
     }
 
     #[test]

@@ -75,17 +75,18 @@ impl DatabaseUrl {
             Self::Sqlite(path) => return format!("SQLite in {}", path.display()),
             Self::Postgres(text) => text,
         };
-        let Ok(PostgresUrl { driver, .. }) = PostgresUrl::parse(text) else {
+        let Ok(PostgresUrl { servers, .. }) = PostgresUrl::parse(text) else {
             return "PostgreSQL".to_owned();
         };
-        let hosts = driver.get_hosts().iter().map(|host| match host {
+        let hosts = servers.iter().flat_map(|server| server.get_hosts());
+        let hosts = hosts.map(|host| match host {
             Host::Tcp(name) => name.clone(),
             Host::Unix(folder) => folder.display().to_string(),
         });
         let hosts: Vec<String> = hosts.collect();
-        let database = driver
-            .get_dbname()
-            .or(driver.get_user())
+        let database = servers
+            .first()
+            .and_then(|server| server.get_dbname().or(server.get_user()))
             .unwrap_or_default();
         format!("PostgreSQL at {}, {database}", hosts.join(", "))
     }

@@ -39,6 +39,9 @@ const CONNECTIONS: usize = 8;
 /// How long a caller waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a thread waits for an answer: more than the server takes that ends a statement itself.
+const THREADS_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Migrating may take a while, and whoever starts beside it waits for it.
 const MIGRATING: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
     SET LOCAL idle_in_transaction_session_timeout = 0";
@@ -74,7 +77,7 @@ impl Store {
         let connector = Arc::new(Connector::new(url)?);
         on_plain_thread(|| {
             connector.refuse_shared_sessions()?;
-            connector.connect().map(drop)
+            connector.connect(Some(THREADS_PATIENCE)).map(drop)
         })?;
         let (queue, tasks) = job::queue();
         let tasks = Arc::new(Mutex::new(tasks));
@@ -104,7 +107,7 @@ impl Store {
         work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
     ) -> Result<T> {
         on_plain_thread(|| {
-            let mut conn = self.connector.connect()?;
+            let mut conn = self.connector.connect(None)?;
             Connection::begin_transaction(&mut conn)?;
             conn.batch_execute(match ending {
                 Ending::Kept => MIGRATING,
@@ -198,6 +201,10 @@ impl Worker {
         let finished = match outcome {
             Outcome::Done if kind == Kind::Transaction => commit(&mut conn),
             Outcome::Done => Ok(()),
+            Outcome::Failed if is_suspect(&conn) => {
+                drop(conn);
+                return reply.send();
+            }
             Outcome::Failed => roll_back_to(&mut conn, 0),
             Outcome::Panicked => return reply.send(),
         };
@@ -215,7 +222,7 @@ impl Worker {
     fn begin(&mut self, kind: Kind) -> Result<Connection> {
         let mut conn = match self.connection.take() {
             Some(conn) if is_alive(&conn) => conn,
-            _ => self.connector.connect()?,
+            _ => self.connector.connect(Some(THREADS_PATIENCE))?,
         };
         if kind == Kind::Transaction {
             Connection::begin_transaction(&mut conn)?;
@@ -235,6 +242,10 @@ fn next(tasks: &Mutex<Receiver<Task>>) -> Option<Task> {
 
 fn is_alive(conn: &Connection) -> bool {
     matches!(conn, Connection::Postgres(conn) if conn.is_alive())
+}
+
+fn is_suspect(conn: &Connection) -> bool {
+    matches!(conn, Connection::Postgres(conn) if conn.is_suspect())
 }
 
 fn commit(conn: &mut Connection) -> QueryResult<()> {

@@ -801,6 +801,129 @@ async fn a_server_that_hangs_or_is_away_is_503_soon_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_silent_or_away_costs_the_next_no_turn() {
+    let scratch = Scratch::postgres().with_jar().await;
+    let DatabaseUrl::Postgres(url) = &scratch.url else {
+        panic!("no server")
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // which nobody answers at
+    let away = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url: Url = url.parse().unwrap();
+    let there = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let firsts = [silent.local_addr().unwrap(), away];
+    for (id, first) in firsts.iter().enumerate() {
+        let both = url.as_str().replace(&there, &format!("{first},{there}"));
+        let begun = Instant::now();
+        let db = Db::open(&DatabaseUrl::Postgres(both), Clock::System).unwrap();
+        put_one(db, id as i64).await.unwrap();
+        assert!(
+            begun.elapsed() < Duration::from_millis(1500),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    let neither = format!("postgres://u@{away},localhost:1/d");
+    let error = Db::open(&DatabaseUrl::Postgres(neither), Clock::System)
+        .err()
+        .unwrap()
+        .to_string();
+    for who in [away.to_string(), "localhost:1".into()] {
+        let said = format!("{who}: error connecting to server: Connection refused");
+        assert!(error.contains(&said), "{error}");
+    }
+}
+
+/// They were made while nothing was to be written, or lead to a server that was told to follow another.
+#[tokio::test]
+async fn connections_that_take_no_writes_are_replaced() {
+    let scratch = Scratch::postgres().with_jar().await;
+    let Home::Database(Database(name)) = &scratch._home else {
+        panic!("this story is PostgreSQL's")
+    };
+    let set = |read_only| {
+        on_the_cluster(&format!(
+            "ALTER DATABASE {name} SET default_transaction_read_only = {read_only}"
+        ));
+    };
+    set("on");
+    let db = Db::open(&scratch.url, Clock::System).unwrap();
+    let at_once = (0..64).map(|id| tokio::spawn(put_one(db.clone(), id)));
+    for refused in at_once.collect::<Vec<_>>() {
+        assert!(matches!(refused.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    set("off");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mut refused = 0;
+    for id in 0..100 {
+        refused += usize::from(put_one(db.clone(), id).await.is_err());
+    }
+    assert!(refused <= 8, "{refused} times: each finds out for itself");
+    let at_once = (100..200).map(|id| tokio::spawn(put_one(db.clone(), id)));
+    let mut refused_now = 0;
+    for done in at_once.collect::<Vec<_>>() {
+        refused_now += usize::from(done.await.unwrap().is_err());
+    }
+    assert!(refused + refused_now <= 8, "and once");
+}
+
+/// It answers `COMMIT` and warns if it was kept from waiting for a standby.
+#[tokio::test]
+async fn a_commit_with_a_warning_is_not_called_done() {
+    let db = Scratch::postgres().with_jar().await;
+    let warns = |deferred: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE WARNING 'it may be lost'; RETURN NULL; END $$; \
+             DROP TRIGGER IF EXISTS warns ON jar; \
+             CREATE CONSTRAINT TRIGGER warns AFTER INSERT ON jar {deferred} \
+             FOR EACH ROW EXECUTE FUNCTION warn()"
+        )
+    };
+    let make = |trigger: String| db.transaction(move |tx| Ok(tx.conn.batch_execute(&trigger)?));
+    make(warns("NOT DEFERRABLE")).await.unwrap();
+    put_one(db.clone(), 1).await.unwrap(); // of what was done before the commit, not of that
+    make(warns("DEFERRABLE INITIALLY DEFERRED")).await.unwrap();
+    let told = put_one(db.clone(), 2).await;
+    assert!(
+        matches!(&told, Err(Error::Unavailable(why)) if why.contains("no standby")),
+        "{told:?}"
+    );
+}
+
+/// By the codes of the errors: whatever may pass by itself, be it a guess, is worth another try.
+#[tokio::test]
+async fn what_may_pass_is_told_from_a_bug() {
+    let db = Scratch::postgres().with_jar().await;
+    let raised = async |code: &str| {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        db.transaction(move |tx| Ok(tx.conn.batch_execute(&raise)?))
+            .await
+            .unwrap_err()
+    };
+    let may_pass = [
+        "0A000", // no writes during recovery, a plan that another schema has spoilt
+        "23503", // a row was deleted meanwhile
+        "25006", // no writes
+        "25P03", "40001", "40P01", // too long in a transaction, serialization, deadlock
+        "53100", "53200", "53300", "53400", // disk, memory, connections
+        "55P03", "57014", // a lock, a statement that takes too long
+        "57P01", "57P02", "57P03", "57P05", // shut down, crashed, not up yet, idle
+        "58030", "XX000", // its disk, itself
+    ];
+    for code in may_pass {
+        let error = raised(code).await;
+        assert!(matches!(error, Error::Unavailable(_)), "{code}: {error}");
+    }
+    for code in ["23502", "23505", "23514"] {
+        let error = raised(code).await;
+        assert!(matches!(error, Error::Internal(_)), "{code}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_is_locked_is_not_waited_for_for_ever() {
     let db = Scratch::postgres().with_jar().await;
     put_one(db.clone(), 1).await.unwrap();

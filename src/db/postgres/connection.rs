@@ -1,6 +1,9 @@
 //! diesel's plain connection to PostgreSQL, around diesel-async's.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use diesel::connection::{
     AnsiTransactionManager, CacheSize, Instrumentation, LoadConnection, SimpleConnection,
@@ -12,6 +15,7 @@ use diesel::pg::{
     FailedToLookupTypeError, Pg, PgMetadataCacheKey, PgMetadataLookup, PgTypeMetadata,
 };
 use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::TypeMetadata;
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::{
@@ -21,10 +25,27 @@ use futures_util::StreamExt as _;
 use futures_util::future::join;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
 
 use super::connector::{Connector, Dialled};
 use crate::db::Connection;
 use crate::error::Error;
+
+/// Begins a transaction that may write: by itself, none of ours may.
+const BEGIN: &str = "BEGIN READ WRITE";
+
+/// Whoever runs the server may want nothing written now (`default_transaction_read_only`), and ours would overrule that.
+/// So a transaction looks, now and then, what the session would have without us.
+const HEED_READ_ONLY: &str = "RESET default_transaction_read_only; \
+    SELECT set_config('transaction_read_only', current_setting('default_transaction_read_only'), true); \
+    SET default_transaction_read_only = on";
+
+/// How often it looks.
+const HEED_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection so new is kept whatever failed on it: another would be no better, and a server in trouble has better
+/// things to do than to give us one after the other.
+const NEW: Duration = Duration::from_secs(1);
 
 /// A connection to PostgreSQL in diesel's plain, waiting form, around diesel-async's.
 ///
@@ -38,25 +59,36 @@ pub struct Postgres {
     transactions: AnsiTransactionManager,
     link: JoinHandle<()>,
     runtime: Runtime,
-    /// How a transaction begins that may write.
-    begin: &'static str,
+    /// How long an answer may take.
+    patience: Option<Duration>,
+    since: Instant,
+    /// When a transaction last looked whether anything may be written.
+    heeded: Option<Instant>,
     /// What goes with the next statement.
     owed: String,
     /// Whether a statement of this transaction has failed.
     has_failed: bool,
+    /// Whether an answer did not come in time. It may come yet, and would be taken for another's.
+    is_lost: bool,
+    /// Whether the server did what it was told, with a warning.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl Postgres {
     /// Over a link that this runtime drives.
-    pub(super) fn over(dialled: Dialled, runtime: Runtime) -> Self {
+    pub(super) fn over(dialled: Dialled, runtime: Runtime, patience: Option<Duration>) -> Self {
         Self {
             client: dialled.client,
             transactions: AnsiTransactionManager::default(),
             link: dialled.link,
             runtime,
-            begin: dialled.begin,
+            patience,
+            since: Instant::now(),
+            heeded: None,
             owed: String::new(),
             has_failed: false,
+            is_lost: false,
+            has_warned: dialled.has_warned,
         }
     }
 
@@ -64,10 +96,18 @@ impl Postgres {
     /// already, and to a bare `COMMIT` PostgreSQL then answers `ROLLBACK`, which is no error: its caller would
     /// hear "done" of what was not. Any other statement is refused in that state, so where one has failed, even one
     /// that was taken back, another goes ahead.
+    ///
+    /// Where a commit waits for a standby and the wait is cut short, by `statement_timeout` or by somebody, the server
+    /// answers `COMMIT` as well, with a warning that no standby may have it: a failover would undo what was called done.
     pub(super) fn commit(&mut self) -> QueryResult<()> {
+        self.has_warned.store(false, Ordering::Relaxed);
         match self.has_failed {
-            true => self.batch_execute("SELECT 1; COMMIT"),
-            false => self.batch_execute("COMMIT"),
+            true => self.batch_execute("SELECT 1; COMMIT")?,
+            false => self.batch_execute("COMMIT")?,
+        }
+        match self.has_warned.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(failure("no standby has confirmed it")),
         }
     }
 
@@ -82,16 +122,36 @@ impl Postgres {
         statement: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<T>,
     ) -> QueryResult<T> {
         let owed = std::mem::take(&mut self.owed);
-        let client = &self.client;
-        let done = self.runtime.block_on(async {
+        self.wait(async |client| {
             if owed.is_empty() {
                 return statement(client).await;
             }
             let mut first = client;
             let (paid, done) = join(first.batch_execute(&owed), statement(client)).await;
             paid.and(done)
-        });
-        self.has_failed |= done.is_err();
+        })
+    }
+
+    /// Waits for what the server answers, and not for ever: the server ends a statement that takes long, but not if it
+    /// hangs itself, and another may have taken its place.
+    fn wait<T>(
+        &mut self,
+        asking: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<T>,
+    ) -> QueryResult<T> {
+        let answer = match (self.is_lost, self.patience) {
+            (true, _) => None,
+            (false, None) => Some(self.runtime.block_on(asking(&self.client))),
+            (false, Some(patience)) => {
+                let asking = async { timeout(patience, asking(&self.client)).await };
+                self.runtime.block_on(asking).ok()
+            }
+        };
+        self.is_lost |= answer.is_none();
+        let done = answer.unwrap_or_else(|| Err(failure("the server did not answer")));
+        if done.is_err() {
+            self.has_failed = true;
+            self.heeded = None;
+        }
         done
     }
 
@@ -102,8 +162,22 @@ impl Postgres {
             yield_now().await;
             yield_now().await;
         });
-        !self.link.is_finished()
+        !self.is_lost && !self.link.is_finished()
     }
+
+    /// Whether something has failed on it for which the connection itself may be to blame: it may lead to a server
+    /// that takes no writes any more, or have a session that is not as we made it. Nobody can tell all such failures from
+    /// others, and a new connection costs little.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_lost || (self.has_failed && self.since.elapsed() > NEW)
+    }
+}
+
+fn failure(what: &str) -> DieselError {
+    DieselError::DatabaseError(
+        DatabaseErrorKind::UnableToSendCommand,
+        Box::new(what.to_owned()),
+    )
 }
 
 impl ConnectionSealed for Postgres {}
@@ -112,7 +186,11 @@ impl SimpleConnection for Postgres {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         if query == "BEGIN" {
             self.has_failed = false;
-            self.owe(self.begin);
+            self.owe(BEGIN);
+            if self.heeded.is_none_or(|then| then.elapsed() > HEED_EVERY) {
+                self.owe(HEED_READ_ONLY);
+                self.heeded = Some(Instant::now());
+            }
             return Ok(());
         }
         if ["SAVEPOINT ", "RELEASE SAVEPOINT "]
@@ -123,9 +201,7 @@ impl SimpleConnection for Postgres {
             return Ok(());
         }
         let all = std::mem::take(&mut self.owed) + query;
-        let done = self.runtime.block_on(self.client.batch_execute(&all));
-        self.has_failed |= done.is_err();
-        done
+        self.wait(async |mut client| client.batch_execute(&all).await)
     }
 }
 
@@ -136,7 +212,7 @@ impl diesel::Connection for Postgres {
     fn establish(url: &str) -> ConnectionResult<Self> {
         let bad = |why: Error| ConnectionError::BadConnection(why.to_string());
         match Connector::new(url)
-            .and_then(|connector| connector.connect())
+            .and_then(|connector| connector.connect(None))
             .map_err(bad)?
         {
             Connection::Postgres(conn) => Ok(conn),

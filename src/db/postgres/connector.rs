@@ -1,5 +1,8 @@
 //! How the server is reached: the URL, TLS, and what each session is told first.
 //!
+//! **Several servers**, of which one takes writes and the others follow it, are asked in the order of the URL, each in a
+//! time of its own: one that is away, hangs, or takes no writes costs the next no more than a head start.
+//!
 //! **TLS** is rustls, and a certificate is always verified, for its name too, against the system's roots
 //! (`SSL_CERT_FILE` names others) or those that `sslrootcert` names. `sslmode=disable` is plain text; `require` and
 //! `verify-full` refuse a server without TLS; `prefer` takes plain text from such a server, but never falls back from
@@ -11,28 +14,41 @@ use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use futures_util::StreamExt as _;
+use futures_util::future::poll_fn;
+use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
+use tokio_postgres::error::Severity;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection as Link, SimpleQueryMessage, Socket,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Postgres;
 use crate::config::PostgresUrl;
 use crate::db::Connection;
 use crate::error::{Error, Result};
+use crate::random;
 
 /// How long a connection may take to come about: less, so that its caller hears why it did not.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long a server has before the next is asked as well: one that is well has answered by then, unless it is far away.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How long the look at what stands between may take: once, and over a long way perhaps.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
@@ -48,18 +64,20 @@ const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; \
 
 /// Knows how to reach the server.
 pub(super) struct Connector {
-    config: Config,
+    servers: Vec<Config>,
+    in_any_order: bool,
     tls: MakeRustlsConnect,
 }
 
 impl Connector {
     /// Reads the URL, and finds whom to trust.
     pub fn new(url: &str) -> Result<Self> {
-        let (config, root_certificates) = parse(url)?;
-        let roots = match (config.get_ssl_mode(), root_certificates) {
-            (SslMode::Disable, _) => RootCertStore::empty(),
-            (_, Some(file)) => roots_in(&file)?,
-            (_, None) => system_roots()?,
+        let url = parse(url)?;
+        let speaks_tls = |server: &Config| server.get_ssl_mode() != SslMode::Disable;
+        let roots = match (url.servers.iter().any(speaks_tls), &url.root_certificates) {
+            (false, _) => RootCertStore::empty(),
+            (true, Some(file)) => roots_in(file)?,
+            (true, None) => system_roots()?,
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -68,20 +86,24 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
-            config,
+            servers: url.servers,
+            in_any_order: url.in_any_order,
             tls: MakeRustlsConnect::new(tls),
         })
     }
 
-    /// A connection, driven by the thread that waits on it. Only for plain threads.
-    pub fn connect(&self) -> Result<Connection> {
+    /// A connection, driven by the thread that waits on it, and for no answer longer than it has `patience`. Only for
+    /// plain threads.
+    pub fn connect(&self, patience: Option<Duration>) -> Result<Connection> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::unavailable)?;
         let dialled = runtime.block_on(async { timeout(CONNECT_PATIENCE, self.dial()).await });
         match dialled.unwrap_or_else(|_| Err(cannot_connect("it does not answer"))) {
-            Ok(dialled) => Ok(Connection::Postgres(Postgres::over(dialled, runtime))),
+            Ok(dialled) => Ok(Connection::Postgres(Postgres::over(
+                dialled, runtime, patience,
+            ))),
             Err(why) => {
                 // A name server that does not answer either is not waited for.
                 runtime.shutdown_background();
@@ -146,11 +168,7 @@ impl Connector {
 
     async fn dial(&self) -> Result<Dialled> {
         let (client, link) = self.reach().await?;
-        let writes = asked(&client, "SHOW default_transaction_read_only").await?;
-        let begin = match writes.as_deref() {
-            Some("off") => "BEGIN READ WRITE",
-            _ => "BEGIN", // Somebody would have it read only, and it stays so.
-        };
+        let has_warned = Arc::clone(&link.has_warned);
         let mut client = AsyncPgConnection::try_from(client)
             .await
             .map_err(cannot_connect)?;
@@ -160,31 +178,86 @@ impl Connector {
             .map_err(cannot_connect)?;
         Ok(Dialled {
             client,
-            link,
-            begin,
+            link: link.driver,
+            has_warned,
         })
     }
 
-    /// A bare connection, and what drives it.
-    async fn reach(&self) -> Result<(Client, JoinHandle<()>)> {
-        let connected = self.config.connect(self.tls.clone()).await;
-        let (client, link) = connected.map_err(|why| match may_pass(&why) {
-            true => cannot_connect(in_words(&why)),
-            false => Error::misconfigured(format!(
-                "cannot connect to PostgreSQL by this DATABASE_URL: {}",
-                in_words(&why)
-            )),
-        })?;
-        let link = tokio::spawn(async move {
-            if let Err(why) = link.await {
-                tracing::warn!(
-                    event = "database_connection_lost",
-                    "a connection to the database was lost: {}",
-                    in_words(&why)
-                );
+    /// A bare connection to the first server that gives one, and what drives it.
+    async fn reach(&self) -> Result<(Client, Driven)> {
+        let mut others = self.in_turn();
+        let mut asked = FuturesUnordered::new();
+        let mut refusals = Vec::new();
+        loop {
+            asked.extend(others.next().map(|server| self.ask(server)));
+            tokio::select! {
+                answer = asked.next() => match answer {
+                    Some(Ok((client, link))) => return Ok((client, Driven::by_this_thread(link))),
+                    Some(Err(refusal)) => refusals.push(refusal),
+                    None => return Err(refused_by_all(&refusals)),
+                },
+                () = sleep(HEAD_START), if others.len() > 0 => {}
             }
-        });
-        Ok((client, link))
+        }
+    }
+
+    fn in_turn(&self) -> impl ExactSizeIterator<Item = &Config> {
+        let first = match self.in_any_order {
+            true => usize::from(u16::from_ne_bytes(random::bytes())) % self.servers.len(),
+            false => 0,
+        };
+        let (last, first) = self.servers.split_at(first);
+        let in_turn: Vec<&Config> = first.iter().chain(last).collect();
+        in_turn.into_iter()
+    }
+
+    async fn ask(&self, server: &Config) -> std::result::Result<(Client, TlsLink), Refusal> {
+        let asked = server.connect(self.tls.clone()).await;
+        asked.map_err(|why| Refusal {
+            by: name_of(server),
+            why,
+        })
+    }
+}
+
+/// A connection that nobody drives yet.
+type TlsLink = Link<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// A server that gave no connection.
+struct Refusal {
+    by: String,
+    why: tokio_postgres::Error,
+}
+
+/// As long as one of them may come back, waiting for it is not in vain. Which of several said what is said; a single one
+/// stands in the URL.
+fn refused_by_all(refusals: &[Refusal]) -> Error {
+    let words = match refusals {
+        [only] => in_words(&only.why),
+        several => {
+            let words = several
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.by, in_words(&refusal.why)));
+            words.collect::<Vec<_>>().join("; ")
+        }
+    };
+    match refusals.iter().any(|refusal| may_pass(&refusal.why)) {
+        true => cannot_connect(words),
+        false => Error::misconfigured(format!(
+            "cannot connect to PostgreSQL by this DATABASE_URL: {words}"
+        )),
+    }
+}
+
+fn name_of(server: &Config) -> String {
+    let host = match server.get_hosts() {
+        [Host::Tcp(name), ..] => name.clone(),
+        [Host::Unix(folder), ..] => folder.display().to_string(),
+        [] => String::new(),
+    };
+    match server.get_ports() {
+        [port, ..] => format!("{host}:{port}"),
+        [] => host,
     }
 }
 
@@ -193,8 +266,50 @@ pub(super) struct Dialled {
     pub client: AsyncPgConnection,
     /// What drives it.
     pub link: JoinHandle<()>,
-    /// How a transaction begins that may write.
-    pub begin: &'static str,
+    /// Set whenever the server does what it was told and has a warning on it.
+    pub has_warned: Arc<AtomicBool>,
+}
+
+/// What drives a connection, as long as somebody waits on its thread.
+struct Driven {
+    driver: JoinHandle<()>,
+    has_warned: Arc<AtomicBool>,
+}
+
+impl Driven {
+    fn by_this_thread<T>(link: Link<Socket, T>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let has_warned = Arc::<AtomicBool>::default();
+        let driver = tokio::spawn(drive(link, Arc::clone(&has_warned)));
+        Self { driver, has_warned }
+    }
+}
+
+/// A warning comes ahead of the answer that it belongs to, and so is known before that.
+async fn drive<T>(mut link: Link<Socket, T>, has_warned: Arc<AtomicBool>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| link.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) => {
+                if notice.parsed_severity() == Some(Severity::Warning) {
+                    has_warned.store(true, Ordering::Relaxed);
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(why)) => {
+                return tracing::warn!(
+                    event = "database_connection_lost",
+                    "a connection to the database was lost: {}",
+                    in_words(&why)
+                );
+            }
+            None => return,
+        }
+    }
 }
 
 /// The server's process that serves this connection now.
@@ -233,26 +348,28 @@ fn may_pass(error: &tokio_postgres::Error) -> bool {
         || cause.is_some_and(|cause: &io::Error| cause.kind() != io::ErrorKind::InvalidData)
 }
 
-/// The URL as the driver takes it, and the certificates that it names.
-fn parse(url: &str) -> Result<(Config, Option<PathBuf>)> {
-    let url = PostgresUrl::parse(url).map_err(|mistake| {
+/// The URL, with what we add to it.
+fn parse(url: &str) -> Result<PostgresUrl> {
+    let mut url = PostgresUrl::parse(url).map_err(|mistake| {
         Error::misconfigured(format!("the database's URL cannot be read: it {mistake}"))
     })?;
-    let mut config = url.driver;
-    if !url.names_tls && is_local(&config) {
-        config.ssl_mode(SslMode::Disable);
+    let speaks_plainly = !url.names_tls && url.servers.iter().all(is_local);
+    for server in &mut url.servers {
+        if speaks_plainly {
+            server.ssl_mode(SslMode::Disable);
+        }
+        if server.get_application_name().is_none() {
+            server.application_name("doorpost");
+        }
+        // A second address of the same name gets its turn.
+        server.connect_timeout(CONNECT_PATIENCE / 2);
+        // So that a server which vanished without a word is noticed before a visitor comes twice.
+        server.tcp_user_timeout(Duration::from_secs(3));
+        server.keepalives_idle(Duration::from_secs(3));
+        server.keepalives_interval(Duration::from_secs(1));
+        server.keepalives_retries(3);
     }
-    if config.get_application_name().is_none() {
-        config.application_name("doorpost");
-    }
-    // A second host, or a second address of the same, gets its turn.
-    config.connect_timeout(CONNECT_PATIENCE / 2);
-    // So that a server which vanished without a word is noticed before a visitor comes twice.
-    config.tcp_user_timeout(Duration::from_secs(3));
-    config.keepalives_idle(Duration::from_secs(3));
-    config.keepalives_interval(Duration::from_secs(1));
-    config.keepalives_retries(3);
-    Ok((config, url.root_certificates))
+    Ok(url)
 }
 
 fn is_local(config: &Config) -> bool {
