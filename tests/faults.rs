@@ -1,7 +1,10 @@
-//! What runs out or is held by somebody else: the write lock of a database, its connections, the descriptors of
-//! the process. Whoever asks meanwhile waits a little and is then told to try again, in our words; what was
+//! What runs out or is held by somebody else: the write lock of a database, its connections, its disk, the descriptors
+//! of the process; and what else befalls a server. Whoever asks meanwhile waits a little and is then told to try again, in our words; what was
 //! answered as done is there, what was refused is not; and all of it passes by itself.
 
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::program::{ANY_PORT, Doorpost};
+use crate::support::cluster::{Cluster, Disk};
 use crate::support::{
     Database, House, Page, Store, at_once, eventually, hold_the_write_lock, wire,
 };
@@ -170,6 +174,176 @@ impl Sleepers {
             .await
         }
     }
+}
+
+/// What is true of the sessions that the house has with its server.
+const OURS: &str = "application_name = 'doorpost' AND backend_type = 'client backend'";
+
+#[tokio::test]
+async fn whatever_befalls_a_postgresql_nobody_is_told_anything_but_done_or_to_try_again() {
+    let server = Cluster::start(&["max_connections=20"]);
+    let mut house = House::on(Store::at(&server.url("postgres")), &[]);
+    let ada = house.member(ADA).await;
+    house.hold_mail(); // Nobody but visitors has something to write.
+    it_is_told_to_take_no_writes(&server, &house, 0).await;
+    its_sessions_are_ended_and_its_statements_cancelled(&server, &house, 100).await;
+    others_have_all_its_connections(&server, &house, 200).await;
+    no_standby_confirms_what_it_commits(&server, &house, 300).await;
+    assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
+}
+
+/// By its operator, or by a guard that sees its disk fill up; without hanging up on anybody.
+async fn it_is_told_to_take_no_writes(server: &Cluster, house: &House, from: usize) {
+    server.set("default_transaction_read_only", "on").await;
+    tokio::time::sleep(HEEDED_AFTER).await;
+    let answers = asks(house, from..from + 20).await;
+    assert_eq!(statuses(&answers), [StatusCode::SERVICE_UNAVAILABLE; 20]);
+    what_was_answered_holds(house, &answers).await;
+    server.set("default_transaction_read_only", "off").await;
+    is_served_again(house, from + 50).await;
+}
+
+/// Amid their work, which waits for a table that somebody holds.
+async fn its_sessions_are_ended_and_its_statements_cancelled(
+    server: &Cluster,
+    house: &House,
+    from: usize,
+) {
+    let root = server.root().await;
+    for (number, end) in ["pg_terminate_backend", "pg_cancel_backend"]
+        .into_iter()
+        .enumerate()
+    {
+        let from = from + 20 * number;
+        root.batch_execute("BEGIN; LOCK TABLE links IN SHARE MODE")
+            .await
+            .unwrap();
+        let all_wait = async {
+            waits_for_so_many(server, CONNECTIONS, "wait_event_type = 'Lock'").await;
+            let ended = format!("SELECT {end}(pid) FROM pg_stat_activity WHERE {OURS}");
+            root.batch_execute(&ended).await.unwrap();
+            root.batch_execute("ROLLBACK").await.unwrap();
+        };
+        let (answers, ()) = tokio::join!(asks(house, from..from + 20), all_wait);
+        let refused = answers
+            .iter()
+            .filter(|(_, page, _)| page.status == StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            refused.count() >= CONNECTIONS,
+            "{end}: {:?}",
+            statuses(&answers)
+        );
+        what_was_answered_holds(house, &answers).await;
+    }
+    is_served_again(house, from + 50).await;
+}
+
+async fn others_have_all_its_connections(server: &Cluster, house: &House, from: usize) {
+    let root = server.root().await;
+    let end_ours = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}");
+    root.batch_execute(&end_ours).await.unwrap();
+    let mut others = Vec::new();
+    let has_room =
+        async || tokio_postgres::connect(&server.url("postgres"), tokio_postgres::NoTls).await;
+    while let Ok((other, link)) = has_room().await {
+        tokio::spawn(link);
+        others.push(other);
+    }
+    let answers = asks(house, from..from + 20).await;
+    assert_eq!(statuses(&answers), [StatusCode::SERVICE_UNAVAILABLE; 20]);
+    drop(others);
+    is_served_again(house, from + 50).await;
+    what_was_answered_holds(house, &answers).await;
+}
+
+/// The standby is away. The server waits for it, and whoever ends the wait, be it a time limit, makes it answer as if
+/// the standby had come.
+async fn no_standby_confirms_what_it_commits(server: &Cluster, house: &House, from: usize) {
+    let root = server.root().await;
+    server.set("synchronous_standby_names", "'nobody'").await;
+    let end_the_wait = async {
+        waits_for_so_many(server, 1, "wait_event = 'SyncRep'").await;
+        let ended = format!("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {OURS}");
+        root.batch_execute(&ended).await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(asks(house, from..from + 1), end_the_wait);
+    let (_, page, waited) = &answers[0];
+    is_told_to_try_again(page, *waited);
+    assert!(*waited < Duration::from_secs(1), "nobody ended the wait");
+    for (_, page, waited) in asks(house, from + 1..from + 3).await {
+        is_told_to_try_again(&page, waited);
+    }
+    server.set("synchronous_standby_names", "''").await;
+    is_served_again(house, from + 50).await;
+}
+
+/// How long a node may take to notice that nothing is to be written any more.
+const HEEDED_AFTER: Duration = Duration::from_millis(1100);
+
+async fn waits_for_so_many(server: &Cluster, so_many: usize, condition: &str) {
+    let root = server.root().await;
+    let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND {condition}");
+    eventually(condition, async || {
+        let waiting: i64 = root.query_one(&waiting, &[]).await.unwrap().get(0);
+        waiting >= so_many as i64
+    })
+    .await;
+}
+
+/// By itself, and soon: whoever tries again now and then comes through.
+async fn is_served_again(house: &House, from: usize) {
+    let began = Instant::now();
+    for number in from.. {
+        let answers = asks(house, number..number + 1).await;
+        what_was_answered_holds(house, &answers).await;
+        if statuses(&answers) == [StatusCode::SEE_OTHER] {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_postgresql_whose_disk_is_full_does_nothing_by_half() {
+    let server = Cluster::start_on_a_disk_of(64, &[]);
+    let house = House::on(Store::at(&server.url("postgres")), &[]);
+    the_disk_fills_up(&house, &server.disk()).await;
+    assert!(server.log().contains("No space left on device"));
+}
+
+#[tokio::test]
+async fn an_sqlite_whose_disk_is_full_does_nothing_by_half() {
+    let disk = Disk::of(8);
+    let file = disk.path().join("doorpost.db");
+    let house = House::on(Store::at(&format!("sqlite:{}", file.display())), &[]);
+    the_disk_fills_up(&house, disk.path()).await;
+}
+
+/// Whoever only looks is served meanwhile, and everybody once there is room.
+async fn the_disk_fills_up(house: &House, disk: &Path) {
+    let ada = house.member(ADA).await;
+    let filled = fill(disk);
+    let mut answers = Vec::new();
+    for round in 0.. {
+        assert!(round < 50, "there is room for everybody");
+        answers.extend(asks(house, round * 20..round * 20 + 20).await);
+        if statuses(&answers).contains(&StatusCode::SERVICE_UNAVAILABLE) {
+            break;
+        }
+    }
+    assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
+    fs::remove_file(filled).unwrap();
+    is_served_again(house, 5000).await;
+    what_was_answered_holds(house, &answers).await;
+}
+
+/// With a file that takes all the room there is.
+fn fill(disk: &Path) -> PathBuf {
+    let file = disk.join("filler");
+    let mut filler = File::create(&file).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    file
 }
 
 /// More than the program may have open, with all that it needs for itself.

@@ -57,6 +57,8 @@ pub struct Store {
 enum Kept {
     Folder(#[expect(dead_code, reason = "kept for its drop")] TempDir),
     PostgresDatabase(String),
+    /// Somebody else looks after it.
+    Elsewhere,
 }
 
 impl House {
@@ -69,6 +71,11 @@ impl House {
     /// With these variables set.
     pub async fn with(db: Database, variables: &[(&str, &str)]) -> Self {
         let store = Store::make(db).await;
+        Self::open(store, Clock::stopped_at(BEGINNING), variables)
+    }
+
+    /// On a database of the test's own.
+    pub fn on(store: Store, variables: &[(&str, &str)]) -> Self {
         Self::open(store, Clock::stopped_at(BEGINNING), variables)
     }
 
@@ -462,6 +469,15 @@ pub fn secret_key() -> String {
 }
 
 impl Store {
+    /// One that is there already.
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            secret_key: secret_key(),
+            kept: Kept::Elsewhere.into(),
+        }
+    }
+
     /// A fresh database, not yet migrated.
     pub async fn make(db: Database) -> Self {
         let (url, kept) = match db {

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod browser;
+pub mod cluster;
 mod every_letter;
 mod house;
 mod letter;
