@@ -6,8 +6,9 @@
 //! What holds on both:
 //!
 //! * A transaction is done or not done, never in between, and nobody hears "done" before it is kept.
-//! * [`Error::Unavailable`] means not done, try again: the storage is away, full or busy. (One gap no
-//!   database closes: a PostgreSQL that hangs or vanishes while it confirms a commit.)
+//! * [`Error::Unavailable`] means not done, try again: the storage is away, full, read-only or busy. (One gap no
+//!   database closes: a PostgreSQL that hangs or vanishes while it confirms a commit. So whatever is tried again must come
+//!   to a good end if it was done before.)
 //! * Nothing is done for a caller who has gone, nor once somebody has been told that it was not.
 //! * A function that panics is rolled back and answered [`Error::Internal`]; it harms nobody beside it.
 //! * What went away comes back by itself: nothing here needs a restart.

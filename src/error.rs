@@ -9,7 +9,7 @@ use std::fmt;
 /// A failure on our side: the visitor can only try again.
 #[derive(Debug)]
 pub enum Error {
-    /// The storage is away, full or busy. Nothing was done; trying again is safe. Answered 503.
+    /// The storage is away, full, read-only or busy. Nothing was done; trying again is safe. Answered 503.
     Unavailable(String),
     /// What the operator has set, or lets the program do, does not serve: trying again is in vain until they change it.
     /// Said at the start and by commands.

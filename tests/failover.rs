@@ -31,6 +31,10 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// How long people come and go between two events.
 const A_WHILE: Duration = Duration::from_millis(1500);
 
+/// How long the server lives yet when its standby hears nothing of it any more, and less than that tries anew. Whoever
+/// waits for the standby is told nothing, and whoever does not is told what will be lost.
+const BEHIND: Duration = Duration::from_millis(500);
+
 /// How long there is no server that takes writes.
 const NOBODY_WRITES: Duration = Duration::from_millis(700);
 
@@ -50,6 +54,8 @@ async fn what_was_answered_is_there_when_the_standby_takes_over() {
 
     let coming = crowd.come_and_go();
     tokio::time::sleep(A_WHILE).await;
+    first.is_followed_no_more().await;
+    tokio::time::sleep(BEHIND).await;
     block_in_place(|| first.is_killed());
     tokio::time::sleep(NOBODY_WRITES).await;
     let promoted = Instant::now();
@@ -64,6 +70,8 @@ async fn what_was_answered_is_there_when_the_standby_takes_over() {
     let crowd = Crowd::gather(&nodes.urls(), &mail);
     let coming = crowd.come_and_go();
     tokio::time::sleep(A_WHILE).await;
+    second.is_followed_no_more().await;
+    tokio::time::sleep(BEHIND).await;
     block_in_place(|| second.is_stopped_at_once());
     tokio::time::sleep(NOBODY_WRITES).await;
     let promoted = Instant::now();
@@ -79,6 +87,7 @@ async fn what_was_answered_is_there_when_the_standby_takes_over() {
         lost.len()
     ));
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), nodes.logs());
+    assert!(!lost.is_empty(), "then nothing was at stake before");
 }
 
 /// Two programs whose URL names all servers.

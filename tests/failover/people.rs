@@ -23,7 +23,7 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// A letter that has not come by then was lost with the row that it was in, or comes once a lease has ended: people ask
 /// again.
-const FOR_A_LETTER: Duration = Duration::from_secs(8);
+const FOR_A_LETTER: Duration = Duration::from_secs(4);
 
 /// Nobody tries longer than that.
 const PATIENCE: Duration = Duration::from_secs(30);

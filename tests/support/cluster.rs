@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
+use super::eventually;
 use super::machine::as_root;
 
 /// PostgreSQL refuses to run as root. Whoever is root is this user there, who is nobody.
@@ -143,6 +144,18 @@ impl Cluster {
             .args(serving.lines())
             .stderr(Stdio::null())
             .status();
+    }
+
+    /// Its standbys are hung up on. They try anew at once, and the next time after five seconds.
+    pub async fn is_followed_no_more(&self) {
+        let root = self.root().await;
+        for _ in 0..2 {
+            let followers = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication";
+            eventually("it is followed", async || {
+                !root.query(followers, &[]).await.unwrap().is_empty()
+            })
+            .await;
+        }
     }
 
     /// The standby takes writes from now on.
