@@ -27,6 +27,7 @@ mod migrations;
 mod postgres;
 mod prepared;
 mod sqlite;
+mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -30,7 +30,7 @@ use thread_local::ThreadLocal;
 use tokio::time::sleep;
 
 use super::job::{self, Job, Outcome, QUEUE, Ran, Reply};
-use super::{Connection, Ending, Tx, backup, roll_back_to};
+use super::{Connection, Ending, Tx, backup, roll_back_to, statements};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::writable;
@@ -217,7 +217,9 @@ fn connect(path: &str, further_settings: &str) -> Result<Connection> {
     conn.batch_execute(SETTINGS)
         .and_then(|()| conn.batch_execute(further_settings))
         .map_err(|why| failed(why.to_string()))?;
-    Ok(Connection::Sqlite(conn))
+    let mut conn = Connection::Sqlite(conn);
+    statements::say(&mut conn);
+    Ok(conn)
 }
 
 /// `IMMEDIATE`: a transaction that looks first and then writes would otherwise be refused, without any

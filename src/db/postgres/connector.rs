@@ -40,7 +40,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Postgres;
 use crate::config::PostgresUrl;
-use crate::db::Connection;
+use crate::db::{Connection, statements};
 use crate::error::{Error, Result};
 use crate::random;
 
@@ -101,9 +101,11 @@ impl Connector {
             .map_err(Error::unavailable)?;
         let dialled = runtime.block_on(async { timeout(CONNECT_PATIENCE, self.dial()).await });
         match dialled.unwrap_or_else(|_| Err(cannot_connect("it does not answer"))) {
-            Ok(dialled) => Ok(Connection::Postgres(Postgres::over(
-                dialled, runtime, patience,
-            ))),
+            Ok(dialled) => {
+                let mut conn = Connection::Postgres(Postgres::over(dialled, runtime, patience));
+                statements::say(&mut conn);
+                Ok(conn)
+            }
             Err(why) => {
                 // A name server that does not answer either is not waited for.
                 runtime.shutdown_background();
