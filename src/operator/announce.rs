@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Tx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::invisible;
 use crate::mail::announcement::Announcement;
 use crate::operator::out::Out;
@@ -89,8 +89,7 @@ pub async fn run(
     let mut tally = run.announce(readers.ids).await?;
     tally.without_account += readers.strangers;
     if arguments.json {
-        let json = serde_json::to_string_pretty(&tally).map_err(Error::internal)?;
-        out.line(json);
+        out.json(&tally)?;
     } else {
         out.line(tally.told(run.is_dry));
     }

@@ -67,7 +67,7 @@ pub async fn run(
         words: found.unwrap_or_else(|why| why),
     });
     match arguments.json {
-        true => out.line(serde_json::to_string_pretty(&parts).map_err(Error::internal)?),
+        true => out.json(&parts)?,
         false => parts.iter().for_each(|part| out.line(part.line())),
     }
     Ok(match parts.iter().all(|part| part.ok) {

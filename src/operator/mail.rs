@@ -11,7 +11,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::humanize;
 use crate::mail::bounce_address;
 use crate::mail::letters;
@@ -284,6 +284,6 @@ impl Facts {
 }
 
 fn print_json(facts: &impl Serialize, out: &Out) -> Result<ExitCode> {
-    out.line(serde_json::to_string_pretty(facts).map_err(Error::internal)?);
+    out.json(facts)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::Db;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operator::out::Out;
 use crate::server::Server;
 
@@ -50,7 +50,7 @@ pub async fn run(
         migrations,
     };
     match json {
-        true => out.line(serde_json::to_string_pretty(&report).map_err(Error::internal)?),
+        true => out.json(&report)?,
         false => report.tell(out),
     }
     Ok(ExitCode::SUCCESS)

@@ -9,6 +9,10 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
 /// Standard output and standard error. Clones are the same ones.
 #[derive(Clone, Default)]
 pub struct Out {
@@ -23,6 +27,12 @@ impl Out {
         if lost.is_none() {
             *lost = writeln!(io::stdout().lock(), "{line}").err();
         }
+    }
+
+    /// What a program asked for, as one JSON value.
+    pub fn json(&self, value: &impl Serialize) -> Result<()> {
+        self.line(serde_json::to_string_pretty(value).map_err(Error::internal)?);
+        Ok(())
     }
 
     /// Whether standard output still takes what is said: a long list need not be made for nobody.

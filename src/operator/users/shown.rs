@@ -207,7 +207,7 @@ impl Account {
 
     pub(super) fn print(&self, json: bool, out: &Out) -> Result<()> {
         if json {
-            out.line(serde_json::to_string_pretty(self).map_err(Error::internal)?);
+            out.json(self)?;
             return Ok(());
         }
         for (name, value) in self.fields() {
