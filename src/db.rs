@@ -41,8 +41,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::DatabaseUrl;
 use crate::error::{Error, Result};
 
-pub(crate) use connection::on_either;
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
+pub(crate) use connection::{load_unlocked, on_either};
 pub use migrations::{MadeBy, Migrations};
 pub use prepared::prepared;
 

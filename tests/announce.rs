@@ -8,7 +8,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use doorpost::accounts::purge;
 use doorpost::config::{DatabaseUrl, PublicUrl};
 use doorpost::mail::announcement::Announcement;
 use doorpost::random;
@@ -19,6 +18,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::program::{command, empty_folder, everything_in, run};
+use crate::purge::purge_all;
 use crate::support::{Database, House, Page, ScriptedServer, Visitor, announced, eventually};
 
 const ADA: &str = "ada@example.org";
@@ -376,16 +376,12 @@ on_both! {
         accounts(&house, 3).await;
         announced(&house, NEWS, "all").await;
         let rows = async || house.count("SELECT count(*) AS n FROM announced").await;
-        let purge = async |house: &House| {
-            let config = house.app.config.clone();
-            house.app.transaction(move |tx| purge::batch(tx, &config)).await.unwrap();
-        };
         house.advance(Duration::from_secs(89 * 24 * 60 * 60));
         announced(&house, "# More\n\nNews.", "all").await;
-        purge(&house).await;
+        purge_all(&house).await;
         assert_eq!(rows().await, 6);
         house.advance(Duration::from_secs(24 * 60 * 60));
-        purge(&house).await;
+        purge_all(&house).await;
         assert_eq!(rows().await, 3, "the older one");
     }
 }

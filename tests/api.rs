@@ -13,6 +13,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::purge::purge_all;
 use crate::support::{Database, House, PASSWORD, Page, Visitor, at_once, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -460,12 +461,12 @@ on_both! {
         let program = Program::of_owner(&house, ADA).await;
         let program = program.clone().with(&program.refresh().await);
         let kept = "SELECT count(*) AS n FROM refresh_tokens WHERE successor IS NOT NULL";
-        purge(&house).await;
+        purge_all(&house).await;
         assert_eq!(house.count(kept).await, 1);
         let dump = house.dump().await;
         assert!(!dump.windows(43).any(|window| window == program.refresh.as_bytes()));
         house.advance(TOLD_AGAIN);
-        purge(&house).await;
+        purge_all(&house).await;
         assert_eq!(house.count(kept).await, 0);
         assert_eq!(program.refresh().await.status, StatusCode::OK);
     }
@@ -965,10 +966,10 @@ on_both! {
         house.member_with_password(ADA).await;
         let program = Program::of_owner(&house, ADA).await;
         house.advance(Duration::from_secs(8 * 24 * 60 * 60));
-        purge(&house).await;
+        purge_all(&house).await;
         assert_eq!(program.refresh().await.status, StatusCode::OK, "a program may rest longer than a browser");
         house.advance(Duration::from_secs(31 * 24 * 60 * 60));
-        purge(&house).await;
+        purge_all(&house).await;
         for table in ["sessions", "refresh_tokens"] {
             assert_eq!(house.count(format!("SELECT count(*) AS n FROM {table}")).await, 0, "{table}");
         }
@@ -1120,14 +1121,6 @@ fn second_node(house: &House) -> House {
         ("LIMIT_PASSWORD_PER_ACCOUNT", "off"),
         ("LIMIT_TOKEN_PER_NETWORK", "off"),
     ])
-}
-
-async fn purge(house: &House) {
-    let config = house.app.config.clone();
-    let purged = house
-        .app
-        .transaction(move |tx| doorpost::accounts::purge::batch(tx, &config));
-    purged.await.unwrap();
 }
 
 /// The id of the key that is to sign next.

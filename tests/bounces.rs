@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
-use doorpost::accounts::{purge, users};
+use doorpost::accounts::users;
 use doorpost::actions::announce::{Fate as Reader, announce_to};
 use doorpost::actions::note_bounce::{Outcome, note_bounce};
 use doorpost::mail::announcement::Announcement;
@@ -22,6 +22,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::program::{ANY_PORT, Doorpost, empty_folder, run, run_reading};
+use crate::purge::purge_all;
 use crate::support::maildir::{arrives_for, real_server, unused_address_at};
 use crate::support::{Database, House, Mail, PASSWORD, ScriptedServer, Store, eventually};
 
@@ -269,8 +270,7 @@ on_both! {
         }
         house.advance(30 * DAY);
         assert_eq!(announce(&house, ADA).await, Reader::Told);
-        let config = house.app.config.clone();
-        house.app.transaction(move |tx| purge::batch(tx, &config)).await.unwrap();
+        purge_all(&house).await;
         assert_eq!(house.count("SELECT count(*) AS n FROM mail_bounces").await, 0);
     }
 

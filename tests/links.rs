@@ -10,11 +10,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use doorpost::accounts::client::Client;
 use doorpost::accounts::links::{self, OwnPurpose, Purpose, Wanted};
 use doorpost::accounts::sessions::AuthMethod;
-use doorpost::accounts::{purge, users};
+use doorpost::accounts::users;
 use doorpost::actions::sign_in::{self, Device};
 use doorpost::random::Token;
 use reqwest::{Method, StatusCode};
 
+use crate::purge::purge_all;
 use crate::support::{Database, House, Mail, Page, Visitor, at_once};
 
 /// A purpose, seen from outside.
@@ -239,9 +240,7 @@ on_both! {
             assert_eq!(house.count(LINKS).await, links, "nobody has cleaned up");
         }
         house.advance(Duration::from_secs(2 * 24 * 60 * 60));
-        let config = house.app.config.clone();
-        let purged = house.app.transaction(move |tx| purge::batch(tx, &config));
-        purged.await.unwrap();
+        purge_all(&house).await;
         assert_eq!(house.count(LINKS).await, 0);
     }
 

@@ -1,15 +1,23 @@
 //! What is over is refused at once and forgotten soon: nothing depends on the cleaner, and the cleaner
 //! takes nothing that lives. What is kept, and for how long, is written down.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use doorpost::accounts::limits::{self, Limit, Verdict};
 use doorpost::accounts::purge;
-use doorpost::mail::delivery;
+use doorpost::accounts::users::{self, Named, Operator};
+use doorpost::actions::delete_account;
+use doorpost::app::App;
+use doorpost::db::Tx;
+use doorpost::error::Error;
+use doorpost::mail::{delivery, outbox};
 use reqwest::StatusCode;
+use tokio::sync::oneshot;
 
 use crate::support::{Database, House};
 
@@ -132,31 +140,111 @@ on_both! {
             counted.await.unwrap();
         }
         house.advance(Duration::from_secs(60));
-        let mut batches = Vec::new();
-        loop {
-            let config = house.app.config.clone();
-            match house.app.transaction(move |tx| purge::batch(tx, &config)).await.unwrap() {
-                0 => break,
-                gone => batches.push(gone),
-            }
-        }
-        assert_eq!(batches, [most, most, rest]);
+        let kind = delivery::expiring().find(|kind| kind.name == "limits").unwrap();
+        let batches = RefCell::new(Vec::new());
+        let watch = |gone| batches.borrow_mut().push(gone);
+        delivery::forget(&house.app, kind, watch).await.unwrap();
+        let [most, rest] = [most, rest].map(|rows| rows as u64);
+        assert_eq!(batches.into_inner(), [most, most, rest]);
     }
 }
 
+/// Two that take the same rows in different orders would each wait for the other, and PostgreSQL would end one of them.
+/// Here the purge comes amid a deletion, which has the mail by then and not yet the links.
+#[tokio::test]
+async fn a_purge_leaves_what_a_deletion_has_in_its_hands_and_waits_for_nobody() {
+    let (house, id) = somebody_long_gone().await;
+    let (amid, is_amid) = oneshot::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let app = house.app.clone();
+    let deletion = tokio::spawn(async move {
+        let acting = app.clone();
+        let deleting = app.transaction(move |tx| {
+            outbox::kept::forget_account(tx, &id, ADA)?;
+            amid.send(()).unwrap();
+            goes_on.recv().unwrap();
+            delete(tx, &acting, &id)
+        });
+        deleting.await
+    });
+    is_amid.await.unwrap();
+    let purged = tokio::time::timeout(Duration::from_secs(1), purge_all(&house)).await;
+    assert!(purged.expect("it waits for nobody") > 0);
+    assert_eq!(rows(&house, "links").await, 0, "nobody had those");
+    assert!(rows(&house, "outbox").await > 0, "somebody has these");
+    go_on.send(()).unwrap();
+    assert!(
+        deletion.await.unwrap().unwrap(),
+        "it goes on as if nothing had happened"
+    );
+    assert_eq!(rows(&house, "users").await, 0);
+}
+
+/// The other way round: the purge has the links and not yet the mail.
+#[tokio::test]
+async fn a_deletion_amid_a_purge_waits_for_that_and_that_for_nobody() {
+    let (house, id) = somebody_long_gone().await;
+    let (amid, is_amid) = oneshot::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let (app, config) = (house.app.clone(), house.app.config.clone());
+    let purge = tokio::spawn(async move {
+        let all_at_once = app.transaction(move |tx| {
+            let mut kinds = delivery::expiring();
+            let links = kinds.next().expect("links come first");
+            let mut gone = (links.batch)(tx, &config, links.at_most)?;
+            amid.send(()).unwrap();
+            goes_on.recv().unwrap();
+            for kind in kinds {
+                gone += (kind.batch)(tx, &config, kind.at_most)?;
+            }
+            Ok(gone)
+        });
+        all_at_once.await
+    });
+    is_amid.await.unwrap();
+    let app = house.app.clone();
+    let deletion = tokio::spawn(async move {
+        let acting = app.clone();
+        app.transaction(move |tx| delete(tx, &acting, &id)).await
+    });
+    let waits = "SELECT count(*) AS n FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    house.seen(waits).await;
+    go_on.send(()).unwrap();
+    assert!(purge.await.unwrap().unwrap() > 0);
+    assert!(deletion.await.unwrap().unwrap());
+    assert_eq!(rows(&house, "users").await, 0);
+}
+
+/// An account that is there still, while all that hangs on it is over; and its id.
+async fn somebody_long_gone() -> (House, String) {
+    let mut house = House::new(Database::Postgres).await;
+    let ada = house.owner(ADA).await;
+    ada.ask("/forgot-password", ADA).await.sees_inbox_page();
+    house.mails_to(ADA, 2).await;
+    house.stop_worker();
+    house.advance(400 * DAY);
+    let id = house
+        .app
+        .read(|tx| Ok(users::of_address(tx, ADA)?.unwrap().id));
+    let id = id.await.unwrap();
+    (house, id)
+}
+
+fn delete(tx: &mut Tx, app: &App, id: &str) -> Result<bool, Error> {
+    let named = Named::Id(id.to_owned());
+    let deleted = delete_account::by_operator(tx, app, Operator::at_the_command_line(), &named)?;
+    Ok(deleted.is_some())
+}
+
 /// What the worker does once a minute, here and now.
-pub async fn purge_all(house: &House) -> usize {
+pub async fn purge_all(house: &House) -> u64 {
     let mut all = 0;
-    loop {
-        let config = house.app.config.clone();
-        let batch = house
-            .app
-            .transaction(move |tx| delivery::purge_batch(tx, &config));
-        match batch.await.unwrap() {
-            0 => return all,
-            gone => all += gone,
-        }
+    for kind in delivery::expiring() {
+        let gone = delivery::forget(&house.app, kind, |_| ());
+        all += gone.await.unwrap();
     }
+    all
 }
 
 async fn count(house: &House, limit: Limit, subject: &'static str) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use doorpost::accounts::purge;
 use reqwest::{Method, StatusCode};
 
+use crate::purge::purge_all;
 use crate::support::{Database, House, Visitor, at_once};
 
 const GAP: Duration = Duration::from_secs(61);
@@ -91,9 +91,7 @@ on_both! {
         assert_eq!(eve.signed_in_as().await, None);
 
         house.advance(2 * DAY);
-        let config = house.app.config.clone();
-        let purged = house.app.transaction(move |tx| purge::batch(tx, &config));
-        purged.await.unwrap();
+        purge_all(&house).await;
         for table in [
             "SELECT count(*) AS n FROM links",
             "SELECT count(*) AS n FROM limits",

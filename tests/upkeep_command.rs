@@ -218,6 +218,29 @@ async fn what_another_takes_meanwhile_is_not_all_there_is() {
     assert_eq!(after["rows"], 0, "{purged:?}");
 }
 
+/// Something in the database keeps a row that is over: a trigger of somebody's, a lock that nobody gives up.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it plays another program")]
+async fn what_is_over_and_cannot_be_deleted_is_said_and_not_tried_for_ever() {
+    let folder = empty_folder();
+    drop(Doorpost::serving(folder.path(), &[ANY_PORT]));
+    let path = folder.path().join("data/doorpost.db");
+    let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    conn.batch_execute(
+        "PRAGMA busy_timeout = 5000;
+         INSERT INTO limits (name, subject, count, ends_at) VALUES ('token_per_network', 'kept', 1, 0), ('x', 'y', 1, 0);
+         CREATE TRIGGER keeps BEFORE DELETE ON limits WHEN old.subject = 'kept' BEGIN SELECT RAISE(IGNORE); END",
+    )
+    .unwrap();
+    let purged = run(folder.path(), &["purge"], &[]);
+    assert_eq!(purged.status.code(), Some(1), "{purged:?}");
+    let said = String::from_utf8(purged.stdout).unwrap();
+    assert_eq!(said, "1 rows that were over are gone.\n");
+    let complaint = String::from_utf8(purged.stderr).unwrap();
+    let words = "1 rows are over and could not be deleted: ";
+    assert!(complaint.contains(words), "{complaint}");
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = diesel::sql_types::BigInt)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::purge::by_first;
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, load_unlocked, on_either};
 use crate::error::Result;
 use crate::schema::announced;
 
@@ -93,18 +94,23 @@ pub fn list(tx: &mut Tx, user_id: &str) -> Result<Vec<Sent>> {
         .load(tx.conn)?)
 }
 
-/// Forgets a batch of what was sent long ago. No `IN` takes a key of two columns on both databases, and a reader
-/// may have been sent something since: so the moment is asked for once more.
+/// Forgets a batch of what was sent long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let is_over = announced::posted_at.le(tx.now - millis(KEPT));
-    let readers: Vec<String> = over(tx.now)
-        .select(announced::user_id)
-        .limit(at_most)
-        .load(tx.conn)?;
-    let gone = announced::table
-        .filter(announced::user_id.eq_any(readers))
-        .filter(is_over);
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    let over: Vec<(Vec<u8>, String)> = load_unlocked!(
+        tx.conn,
+        over(tx.now)
+            .order(announced::posted_at)
+            .select((announced::announcement, announced::user_id))
+            .limit(at_most)
+    )?;
+    let mut gone = 0;
+    for (announcement, readers) in by_first(over) {
+        let its_own = announced::table
+            .filter(announced::announcement.eq(announcement))
+            .filter(announced::user_id.eq_any(readers));
+        gone += on_either!(tx.conn, |conn| diesel::delete(its_own).execute(conn))?;
+    }
+    Ok(gone)
 }
 
 /// How many were sent one so long ago.

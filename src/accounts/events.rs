@@ -18,7 +18,7 @@ use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::AuthMethod;
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, on_either, prepared};
+use crate::db::{Tx, load_unlocked, on_either, prepared};
 use crate::error::Result;
 use crate::metrics;
 use crate::random;
@@ -428,12 +428,15 @@ pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Noted>> {
 
 /// Forgets a batch of what happened long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = over(tx.now)
-        .select(events::id)
-        .limit(at_most)
-        .load(tx.conn)?;
+    let over: Vec<String> = load_unlocked!(
+        tx.conn,
+        over(tx.now)
+            .order(events::at)
+            .select(events::id)
+            .limit(at_most)
+    )?;
     let gone = events::table.filter(events::id.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 /// How many happened so long ago.

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use crate::accounts::events;
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, on_either};
+use crate::db::{Tx, load_unlocked, on_either};
 use crate::error::Result;
 use crate::schema::mail_bounces;
 
@@ -102,12 +102,15 @@ pub fn of(tx: &mut Tx, user_id: &str, email: &str) -> Result<Option<MailBounce>>
 
 /// Forgets a batch of what was reported long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = over(tx.now)
-        .select(mail_bounces::user_id)
-        .limit(at_most)
-        .load(tx.conn)?;
+    let over: Vec<String> = load_unlocked!(
+        tx.conn,
+        over(tx.now)
+            .order(mail_bounces::reported_at)
+            .select(mail_bounces::user_id)
+            .limit(at_most)
+    )?;
     let gone = mail_bounces::table.filter(mail_bounces::user_id.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 /// How many were reported so long ago.

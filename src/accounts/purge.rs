@@ -2,56 +2,125 @@
 //! announcement long ago, and whose mail came back.
 //!
 //! Nothing depends on it: every query judges for itself whether a row is still good. It keeps the tables small, so
-//! that anonymous traffic leaves nothing behind. It works in small batches, lest a visitor's write waits behind a
-//! large delete.
+//! that anonymous traffic leaves nothing behind. It takes one kind after another, each in small batches, the oldest first:
+//! so a visitor's write waits for one small delete at the most, and each batch is found by an index, whatever else there
+//! is. Rows that somebody has locked are left for the next time; so it waits for nobody, and is part of no deadlock.
+
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
 use crate::accounts::{announced, events, mail_bounces, refresh_tokens, signing_keys};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::Tx;
+use crate::db::{Tx, load_unlocked, on_either};
 use crate::error::Result;
 use crate::schema::{limits, links, sessions};
 
-/// Rows that one batch takes from each table at the most.
+/// Rows that one batch has at the most.
 pub const BATCH: i64 = 500;
 
-/// Deletes one batch of everything that has expired. The number of rows says whether there may be more.
-pub fn batch(tx: &mut Tx, config: &Config) -> Result<usize> {
-    let mut gone = links(tx)?;
-    gone += sessions(tx, config)?;
-    gone += refresh_tokens::purge(tx, BATCH)?;
-    gone += signing_keys::purge(tx)?;
-    gone += limits(tx)?;
-    gone += events::purge(tx, BATCH)?;
-    gone += announced::purge(tx, BATCH)?;
-    gone += mail_bounces::purge(tx, BATCH)?;
-    Ok(gone)
+/// Sessions in one batch: with each go the tokens that keep it alive.
+const SESSIONS: i64 = BATCH / 10;
+
+/// One kind of what expires.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// As the operator knows it.
+    pub name: &'static str,
+    /// Rows that one batch of it has at the most.
+    pub at_most: i64,
+    /// Deletes a batch of what is over, of so many rows at the most; how many there were. Fewer: that was all there was to
+    /// be had.
+    pub batch: fn(&mut Tx, &Config, i64) -> Result<usize>,
+    /// How many are over.
+    pub count: fn(&mut Tx, &Config) -> Result<i64>,
 }
 
-/// Counts everything that has expired, by what it is.
-pub fn count(tx: &mut Tx, config: &Config) -> Result<Vec<(&'static str, i64)>> {
-    Ok(vec![
-        ("links", links_over(tx.now).count().get_result(tx.conn)?),
-        ("sessions", count_sessions(tx, config)?),
-        ("refresh_tokens", refresh_tokens::count_over(tx)?),
-        ("known_programs", refresh_tokens::count_forgotten(tx)?),
-        ("signing_keys", signing_keys::count_over(tx)?),
-        ("limits", limits_over(tx.now).count().get_result(tx.conn)?),
-        ("events", events::count_over(tx)?),
-        ("announcements", announced::count_over(tx)?),
-        ("mail_bounces", mail_bounces::count_over(tx)?),
-    ])
+/// What expires of accounts, and of those who have none.
+pub const KINDS: [Kind; 9] = [
+    Kind {
+        name: "links",
+        at_most: BATCH,
+        batch: |tx, _, at_most| links(tx, at_most),
+        count: |tx, _| Ok(links_over(tx.now).count().get_result(tx.conn)?),
+    },
+    // Before the sessions: most of what hangs on those is gone by then.
+    Kind {
+        name: "refresh_tokens",
+        at_most: BATCH,
+        batch: |tx, _, at_most| refresh_tokens::purge(tx, at_most),
+        count: |tx, _| refresh_tokens::count_over(tx),
+    },
+    Kind {
+        name: "sessions",
+        at_most: SESSIONS,
+        batch: sessions,
+        count: count_sessions,
+    },
+    Kind {
+        name: "known_programs",
+        at_most: BATCH,
+        batch: |tx, _, at_most| refresh_tokens::purge_known(tx, at_most),
+        count: |tx, _| refresh_tokens::count_forgotten(tx),
+    },
+    Kind {
+        name: "signing_keys",
+        at_most: BATCH,
+        batch: |tx, _, _| signing_keys::purge(tx),
+        count: |tx, _| signing_keys::count_over(tx),
+    },
+    Kind {
+        name: "limits",
+        at_most: BATCH,
+        batch: |tx, _, at_most| limits(tx, at_most),
+        count: |tx, _| Ok(limits_over(tx.now).count().get_result(tx.conn)?),
+    },
+    Kind {
+        name: "events",
+        at_most: BATCH,
+        batch: |tx, _, at_most| events::purge(tx, at_most),
+        count: |tx, _| events::count_over(tx),
+    },
+    Kind {
+        name: "announcements",
+        at_most: BATCH,
+        batch: |tx, _, at_most| announced::purge(tx, at_most),
+        count: |tx, _| announced::count_over(tx),
+    },
+    Kind {
+        name: "mail_bounces",
+        at_most: BATCH,
+        batch: |tx, _, at_most| mail_bounces::purge(tx, at_most),
+        count: |tx, _| mail_bounces::count_over(tx),
+    },
+];
+
+/// Keys of two columns, by the first of them: no `IN` takes both on both databases, and the second alone would be
+/// looked for in the whole table.
+pub(super) fn by_first<K: Ord, V>(keys: Vec<(K, V)>) -> BTreeMap<K, Vec<V>> {
+    let mut grouped: BTreeMap<K, Vec<V>> = BTreeMap::new();
+    for (first, second) in keys {
+        grouped.entry(first).or_default().push(second);
+    }
+    grouped
 }
 
-fn links(tx: &mut Tx) -> Result<usize> {
-    let over: Vec<Vec<u8>> = links_over(tx.now)
-        .select(links::token_hash)
-        .limit(BATCH)
-        .load(tx.conn)?;
+/// What a batch has room for, when so many rows are gone.
+pub(super) fn rest(at_most: i64, gone: usize) -> i64 {
+    at_most.saturating_sub_unsigned(gone as u64)
+}
+
+fn links(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<Vec<u8>> = load_unlocked!(
+        tx.conn,
+        links_over(tx.now)
+            .order(links::keep_until)
+            .select(links::token_hash)
+            .limit(at_most)
+    )?;
     let gone = links::table.filter(links::token_hash.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -59,38 +128,53 @@ fn links_over(now: Timestamp) -> _ {
     links::table.filter(links::keep_until.le(now))
 }
 
-fn sessions(tx: &mut Tx, config: &Config) -> Result<usize> {
-    let (idle_since, too_old) = (idle_since(tx, config), too_old(tx, config));
-    let mut over: Vec<Vec<u8>> = sessions_idle(idle_since, program_idle_since(tx))
-        .select(sessions::token_hash)
-        .limit(BATCH)
-        .load(tx.conn)?;
-    over.extend(
+/// Those of browsers and those of programs rest for different times: asked for together, the ones that rest would be
+/// looked at over and over before those that are over.
+fn sessions(tx: &mut Tx, config: &Config, at_most: i64) -> Result<usize> {
+    let (mut gone, too_old) = (0, too_old(tx, config));
+    for (of_programs, since) in resting_since(tx, config) {
+        let over: Vec<Vec<u8>> = load_unlocked!(
+            tx.conn,
+            sessions_idle(of_programs, since)
+                .order(sessions::last_seen_at)
+                .select(sessions::token_hash)
+                .limit(rest(at_most, gone))
+        )?;
+        gone += end_sessions(tx, over)?;
+    }
+    let over: Vec<Vec<u8>> = load_unlocked!(
+        tx.conn,
         sessions_too_old(too_old)
+            .order(sessions::created_at)
             .select(sessions::token_hash)
-            .limit(BATCH)
-            .load::<Vec<u8>>(tx.conn)?,
-    );
+            .limit(rest(at_most, gone))
+    )?;
+    Ok(gone + end_sessions(tx, over)?)
+}
+
+fn end_sessions(tx: &mut Tx, over: Vec<Vec<u8>>) -> Result<usize> {
     let gone = sessions::table.filter(sessions::token_hash.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 fn count_sessions(tx: &mut Tx, config: &Config) -> Result<i64> {
-    let (idle_since, too_old) = (idle_since(tx, config), too_old(tx, config));
-    let idle: i64 = sessions_idle(idle_since, program_idle_since(tx))
-        .filter(sessions::created_at.gt(too_old))
-        .count()
-        .get_result(tx.conn)?;
-    let old: i64 = sessions_too_old(too_old).count().get_result(tx.conn)?;
-    Ok(idle + old)
+    let too_old = too_old(tx, config);
+    let mut over: i64 = sessions_too_old(too_old).count().get_result(tx.conn)?;
+    for (of_programs, since) in resting_since(tx, config) {
+        over += sessions_idle(of_programs, since)
+            .filter(sessions::created_at.gt(too_old))
+            .count()
+            .get_result::<i64>(tx.conn)?;
+    }
+    Ok(over)
 }
 
-fn idle_since(tx: &Tx, config: &Config) -> Timestamp {
-    tx.now - millis(config.sessions.idle)
-}
-
-fn program_idle_since(tx: &Tx) -> Timestamp {
-    tx.now - millis(refresh_tokens::LIFETIME)
+/// Whether of programs, and since when they must have rested to be over.
+fn resting_since(tx: &Tx, config: &Config) -> [(bool, Timestamp); 2] {
+    [
+        (false, tx.now - millis(config.sessions.idle)),
+        (true, tx.now - millis(refresh_tokens::LIFETIME)),
+    ]
 }
 
 fn too_old(tx: &Tx, config: &Config) -> Timestamp {
@@ -98,15 +182,10 @@ fn too_old(tx: &Tx, config: &Config) -> Timestamp {
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
-fn sessions_idle(idle_since: Timestamp, program_idle_since: Timestamp) -> _ {
-    let no: bool = false;
+fn sessions_idle(of_programs: bool, since: Timestamp) -> _ {
     sessions::table
-        .filter(sessions::last_seen_at.le(idle_since))
-        .filter(
-            sessions::for_program
-                .eq(no)
-                .or(sessions::last_seen_at.le(program_idle_since)),
-        )
+        .filter(sessions::for_program.eq(of_programs))
+        .filter(sessions::last_seen_at.le(since))
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -114,17 +193,22 @@ fn sessions_too_old(too_old: Timestamp) -> _ {
     sessions::table.filter(sessions::created_at.le(too_old))
 }
 
-/// A row of this table has a key of two columns, which no `IN` takes on both databases; the subject
-/// alone may match a limit of another name whose window is open, so the end is asked for once more.
-fn limits(tx: &mut Tx) -> Result<usize> {
-    let over: Vec<String> = limits_over(tx.now)
-        .select(limits::subject)
-        .limit(BATCH)
-        .load(tx.conn)?;
-    let gone = limits::table
-        .filter(limits::subject.eq_any(over))
-        .filter(limits::ends_at.le(tx.now));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+fn limits(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<(String, String)> = load_unlocked!(
+        tx.conn,
+        limits_over(tx.now)
+            .order(limits::ends_at)
+            .select((limits::name, limits::subject))
+            .limit(at_most)
+    )?;
+    let mut gone = 0;
+    for (name, subjects) in by_first(over) {
+        let named = limits::table
+            .filter(limits::name.eq(name))
+            .filter(limits::subject.eq_any(subjects));
+        gone += on_either!(tx.conn, |conn| diesel::delete(named).execute(conn))?;
+    }
+    Ok(gone)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use crate::accounts::purge::rest;
 use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Held, KnownAccount, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, on_either, prepared};
+use crate::db::{Tx, load_unlocked, on_either, prepared};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Token, TokenHash};
@@ -273,13 +274,16 @@ pub fn hold_session(
 
 /// Forgets a batch of those that nobody may use any more.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = over(tx.now)
-        .select(refresh_tokens::token_hash)
-        .limit(at_most)
-        .load(tx.conn)?;
+    let over: Vec<Vec<u8>> = load_unlocked!(
+        tx.conn,
+        over(tx.now)
+            .order(refresh_tokens::expires_at)
+            .select(refresh_tokens::token_hash)
+            .limit(at_most)
+    )?;
     let gone = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
-    let gone = diesel::delete(gone).execute(tx.conn)?;
-    Ok(gone + purge_successors(tx, at_most)? + purge_known(tx, at_most)?)
+    let gone = on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?;
+    Ok(gone + purge_successors(tx, rest(at_most, gone))?)
 }
 
 /// How many nobody may use any more.
@@ -294,26 +298,31 @@ fn over(now: Timestamp) -> _ {
 
 /// What is not told again any more need not lie there, not even sealed.
 fn purge_successors(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = refresh_tokens::table
-        .filter(refresh_tokens::successor.is_not_null())
-        .filter(refresh_tokens::used_at.le(tx.now - millis(TOLD_AGAIN)))
-        .select(refresh_tokens::token_hash)
-        .limit(at_most)
-        .load(tx.conn)?;
+    let over: Vec<Vec<u8>> = load_unlocked!(
+        tx.conn,
+        refresh_tokens::table
+            .filter(refresh_tokens::successor.is_not_null())
+            .filter(refresh_tokens::used_at.le(tx.now - millis(TOLD_AGAIN)))
+            .order(refresh_tokens::used_at)
+            .select(refresh_tokens::token_hash)
+            .limit(at_most)
+    )?;
     let told = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
-    let cleared = diesel::update(told)
-        .set(refresh_tokens::successor.eq(None::<Vec<u8>>))
-        .execute(tx.conn)?;
-    Ok(cleared)
+    let clear = diesel::update(told).set(refresh_tokens::successor.eq(None::<Vec<u8>>));
+    Ok(on_either!(tx.conn, |conn| clear.execute(conn))?)
 }
 
-fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = forgotten(tx.now)
-        .select(known_programs::family)
-        .limit(at_most)
-        .load(tx.conn)?;
+/// Forgets a batch of programs that were away so long that they are known no more.
+pub fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {
+    let over: Vec<Vec<u8>> = load_unlocked!(
+        tx.conn,
+        forgotten(tx.now)
+            .order(known_programs::since)
+            .select(known_programs::family)
+            .limit(at_most)
+    )?;
     let gone = known_programs::table.filter(known_programs::family.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 /// How many programs were away so long that they are known no more.

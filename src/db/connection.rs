@@ -44,3 +44,17 @@ macro_rules! on_either {
     };
 }
 pub(crate) use on_either;
+
+/// Loads the rows that a query finds, and on PostgreSQL locks them, but for those that somebody else has locked just now.
+///
+/// For whoever clears away and has no hurry: they never wait for another's lock while they hold their own, and so are part
+/// of no deadlock, whatever order others take theirs in. On SQLite there is one writer.
+macro_rules! load_unlocked {
+    ($conn:expr, $rows:expr) => {
+        match $conn {
+            $crate::db::Connection::Postgres(conn) => $rows.for_update().skip_locked().load(conn),
+            $crate::db::Connection::Sqlite(conn) => $rows.load(conn),
+        }
+    };
+}
+pub(crate) use load_unlocked;

@@ -30,9 +30,9 @@ mod tidy;
 use sender::{LOOK, Sender, give_back};
 use settling::Settling;
 use stopping::Stopping;
-use tidy::tidy;
+use tidy::{count_waiting, forget_by_and_by};
 
-pub use tidy::purge_batch;
+pub use tidy::{expiring, forget};
 
 /// Connections to the mail server that a node keeps: enough for their transactions to share commits, fewer
 /// than mail servers commonly allow one client.
@@ -102,8 +102,14 @@ async fn work(app: App, smtp: Option<Smtp>, mut stopping: Stopping) {
             Sender::new(app, smtp.as_ref(), lowest, settling, stopping.clone()).run()
         }));
     }
-    let (tidied, tidying) = (app.clone(), stopping.clone());
-    tasks.spawn(keep_running(move || tidy(tidied.clone(), tidying.clone())));
+    let (counted, told) = (app.clone(), stopping.clone());
+    tasks.spawn(keep_running(move || {
+        count_waiting(counted.clone(), told.clone())
+    }));
+    let (tidied, told) = (app.clone(), stopping.clone());
+    tasks.spawn(keep_running(move || {
+        forget_by_and_by(tidied.clone(), told.clone())
+    }));
     let ended = async {
         while tasks.join_next().await.is_some() {}
         give_back_promised(&app).await;

@@ -4,16 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
-use crate::accounts::purge;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mail::delivery;
-use crate::mail::outbox;
 use crate::operator::out::Out;
 
 /// How what is over is forgotten.
@@ -32,58 +31,78 @@ pub struct Arguments {
 struct Report {
     dry_run: bool,
     rows: u64,
-    of: BTreeMap<&'static str, u64>,
+    of: Of,
 }
 
-/// Forgets all that is over, and says how much that was.
+/// How often is looked whether something is left: within this any transaction of a Doorpost's has ended, which may have
+/// what is over in its hands.
+const ROUNDS: usize = 10;
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(300);
+
+/// Rows, by what they are.
+type Of = BTreeMap<&'static str, u64>;
+
+/// Forgets all that is over, and says how much that was. Fails, if something is over and cannot be deleted.
 pub async fn run(arguments: Arguments, app: App, out: &Out) -> Result<ExitCode> {
     app.db.ready().await?;
     let Arguments { dry_run, json } = arguments;
-    let of = count(&app).await?;
-    let rows = match dry_run {
-        true => of.values().sum(),
-        false => forget(&app, of.values().sum()).await?,
+    let (of, stuck) = match dry_run {
+        true => (count(&app).await?, 0),
+        false => forget(&app).await?,
     };
+    let rows = of.values().sum();
     if !dry_run {
         tracing::info!(rows, event = "purged", "purged");
     }
     let report = Report { dry_run, rows, of };
     match json {
-        true => out.line(serde_json::to_string_pretty(&report).map_err(Error::internal)?),
+        true => out.json(&report)?,
         false => report.tell(out),
+    }
+    if stuck > 0 {
+        let rows = HumanCount(stuck);
+        out.complain(format_args!(
+            "{rows} rows are over and could not be deleted: somebody else holds them, or something in the database \
+             forbids it."
+        ));
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn count(app: &App) -> Result<BTreeMap<&'static str, u64>> {
+async fn count(app: &App) -> Result<Of> {
     let config = app.config.clone();
     let counted = app.read(move |tx| {
-        let mut counted = purge::count(tx, &config)?;
-        counted.push(("mail", outbox::kept::count_over(tx)?));
-        Ok(counted)
+        let each = delivery::expiring().map(|kind| {
+            let rows = (kind.count)(tx, &config)?;
+            Ok((kind.name, u64::try_from(rows).unwrap_or(0)))
+        });
+        each.collect()
     });
-    let counted = counted.await?.into_iter();
-    Ok(counted
-        .map(|(what, rows)| (what, u64::try_from(rows).unwrap_or(0)))
-        .collect())
+    counted.await
 }
 
-/// Batch by batch; how many rows that were.
-async fn forget(app: &App, about: u64) -> Result<u64> {
-    let bar = ProgressBar::new(about);
-    let mut rows = 0;
-    loop {
-        let config = app.config.clone();
-        let batch = app.transaction(move |tx| delivery::purge_batch(tx, &config));
-        match batch.await? {
-            // A running Doorpost may be at the same batch, and have been faster.
-            0 if count(app).await?.values().all(|left| *left == 0) => break,
-            gone => rows += gone as u64,
+/// In rounds, until nothing is left: a running Doorpost may have a part of it in its hands, and more comes to be over all
+/// the time. How much is gone, and how much cannot be deleted.
+async fn forget(app: &App) -> Result<(Of, u64)> {
+    let bar = ProgressBar::no_length();
+    let (mut gone, mut stuck) = (Of::new(), 0);
+    for _ in 0..ROUNDS {
+        let mut of_round = 0;
+        for kind in delivery::expiring() {
+            let rows = delivery::forget(app, kind, |rows| bar.inc(rows)).await?;
+            *gone.entry(kind.name).or_default() += rows;
+            of_round += rows;
         }
-        bar.set_position(rows);
+        let left: u64 = count(app).await?.values().sum();
+        stuck = if of_round == 0 { left } else { 0 };
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_ROUNDS).await;
     }
     bar.finish_and_clear();
-    Ok(rows)
+    Ok((gone, stuck))
 }
 
 impl Report {

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::{LEASE, Mail, state};
 use crate::clock::{Timestamp, millis};
-use crate::db::Tx;
+use crate::db::{Tx, load_unlocked, on_either};
 use crate::error::Result;
 use crate::mail::letters::Priority;
 use crate::schema::{links, outbox};
@@ -258,12 +258,15 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Forgets a batch of mail that was settled long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = over(tx.now)
-        .select(outbox::id)
-        .limit(at_most)
-        .load(tx.conn)?;
+    let over: Vec<String> = load_unlocked!(
+        tx.conn,
+        over(tx.now)
+            .order(outbox::settled_at)
+            .select(outbox::id)
+            .limit(at_most)
+    )?;
     let gone = outbox::table.filter(outbox::id.eq_any(over));
-    Ok(diesel::delete(gone).execute(tx.conn)?)
+    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
 }
 
 /// How much was settled so long ago.
