@@ -79,16 +79,17 @@ struct Exporter {
 
 #[derive(Clone)]
 struct Said {
-    /// `None`: nothing, in time.
+    answers: bool,
+    /// `None`: it has not counted it in time, be it for lack of time.
     outbox: Option<Arc<Standing>>,
     counts_until: Instant,
 }
 
 async fn scrape(exporter: Data<Exporter>) -> HttpResponse {
-    let outbox = exporter.ask_database().await;
+    let said = exporter.ask_database().await;
     let now = exporter.app.clock.now();
     let readings = at_hand(&exporter.app).into_iter();
-    let readings = readings.chain(of_database(outbox.as_deref(), now));
+    let readings = readings.chain(of_database(said.as_ref(), now));
     match metrics::text(readings.collect()) {
         Ok(text) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, metrics::CONTENT_TYPE))
@@ -103,7 +104,7 @@ async fn scrape(exporter: Data<Exporter>) -> HttpResponse {
 impl Exporter {
     /// On SQLite a read runs where it is called, and a disk that hangs holds it there: so it is called on a thread of its
     /// own, and no second one begins before it is through.
-    async fn ask_database(&self) -> Option<Arc<Standing>> {
+    async fn ask_database(&self) -> Option<Said> {
         let (app, last) = (self.app.clone(), Arc::clone(&self.last));
         let handle = Handle::current();
         let asked = tokio::spawn(async move {
@@ -112,18 +113,29 @@ impl Exporter {
                 .as_ref()
                 .filter(|said| Instant::now() < said.counts_until)
             {
-                return said.outbox.clone();
+                return said.clone();
             }
             let began = Instant::now();
-            let asking = web::block(move || handle.block_on(app.read(kept::standing)));
-            let outbox = asking.await.ok().and_then(Result::ok).map(Arc::new);
-            *last = Some(Said {
-                outbox: outbox.clone(),
+            let asking = web::block(move || handle.block_on(look(&app)));
+            let (answers, outbox) = asking.await.unwrap_or_default();
+            let said = Said {
+                answers,
+                outbox,
                 counts_until: Instant::now() + FRESH.max(began.elapsed() * FRESH_PER_COST),
-            });
-            outbox
+            };
+            *last = Some(said.clone());
+            said
         });
-        timeout(PATIENCE, asked).await.ok()?.ok()?
+        timeout(PATIENCE, asked).await.ok()?.ok()
+    }
+}
+
+/// Whether the database answers, and how the outbox stands. While an announcement to very many waits, it may take longer
+/// to count than a statement has: then the database is not away.
+async fn look(app: &App) -> (bool, Option<Arc<Standing>>) {
+    match app.read(kept::standing).await {
+        Ok(standing) => (true, Some(Arc::new(standing))),
+        Err(_) => (app.db.pending().await.is_ok(), None),
     }
 }
 
@@ -176,13 +188,13 @@ fn at_hand(app: &App) -> Vec<Reading> {
 }
 
 /// What the database knows of all nodes together; of a database that is away, only that.
-fn of_database(outbox: Option<&Standing>, now: Timestamp) -> Vec<Reading> {
+fn of_database(said: Option<&Said>, now: Timestamp) -> Vec<Reading> {
     let mut readings = vec![Reading::flag(
         "doorpost_database_up",
         "Whether the database answered",
-        outbox.is_some(),
+        said.is_some_and(|said| said.answers),
     )];
-    if let Some(outbox) = outbox {
+    if let Some(outbox) = said.and_then(|said| said.outbox.as_deref()) {
         let count = |state: &str| {
             let labels = vec![("state", state.to_owned())];
             (labels, outbox.of_state(state) as f64)
@@ -191,8 +203,8 @@ fn of_database(outbox: Option<&Standing>, now: Timestamp) -> Vec<Reading> {
         readings.extend([
             Reading::by(
                 "doorpost_outbox_letters",
-                "Letters in the database, of all nodes together: waiting, and settled within two weeks",
-                state::ALL.map(count),
+                "Letters in the database, of all nodes together: waiting, and those that did not leave within two weeks",
+                state::WATCHED.map(count),
             ),
             Reading::gauge(
                 "doorpost_outbox_oldest_age_seconds",

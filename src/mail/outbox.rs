@@ -92,8 +92,8 @@ pub mod state {
     /// It came to be of no use before it could be sent.
     pub const DROPPED: &str = "dropped";
 
-    /// Each of them.
-    pub const ALL: [&str; 4] = [QUEUED, SENT, REFUSED, DROPPED];
+    /// Those of which there are few, as long as all is well.
+    pub const WATCHED: [&str; 3] = [QUEUED, REFUSED, DROPPED];
 }
 
 impl Outbox {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use diesel::dsl::{count_star, min};
+use diesel::dsl::{count_star, min, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::{LEASE, Mail, state};
 use crate::clock::{Timestamp, millis};
@@ -58,28 +59,41 @@ pub fn counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
 /// How the outbox stands, for whoever watches it.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    counts: Vec<(String, i64)>,
+    waiting: i64,
+    /// What did not leave, or came back, by its state.
+    failed: Vec<(String, i64)>,
     /// When the oldest was posted that still waits, announcements aside.
     pub oldest_waiting_since: Option<Timestamp>,
 }
 
 impl Standing {
-    /// How much mail there is of this state.
+    /// How much mail there is of this state, which is not that of what left: that grows with what the site is used, and
+    /// nobody counts it again and again.
     pub fn of_state(&self, state: &str) -> i64 {
-        let found = self.counts.iter().find(|(is, _)| is == state);
+        if state == state::QUEUED {
+            return self.waiting;
+        }
+        let found = self.failed.iter().find(|(is, _)| is == state);
         found.map_or(0, |(_, count)| *count)
     }
 }
 
 /// Looks how it stands.
 pub fn standing(tx: &mut Tx) -> Result<Standing> {
+    let waiting = outbox::table.filter(outbox::due_at.is_not_null());
+    // In the words of its index, which holds nothing else.
+    let failed = outbox::table.filter(sql::<Bool>("state NOT IN ('queued', 'sent')"));
     let oldest_waiting_since = outbox::table
         .filter(outbox::due_at.is_not_null())
         .filter(outbox::priority.lt(Priority::Bulk as i32))
         .select(min(outbox::queued_at))
         .first(tx.conn)?;
     Ok(Standing {
-        counts: counts(tx)?,
+        waiting: waiting.count().get_result(tx.conn)?,
+        failed: failed
+            .group_by(outbox::state)
+            .select((outbox::state, count_star()))
+            .load(tx.conn)?,
         oldest_waiting_since,
     })
 }
