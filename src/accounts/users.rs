@@ -209,11 +209,18 @@ fn as_like(pattern: &str) -> String {
     like
 }
 
-/// The ids of all accounts.
-pub fn ids(tx: &mut Tx) -> Result<Vec<String>> {
+/// How many accounts there are. To count many takes a while.
+pub fn count(tx: &mut Tx) -> Result<i64> {
+    Ok(users::table.count().get_result(tx.conn)?)
+}
+
+/// The ids of accounts in their order: those after this one, so many at the most.
+pub fn ids(tx: &mut Tx, after: &str, at_most: i64) -> Result<Vec<String>> {
     Ok(users::table
+        .filter(users::id.gt(after))
         .select(users::id)
         .order(users::id)
+        .limit(at_most)
         .load(tx.conn)?)
 }
 

@@ -6,7 +6,7 @@
 //! Doorpost, after whatever anybody waits for.
 
 use std::collections::BTreeSet;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Bound};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -73,12 +73,12 @@ pub async fn run(
     if !operator::key_fits(&run.app, out).await? {
         return Ok(ExitCode::FAILURE);
     }
-    let readers = run.find(whom).await?;
+    let (readers, strangers) = run.find(whom).await?;
     if run.is_dry && !arguments.json {
-        run.show(&readers.ids, out).await?;
+        run.show(&readers, out).await?;
     }
     if !arguments.again {
-        let had_alike = run.count_alike(&readers.ids).await?;
+        let had_alike = run.count_alike(&readers).await?;
         if had_alike > 0 {
             out.complain(question(had_alike));
             if !run.is_dry {
@@ -86,8 +86,8 @@ pub async fn run(
             }
         }
     }
-    let mut tally = run.announce(readers.ids).await?;
-    tally.without_account += readers.strangers;
+    let mut tally = run.announce(&readers).await?;
+    tally.without_account += strangers;
     if arguments.json {
         out.json(&tally)?;
     } else {
@@ -153,26 +153,44 @@ struct Run {
 }
 
 /// Accounts, each once. In order, so that of two runs at once one follows the other and neither is a deadlock's
-/// victim.
-struct Readers {
-    ids: BTreeSet<String>,
-    /// Addresses that have no account.
-    strangers: u64,
+/// victim. All of them are more than a command should hold: they are read batch by batch.
+enum Readers {
+    All,
+    These(BTreeSet<String>),
+}
+
+impl Readers {
+    /// The batch after this one.
+    async fn after(&self, app: &App, last: &str) -> Result<Vec<String>> {
+        match self {
+            Self::All => {
+                let (last, at_most) = (last.to_owned(), BATCH as i64);
+                app.read(move |tx| users::ids(tx, &last, at_most)).await
+            }
+            Self::These(ids) => {
+                let later = (Bound::Excluded(last), Bound::Unbounded);
+                Ok(ids.range::<str, _>(later).take(BATCH).cloned().collect())
+            }
+        }
+    }
+
+    /// How many there are, where that is known.
+    fn count(&self) -> Option<u64> {
+        match self {
+            Self::All => None,
+            Self::These(ids) => Some(ids.len() as u64),
+        }
+    }
 }
 
 impl Run {
-    async fn find(&self, whom: Whom) -> Result<Readers> {
+    /// The readers, and how many addresses have no account.
+    async fn find(&self, whom: Whom) -> Result<(Readers, u64)> {
         let addresses = match whom {
-            Whom::All => {
-                let ids = self.app.read(users::ids).await?.into_iter().collect();
-                return Ok(Readers { ids, strangers: 0 });
-            }
+            Whom::All => return Ok((Readers::All, 0)),
             Whom::These(addresses) => BTreeSet::from_iter(addresses),
         };
-        let mut readers = Readers {
-            ids: BTreeSet::new(),
-            strangers: 0,
-        };
+        let (mut ids, mut strangers) = (BTreeSet::new(), 0);
         for batch in batches(addresses) {
             let found = self.app.read(move |tx| {
                 let accounts = batch.iter().map(|email| users::find_by_email(tx, email));
@@ -180,35 +198,45 @@ impl Run {
             });
             for account in found.await? {
                 match account {
-                    Some(user) => drop(readers.ids.insert(user.id)),
-                    None => readers.strangers += 1,
+                    Some(user) => drop(ids.insert(user.id)),
+                    None => strangers += 1,
                 }
             }
         }
-        Ok(readers)
+        Ok((Readers::These(ids), strangers))
     }
 
     /// How many of those who would get it had another text under its subject lately: a text that was mended after it
     /// was sent is another text, and to its readers the same letter.
-    async fn count_alike(&self, ids: &BTreeSet<String>) -> Result<usize> {
-        let mut count = 0;
-        for batch in batches(ids.iter().cloned()) {
+    async fn count_alike(&self, readers: &Readers) -> Result<usize> {
+        let (mut count, mut last) = (0, String::new());
+        loop {
+            let batch = readers.after(&self.app, &last).await?;
+            let Some(end) = batch.last().cloned() else {
+                return Ok(count);
+            };
             let announcement = Arc::clone(&self.announcement);
             let alike = self
                 .app
                 .read(move |tx| announce::count_alike(tx, &announcement, batch));
             count += alike.await?;
+            last = end;
         }
-        Ok(count)
     }
 
-    async fn announce(&self, ids: BTreeSet<String>) -> Result<Tally> {
-        let bar = ProgressBar::new(ids.len() as u64);
-        let mut tally = Tally::default();
-        for batch in batches(ids) {
-            let readers = batch.len() as u64;
+    async fn announce(&self, readers: &Readers) -> Result<Tally> {
+        let bar = readers
+            .count()
+            .map_or_else(ProgressBar::no_length, ProgressBar::new);
+        let (mut tally, mut last) = (Tally::default(), String::new());
+        loop {
+            let batch = readers.after(&self.app, &last).await?;
+            let Some(end) = batch.last().cloned() else {
+                break;
+            };
+            bar.inc(batch.len() as u64);
             tally += self.announce_to(batch).await?;
-            bar.inc(readers);
+            last = end;
         }
         bar.finish_and_clear();
         Ok(tally)
@@ -234,9 +262,14 @@ impl Run {
     }
 
     /// The subject and, for the first who would get it, the text.
-    async fn show(&self, ids: &BTreeSet<String>, out: &Out) -> Result<()> {
+    async fn show(&self, readers: &Readers, out: &Out) -> Result<()> {
         out.line(format_args!("Subject: {}\n", self.announcement.subject));
-        for batch in batches(ids.iter().cloned()) {
+        let mut last = String::new();
+        loop {
+            let batch = readers.after(&self.app, &last).await?;
+            let Some(end) = batch.last().cloned() else {
+                return Ok(());
+            };
             let found = self.app.read(move |tx| {
                 let accounts = batch.iter().map(|id| users::find(tx, id));
                 accounts.collect::<Result<Vec<_>>>()
@@ -248,8 +281,8 @@ impl Run {
                 out.line(text);
                 return Ok(());
             }
+            last = end;
         }
-        Ok(())
     }
 }
 

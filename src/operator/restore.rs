@@ -79,7 +79,7 @@ async fn restore(
     let file = file.display();
     must_be_ours(&app, &file.to_string()).await?;
     app.db.migrate()?;
-    let accounts = app.read(users::ids).await?.len();
+    let accounts = app.db.take_time(users::count)?;
     if is_dry {
         out.line(format_args!(
             "{file} is whole, and would be restored; accounts: {accounts}."
@@ -105,7 +105,7 @@ async fn restore(
 async fn loaded(app: App, is_dry: bool, out: &Out) -> Result<()> {
     must_be_ours(&app, "the database").await?;
     if is_dry {
-        let accounts = app.read(users::ids).await?.len();
+        let accounts = app.db.take_time(users::count)?;
         out.line(format_args!(
             "Every session and every link would end; accounts: {accounts}."
         ));
