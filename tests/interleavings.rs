@@ -20,7 +20,7 @@ mod always;
 mod budgets;
 mod model;
 mod outcome;
-mod program;
+pub mod program;
 mod repeats;
 mod schedules;
 mod search;

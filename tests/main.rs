@@ -56,6 +56,7 @@ mod pages;
 mod password_sign_in;
 mod pictures;
 mod plain_browsers;
+mod plans;
 mod postgresql;
 mod printing;
 mod program;

@@ -39,7 +39,7 @@ const SESSION: &str = "db975b8e44a84872c05e907bd0a7bde9b4e2f6931f4dd3502f43d976a
 const ADAS_ID: &str = "ekGR5t7yx2Rk31N0W_H95w";
 
 /// [`PASSWORD`], hashed.
-const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$6DA7Rz3Vg3cnxjv9eiUxlA$9u4o+0tkpH0gYAHk/DNkt1gC9oPKzN1RyVXECDQu8tY";
+pub const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$6DA7Rz3Vg3cnxjv9eiUxlA$9u4o+0tkpH0gYAHk/DNkt1gC9oPKzN1RyVXECDQu8tY";
 
 /// A letter to Ada that waits, and the hash of the link in it.
 const LETTER: &[u8] = include_bytes!("upgrade/letter.sealed");

@@ -77,16 +77,17 @@ impl Program {
         self.http.send(request).await
     }
 
+    pub async fn get(&self, path: &str) -> Page {
+        self.http.send(self.request(Method::GET, path)).await
+    }
+
     pub async fn delete(&self, path: &str) -> Page {
         self.http.send(self.request(Method::DELETE, path)).await
     }
 
     /// The address it is signed in as, if its access token is good.
     pub async fn signed_in_as(&self) -> Option<String> {
-        let page = self
-            .http
-            .send(self.request(Method::GET, "/api/v1/me"))
-            .await;
+        let page = self.get("/api/v1/me").await;
         match page.status {
             StatusCode::OK => {
                 let me: Value = serde_json::from_str(&page.body).unwrap();
