@@ -18,18 +18,19 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use clap::Parser;
 
-use program::{Connection, Server, THIS_BUILD, cookie_of, free_port, get, postgres, process};
+use program::{
+    CONNECTIONS, Connection, Server, THIS_BUILD, cookie_of, free_port, get, load, load_and,
+    postgres, process,
+};
 use site::{Member, PASSWORD, Site, with_cookie};
 use table::{Figure, Floor, Table};
 
-const CONNECTIONS: usize = 32;
 const ACCOUNTS: usize = 10_000;
 
 /// Of each kind, in each round.
@@ -250,35 +251,6 @@ fn start(site: &mut Site, _: &Plain) -> Vec<Figure> {
         Figure::of("memory before the first request", "MiB", idle),
         Figure::of("memory after the load", "MiB", loaded),
     ]
-}
-
-/// Sends so many requests over the kept connections, each taking the next of the list.
-fn load(port: u16, total: usize, requests: &[String]) {
-    load_and(port, total, requests, |_, _| {});
-}
-
-/// The same, and hands out each answer with the number of its request.
-fn load_and(port: u16, total: usize, requests: &[String], each: impl Fn(usize, &str) + Sync) {
-    let next = AtomicUsize::new(0);
-    let take_turns = || {
-        let mut connection = Connection::open(port);
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= total {
-                break;
-            }
-            let request = &requests[n % requests.len()];
-            let answer = connection.send(request);
-            let is_well = answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 303");
-            assert!(is_well, "{request}\n\n{answer}");
-            each(n, &answer);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..CONNECTIONS {
-            scope.spawn(take_turns);
-        }
-    });
 }
 
 /// What everything is measured against: actix-web and a line of text, in a process of its own.

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::ACCOUNTS;
 use crate::program::sink::Sink;
-use crate::program::{Connection, House, between, cookie_of, post, post_json, postgres};
-use crate::{ACCOUNTS, CONNECTIONS, load};
+use crate::program::{
+    CONNECTIONS, Connection, House, between, cookie_of, load, post, post_json, postgres,
+};
 
 /// Every member's.
 pub const PASSWORD: &str = "a horse that eats staples";

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,38 @@ impl Connection {
     }
 }
 
+/// So many are kept open while requests are sent at once.
+pub const CONNECTIONS: usize = 32;
+
+/// Sends so many requests over the kept connections, each taking the next of the list.
+pub fn load(port: u16, total: usize, requests: &[String]) {
+    load_and(port, total, requests, |_, _| {});
+}
+
+/// The same, and hands out each answer with the number of its request.
+pub fn load_and(port: u16, total: usize, requests: &[String], each: impl Fn(usize, &str) + Sync) {
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        let mut connection = Connection::open(port);
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= total {
+                break;
+            }
+            let request = &requests[n % requests.len()];
+            let answer = connection.send(request);
+            let is_well = answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 303");
+            assert!(is_well, "{request}\n\n{answer}");
+            each(n, &answer);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(take_turns);
+        }
+    });
+}
+
 /// The program, with limits out of the way.
 pub struct House {
     pub server: Server,
@@ -126,7 +159,8 @@ impl House {
     }
 }
 
-fn serve(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)]) -> Server {
+/// Starts it in a folder, with these variables.
+pub fn serve(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)]) -> Server {
     let mut command = Command::new(program);
     command
         .current_dir(folder)

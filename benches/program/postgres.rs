@@ -17,14 +17,38 @@ pub fn cluster() -> Option<String> {
 pub fn fresh_database(cluster: &str, name: &str) -> String {
     let name = format!("{name}_{}", std::process::id());
     run(cluster, &format!("CREATE DATABASE {name}"));
-    let mut url = url::Url::parse(cluster).unwrap();
-    url.set_path(&name);
-    url.into()
+    database(cluster, &name)
 }
 
 /// Runs this in a database.
 pub fn run(url: &str, sql: &str) {
     connected(url, async |client| client.batch_execute(sql).await.unwrap());
+}
+
+/// The one number that a query finds.
+pub fn number(url: &str, sql: &str) -> i64 {
+    connected(url, async |client| {
+        let row = client.query_one(sql, &[]).await.unwrap();
+        row.get(0)
+    })
+}
+
+/// What a query finds, as text.
+pub fn rows(url: &str, sql: &str) -> Vec<Vec<String>> {
+    connected(url, async |client| {
+        let rows = client.query(sql, &[]).await.unwrap();
+        let texts = rows
+            .iter()
+            .map(|row| (0..row.len()).map(|column| row.get(column)).collect());
+        texts.collect()
+    })
+}
+
+/// The URL of a database in it.
+pub fn database(cluster: &str, name: &str) -> String {
+    let mut url = url::Url::parse(cluster).unwrap();
+    url.set_path(name);
+    url.into()
 }
 
 /// All processes of the cluster.
