@@ -230,15 +230,70 @@ fn what_deploy_md_says_to_type_makes_a_site() {
     assert!(machine.run(&format!("{site}/")).contains("Register"));
 }
 
-/// Types the commands of a section: what is indented there. Settings and answers stand between fences.
-fn type_what_it_says(machine: &mut Machine, section: &str) {
-    let page = fs::read_to_string(in_repository("docs/deploy.md")).unwrap();
+/// The lines that the page has for Postfix: a letter to nobody comes back and is told, and whoever writes to that address from
+/// outside gets no answer.
+#[test]
+fn postfix_hands_in_what_comes_back_as_operate_md_has_it() {
+    let mut machine = Machine::with(&[&package()]);
+    machine.run("dpkg --install --no-triggers doorpost_*.deb");
+    settle(&mut machine);
+    let blocks = indented("docs/operate.md", "### From a mail server that pipes");
+    let takes_mail = "compatibility_level = 3.6\nmyhostname = mail.example.org\nmydestination = example.org\n\
+                      mynetworks = 127.0.0.0/8\nmaillog_file = /var/log/mail.log\nalias_maps =\n";
+    // Whoever is at elsewhere.example would have an account of this machine: it takes the letter, and finds nobody.
+    let to_nobody = "inline:{ { elsewhere.example = local: } }";
+    for (file, lines) in [
+        (
+            "/etc/doorpost/doorpost.env",
+            "MAIL_BOUNCE_ADDRESS=bounce@example.org",
+        ),
+        ("/etc/postfix/master.cf", &*blocks[0]),
+        ("/etc/postfix/main.cf", takes_mail),
+        ("/etc/postfix/main.cf", &*blocks[1]),
+    ] {
+        machine.run(&format!("cat >> {file} <<'END'\n{lines}\nEND"));
+    }
+    machine.run(&format!(
+        "sed -i 's/^transport_maps = .*/& {to_nobody}/' /etc/postfix/main.cf"
+    ));
+    machine.run("postfix start && systemctl start doorpost");
+
+    machine.run("curl --silent --fail --header 'Sec-Fetch-Site: same-origin' --data email=ada@elsewhere.example http://127.0.0.1:8080/register");
+    let bounced = machine.wait_for(&format!("{BY_HAND} mail list --state bounced | grep ada@"));
+    assert!(bounced.contains("  5.1.1 unknown user"), "{bounced}");
+
+    machine.run(
+        "cd /tmp && echo Hello > hello && curl --silent --show-error --mail-from eve@elsewhere.example \
+         --mail-rcpt bounce@example.org --mail-rcpt bounce+1.2@example.org --upload-file hello smtp://127.0.0.1",
+    );
+    machine.wait_for("[ $(grep --count 'passed over' /var/log/mail.log) = 2 ]");
+    let answered = machine
+        .attempt("grep eve@ /var/log/mail.log | grep ' to='")
+        .said;
+    assert_eq!(answered, "");
+}
+
+/// What is indented in a section, block by block.
+fn indented(page: &str, section: &str) -> Vec<String> {
+    let page = fs::read_to_string(in_repository(page)).unwrap();
     let (_, text) = page.split_once(&format!("{section}\n")).unwrap();
     let (text, _) = text.split_once("\n#").unwrap();
-    let commands: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .collect();
+    let mut blocks = vec![String::new()];
+    for line in text.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut()) {
+            (Some(line), Some(block)) => *block += &format!("{line}\n"),
+            (None, Some(block)) if !block.is_empty() => blocks.push(String::new()),
+            _ => {}
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
+/// Types the commands of a section: what is indented there. Settings and answers stand between fences.
+fn type_what_it_says(machine: &mut Machine, section: &str) {
+    let blocks = indented("docs/deploy.md", section);
+    let commands: Vec<&str> = blocks.iter().flat_map(|block| block.lines()).collect();
     assert!(
         commands.len() >= 2,
         "the commands are not seen any more: {commands:?}"
