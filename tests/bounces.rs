@@ -104,6 +104,27 @@ const REPORTS: &[(&str, Fate, &str, Says, &str)] = &[
         Says::NotReached,
         "451 4.3.2 <*@example.org>: try again later",
     ),
+    (
+        "sendmail-no-such-user.eml",
+        Fate::Failed,
+        "5.1.1",
+        Says::NoMailbox,
+        "550 5.1.1 <*@example.org>: Recipient address rejected: User unknown",
+    ),
+    (
+        "sendmail-mailbox-full.eml",
+        Fate::Failed,
+        "5.2.2",
+        Says::NotReached,
+        "552 5.2.2 <*@example.org> Quota exceeded (mailbox for user is full)",
+    ),
+    (
+        "sendmail-delayed.eml",
+        Fate::Delayed,
+        "4.2.2",
+        Says::NotReached,
+        "452 4.2.2 <*@example.org>: Mailbox full",
+    ),
 ];
 
 /// What comes to the same mailbox and is no report.
