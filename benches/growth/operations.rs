@@ -52,6 +52,8 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn everything(&self) -> Vec<(&'static str, [f64; 3])> {
+        // Of a new browser nobody is told twice within the hour, in which this may run again.
+        self.site.run("DELETE FROM limits WHERE name = 'news'");
         let accounts: Vec<u64> = (0..VISITORS).map(|n| self.somebody(n)).collect();
         let asks = accounts.iter().map(|n| post("/sign-in", &email(*n)));
         let asks: Vec<String> = asks.collect();
@@ -119,10 +121,10 @@ impl Turn<'_> {
         })
     }
 
-    /// One of all accounts, wherever: another in each round.
+    /// One of all accounts, wherever, whose mail does not come back; another in each round.
     fn somebody(&self, n: usize) -> u64 {
         let nth = (self.round * VISITORS + n) as u64;
-        nth * 7_919_777 % self.site.accounts
+        nth * 7_919_777 % (self.site.accounts / 2) * 2 + 1
     }
 
     fn cost(&self, operations: usize, work: impl FnOnce()) -> [f64; 3] {

@@ -60,11 +60,11 @@ pub struct Processes {
 impl Processes {
     /// The cluster has to run on this machine.
     pub fn of(cluster: &str) -> Self {
-        let ours: i32 = connected(cluster, async |client| {
+        let first = connected(cluster, async |client| {
             let row = client.query_one("SELECT pg_backend_pid()", &[]).await;
-            row.unwrap().get(0)
+            let ours: i32 = row.unwrap().get(0);
+            process::parent(ours.unsigned_abs()) // while it is there
         });
-        let first = process::parent(ours.unsigned_abs());
         Self {
             first: first.expect("DOORPOST_TEST_POSTGRES names a PostgreSQL on this machine"),
         }
