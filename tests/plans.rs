@@ -98,31 +98,6 @@ async fn no_request_reads_a_growing_table_through_on_postgresql() {
     }
 }
 
-/// Were it found anew at each batch, what is over would be read as often as there are batches.
-#[tokio::test]
-async fn a_purge_reads_what_is_over_once_and_not_once_a_batch() {
-    const OVER: u64 = 20_000; // of which less than a third is in one table
-    let grown = Grown::make(Database::Postgres).await;
-    grown.fill(&grown.living.expired(OVER)).await;
-    let before = grown.read_so_far().await;
-    let purged = run(
-        grown.folder.path(),
-        &["purge", "--json"],
-        &grown.variables(),
-    );
-    let purged: Value = serde_json::from_slice(&purged.stdout).unwrap();
-    assert!(purged["rows"].as_u64() >= Some(OVER), "{purged}");
-    for (now, then) in grown.read_so_far().await.iter().zip(&before) {
-        let rows = now.rows - then.rows;
-        assert!(
-            rows < 2 * OVER as i64,
-            "{rows} rows of {} were read by {}",
-            now.table,
-            now.what
-        );
-    }
-}
-
 /// What is wrong with each statement that reads more than it may.
 #[track_caller]
 fn is_well(explained: &[Explained]) {
