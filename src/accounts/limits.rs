@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use diesel::backend::Backend;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
@@ -318,6 +318,11 @@ struct CountEach<'a> {
 
 impl Query for CountEach<'_> {
     type SqlType = (Text, BigInt, BigInt);
+}
+
+impl QueryId for CountEach<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl<'a, DB> QueryFragment<DB> for CountEach<'a>

@@ -102,12 +102,14 @@ const SHARED_IDLE: Duration = Duration::from_secs(60 * 60);
 /// The living session of this token. A signed-in page costs this one query, so it runs on the concrete
 /// connection, where diesel keeps its SQL prepared.
 pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Session>> {
-    let found = on_either!(tx.conn, |conn| sessions::table
-        .inner_join(schema::users::table)
-        .filter(sessions::token_hash.eq(token.as_bytes()))
-        .select(Session::as_select())
-        .first(conn)
-        .optional())?;
+    let found = on_either!(tx.conn, |conn| prepared(
+        sessions::table
+            .inner_join(schema::users::table)
+            .filter(sessions::token_hash.eq(token.as_bytes()))
+            .select(Session::as_select())
+    )
+    .get_result(conn)
+    .optional())?;
     Ok(found.filter(|session| session.is_alive(tx.now, config)))
 }
 

@@ -12,7 +12,7 @@ use diesel::backend::Backend;
 use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{self, exists};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Text};
@@ -211,6 +211,11 @@ struct EachSent<'a> {
 
 impl Query for EachSent<'_> {
     type SqlType = Text;
+}
+
+impl QueryId for EachSent<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl<DB> QueryFragment<DB> for EachSent<'_>
