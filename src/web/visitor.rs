@@ -239,7 +239,7 @@ impl Visitor {
     /// one does that.
     async fn renew_if_wanted(&mut self) -> Result<(), Rejection> {
         let wanted = self.session.as_ref().filter(|found| found.wants_new_token);
-        let (Some(session), Some(old)) = (wanted, self.token_hash()) else {
+        let Some((session, old)) = wanted.and_then(|it| Some((it, self.token_hash()?))) else {
             return Ok(());
         };
         let shared = session.shared;
