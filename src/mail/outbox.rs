@@ -274,6 +274,11 @@ impl Outbox {
         self.shared.handover.take(lowest)
     }
 
+    /// Whether mail of this priority or a higher one lies in the table, as far as anybody looked.
+    pub fn is_behind(&self, lowest: Priority) -> bool {
+        self.shared.handover.is_behind(lowest)
+    }
+
     /// A slot asked for so much mail of this priority and above, and claimed this.
     pub fn looked(&self, lowest: Priority, at_most: i64, claimed: &[Claimed]) {
         let found = claimed.first().and_then(|first| {

@@ -1,6 +1,6 @@
 //! One send slot: it claims mail, sends it and settles it until it is told to stop.
 //!
-//! A slot takes what is handed over to it, and every second, or when it is told that there is some, claims a few mails of
+//! A slot takes what is handed over to it, and every second, or when there is known to be some, claims a few mails of
 //! those that wait in the table. It sends them one by one over the connection it keeps. What it does next hangs on what
 //! its last round came to ([`Round`]).
 
@@ -154,16 +154,30 @@ impl Sender {
             }
         }
         self.app.outbox.take_on();
-        if Instant::now() >= self.looks_at {
-            match self.claim().await {
-                Ok(claimed) if claimed.is_empty() => self.looks_at = Instant::now() + LOOK,
-                Ok(claimed) => return self.deliver(claimed).await,
-                Err(error) => return database_failed(&error),
-            }
+        if Instant::now() >= self.looks_at
+            && let Some(round) = self.deliver_due().await
+        {
+            return round;
         }
         match self.app.outbox.take(self.lowest) {
             Some(fresh) => self.deliver([fresh]).await,
+            // There was no room for all of it, and nobody is told of each letter that waits in the table.
+            None if self.app.outbox.is_behind(self.lowest) => {
+                self.deliver_due().await.unwrap_or(Round::NothingDue)
+            }
             None => Round::NothingDue,
+        }
+    }
+
+    /// Sends what is due in the table; `None`, if nothing is.
+    async fn deliver_due(&mut self) -> Option<Round> {
+        match self.claim().await {
+            Ok(claimed) if claimed.is_empty() => {
+                self.looks_at = Instant::now() + LOOK;
+                None
+            }
+            Ok(claimed) => Some(self.deliver(claimed).await),
+            Err(error) => Some(database_failed(&error)),
         }
     }
 

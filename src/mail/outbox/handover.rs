@@ -116,6 +116,12 @@ impl Handover {
         }
     }
 
+    /// Whether mail of this priority or a higher one lies in the table, as far as anybody looked.
+    pub fn is_behind(&self, lowest: Priority) -> bool {
+        let lines = self.lines();
+        lines.awaited.is_behind || lowest >= Priority::News && lines.news.is_behind
+    }
+
     /// A slot looked into the table for mail of this priority and above, and claimed this much of that one.
     pub fn looked(&self, lowest: Priority, found: Option<(Priority, bool)>) {
         let mut lines = self.lines();
@@ -168,5 +174,34 @@ impl Drop for Place {
         if let Some(line) = self.handover.lines().of(self.priority) {
             line.promised -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_found_no_room_is_known_to_lie_in_the_table_until_somebody_looked() {
+        let handover = Arc::new(Handover::default());
+        handover.open();
+        assert!(
+            handover.is_behind(Priority::Awaited),
+            "nobody has looked yet"
+        );
+        handover.looked(Priority::Bulk, None);
+        let room: Vec<Place> = std::iter::from_fn(|| handover.place(Priority::News)).collect();
+        assert_eq!(room.len(), MOST);
+        assert!(handover.is_behind(Priority::News));
+        assert!(
+            !handover.is_behind(Priority::Awaited),
+            "a slot for what is awaited has nothing to look for"
+        );
+        drop(room);
+        assert!(handover.place(Priority::News).is_none(), "it goes first");
+        handover.looked(Priority::News, Some((Priority::News, true)));
+        assert!(handover.is_behind(Priority::Bulk), "there is more of it");
+        handover.looked(Priority::News, None);
+        assert!(!handover.is_behind(Priority::Bulk));
     }
 }
