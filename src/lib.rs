@@ -30,7 +30,7 @@
 //!    [`server::Server`]. [`exporter`], [`service_manager`]: who watches it.
 //! 8. [`operator`]: the command line.
 //! 9. The tools: [`db`], [`config`], [`keys`], [`random`], [`clock`], [`metrics`], [`domain_name`],
-//!    [`humanize`], [`invisible`], [`writable`].
+//!    [`humanize`], [`invisible`], [`webauthn`], [`writable`].
 //!
 //! A signature says who may call; an action says what happens; a handler only says what is shown.
 
@@ -58,4 +58,5 @@ pub mod schema;
 pub mod server;
 pub mod service_manager;
 pub mod web;
+pub mod webauthn;
 pub mod writable;

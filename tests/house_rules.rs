@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
         "metrics",
         "random",
         "schema",
+        "webauthn",
         "writable",
     ],
     &["accounts"],
@@ -240,9 +241,16 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "signing tokens",
-        &["jsonwebtoken", "ring::signature"],
+        &["jsonwebtoken"],
         &["accounts/access_tokens.rs", "accounts/es256.rs"],
     ),
+    (
+        "keys that sign and verify",
+        &["ring::signature"],
+        &["accounts/es256.rs", "webauthn/public_key.rs"],
+    ),
+    // Whatever an authenticator made is read in one place.
+    ("CBOR", &["minicbor"], &["webauthn/"]),
     // A page, a program's route and a command ask for what happens; only an action makes it happen.
     (
         "deciding what happens",

@@ -71,6 +71,11 @@ impl PublicUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// Whether the host is a name, and not an IP address: what browsers ask of a site with passkeys.
+    pub fn has_a_name(&self) -> bool {
+        self.0.domain().is_some()
+    }
+
     /// The absolute URL of `path`, which begins with one `/`.
     pub fn link(&self, path: &str) -> String {
         format!("{}{path}", self.as_str())
@@ -172,6 +177,11 @@ mod tests {
             assert_eq!(url.as_str(), origin);
             assert_eq!(url.host(), host);
             assert_eq!(url.is_loopback(), loopback, "{text}");
+            assert_eq!(
+                url.has_a_name(),
+                host.contains(char::is_alphabetic),
+                "{text}"
+            );
             assert_eq!(url.is_https(), origin.starts_with("https"));
             assert_eq!(url.link("/sign-in?a=b"), format!("{origin}/sign-in?a=b"));
         }
