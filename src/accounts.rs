@@ -12,6 +12,7 @@
 //! * [`links`]: mailed tokens and codes; [`links::Found::consume`] uses one up, exactly once.
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
+//! * [`passkeys`]: what authenticators sign with, and which challenges were answered.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
 //! * [`access_tokens`], [`signing_keys`], [`es256`]: what a program shows, and what it is signed with.
 //! * [`limits`]: how often something may happen.
@@ -32,6 +33,7 @@ pub mod key_probe;
 pub mod limits;
 pub mod links;
 pub mod mail_bounces;
+pub mod passkeys;
 pub mod passwords;
 pub mod purge;
 pub mod refresh_tokens;

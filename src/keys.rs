@@ -60,10 +60,12 @@ pub enum KeyPurpose {
     Probe,
     /// The address that a letter comes back to, authenticated together with the letter's number.
     BounceAddress,
+    /// What an authenticator is to sign.
+    PasskeyChallenge,
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -78,6 +80,7 @@ impl KeyPurpose {
         Self::RefreshSuccessor,
         Self::Probe,
         Self::BounceAddress,
+        Self::PasskeyChallenge,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -96,6 +99,7 @@ impl KeyPurpose {
             Self::RefreshSuccessor => b"doorpost refresh successor",
             Self::Probe => b"doorpost probe",
             Self::BounceAddress => b"doorpost bounce address",
+            Self::PasskeyChallenge => b"doorpost passkey challenge",
         }
     }
 }

@@ -152,6 +152,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    passkeys (id) {
+        id -> Text,
+        user_id -> Text,
+        credential_id -> Binary,
+        public_key -> Binary,
+        sign_count -> BigInt,
+        backup_eligible -> Bool,
+        backed_up -> Bool,
+        aaguid -> Binary,
+        transports -> Text,
+        name -> Text,
+        created_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    answered_challenges (hash) {
+        hash -> Binary,
+        ends_at -> BigInt,
+    }
+}
+
+diesel::table! {
     signing_keys (id) {
         id -> Text,
         public -> Binary,

@@ -152,23 +152,23 @@ async fn all_that_is_over_is_counted_and_then_gone() {
 
     let counted = json_of(folder.path(), &["purge", "--dry-run", "--json"], &[]);
     let of = json!({
-        "announcements": 1, "events": 1, "known_programs": 1, "limits": 1201, "links": 1, "mail": 1, "mail_bounces": 1,
-        "refresh_tokens": 1, "sessions": 3, "signing_keys": 1,
+        "announcements": 1, "answered_challenges": 1, "events": 1, "known_programs": 1, "limits": 1201, "links": 1, "mail": 1,
+        "mail_bounces": 1, "refresh_tokens": 1, "sessions": 3, "signing_keys": 1,
     });
     assert_eq!(counted["of"], of);
-    assert_eq!(counted["rows"], 1212);
+    assert_eq!(counted["rows"], 1213);
     let again = run(folder.path(), &["purge", "--dry-run"], &[]);
     let lines = String::from_utf8(again.stdout).unwrap();
     assert!(lines.contains("limits          1,201\n"), "{lines}");
     assert!(
-        lines.ends_with("1,212 rows are over.\n"),
+        lines.ends_with("1,213 rows are over.\n"),
         "nothing was gone: {lines}"
     );
 
     let purged = run(folder.path(), &["purge"], &[]);
     assert_eq!(purged.status.code(), Some(0), "{purged:?}");
     let said = String::from_utf8(purged.stdout).unwrap();
-    assert_eq!(said, "1,212 rows that were over are gone.\n");
+    assert_eq!(said, "1,213 rows that were over are gone.\n");
     let after = json_of(folder.path(), &["purge", "--dry-run", "--json"], &[]);
     assert_eq!(after["rows"], 0, "{after}");
     for (table, lives) in LIVES {
@@ -258,6 +258,7 @@ const LIVES: &[(&str, i64)] = &[
     ("announced", 0),
     ("mail_bounces", 0),
     ("known_programs", 0),
+    ("answered_challenges", 1),
 ];
 
 /// One account; of each table what is over, and what is not.
@@ -285,6 +286,7 @@ fn what_is_over(now: i64) -> String {
          INSERT INTO announced (announcement, user_id, posted_at) VALUES (x'01', 'u', {long_ago});
          INSERT INTO mail_bounces (user_id, email, reported_at, posted_at, days, no_mailbox, status)
             VALUES ('u', 'ada@example.org', {long_ago}, {long_ago}, 1, 0, '');
+         INSERT INTO answered_challenges (hash, ends_at) VALUES (x'01', {long_ago}), (x'02', {soon});
          INSERT INTO signing_keys (id, public, sealed, created_at, retired_at) VALUES ('k', x'', x'', 0, {long_ago});
          INSERT INTO outbox (id, letter, email, state, queued_at, useful_until, tries, settled_at)
             VALUES ('m1', 'sign_in', 'ada@example.org', 'sent', 0, 0, 1, {long_ago}),

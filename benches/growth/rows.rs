@@ -38,6 +38,8 @@ impl Living<'_> {
             ("sessions", self.sessions()),
             ("refresh_tokens", self.refresh_tokens()),
             ("known_programs", self.known_programs()),
+            ("passkeys", self.passkeys()),
+            ("answered_challenges", self.answered_challenges()),
             ("events", self.events()),
             ("links", self.links()),
             ("limits", self.limits()),
@@ -93,6 +95,32 @@ impl Living<'_> {
             "INSERT INTO known_programs (family, user_id, session_id, since) \
              SELECT {hash}, {of}, {session}, {ago} FROM {numbers} WHERE i % 10 IN (2, 3, 4) ORDER BY 1",
             ago = self.ago("i", 360),
+            numbers = self.numbers(),
+        )
+    }
+
+    fn passkeys(&self) -> String {
+        let (id, of, credential) = (self.id("i * 3 + k"), self.id("i"), self.hash("i * 3 + k"));
+        format!(
+            "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, backup_eligible, backed_up, aaguid, \
+             transports, name, created_at, last_used_at) \
+             SELECT {id}, {of}, {credential}, {credential}, 0, TRUE, TRUE, {aaguid}, 'internal hybrid', '', {ago}, {ago} \
+             FROM {numbers} CROSS JOIN {passkeys} WHERE i % 10 IN (1, 4) ORDER BY 1",
+            aaguid = self.bytes("'0123456789abcdef'"),
+            ago = self.ago("i", 360),
+            numbers = self.numbers(),
+            passkeys = several(2),
+        )
+    }
+
+    /// Those of the last minutes.
+    fn answered_challenges(&self) -> String {
+        format!(
+            "INSERT INTO answered_challenges (hash, ends_at) \
+             SELECT {hash}, {now} + {drawn} % {HOUR} FROM {numbers} WHERE i % 100 = 0 ORDER BY 1",
+            hash = self.hash("i"),
+            now = self.now,
+            drawn = drawn("i"),
             numbers = self.numbers(),
         )
     }

@@ -1,5 +1,5 @@
-//! Deletes what has expired: links, ended sessions, limits whose window has passed, old events, who was sent an
-//! announcement long ago, and whose mail came back.
+//! Deletes what has expired: links, ended sessions, limits whose window has passed, challenges that were answered, old
+//! events, who was sent an announcement long ago, and whose mail came back.
 //!
 //! Nothing depends on it: every query judges for itself whether a row is still good. It keeps the tables small, so
 //! that anonymous traffic leaves nothing behind. It takes one kind after another, each in small batches, the oldest first:
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
+use crate::accounts::passkeys::challenge;
 use crate::accounts::{announced, events, mail_bounces, refresh_tokens, signing_keys};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -38,7 +39,7 @@ pub struct Kind {
 }
 
 /// What expires of accounts, and of those who have none.
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 10] = [
     Kind {
         name: "links",
         at_most: BATCH,
@@ -63,6 +64,12 @@ pub const KINDS: [Kind; 9] = [
         at_most: BATCH,
         batch: |tx, _, at_most| refresh_tokens::purge_known(tx, at_most),
         count: |tx, _| refresh_tokens::count_forgotten(tx),
+    },
+    Kind {
+        name: "answered_challenges",
+        at_most: BATCH,
+        batch: |tx, _, at_most| challenge::purge(tx, at_most),
+        count: |tx, _| challenge::count_over(tx),
     },
     Kind {
         name: "signing_keys",

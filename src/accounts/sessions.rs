@@ -35,15 +35,18 @@ pub enum AuthMethod {
     Password,
     /// A link in ordinary mail was followed in a browser that the account knows.
     NotificationLink,
+    /// A passkey was used, by somebody whom its authenticator made sure of.
+    Passkey,
 }
 
 impl AuthMethod {
     /// Each of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::EmailLink,
         Self::EmailCode,
         Self::Password,
         Self::NotificationLink,
+        Self::Passkey,
     ];
 
     /// As the table holds it.
@@ -53,6 +56,7 @@ impl AuthMethod {
             Self::EmailCode => "email_code",
             Self::Password => "password",
             Self::NotificationLink => "notification_link",
+            Self::Passkey => "passkey",
         }
     }
 }

@@ -1,0 +1,2 @@
+DROP TABLE answered_challenges;
+DROP TABLE passkeys;
