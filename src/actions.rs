@@ -13,6 +13,8 @@
 //! * [`sign_in`]: by link, by code, by a link in ordinary mail; where every session begins.
 //! * [`password_try`], [`sign_in_with_password`], [`reauthenticate`]: a password that was typed, to come in or before
 //!   what is sensitive.
+//! * [`passkey_answer`], [`sign_in_with_passkey`], [`add_passkey`]: what a passkey has signed, to come in or before what is
+//!   sensitive; and a new one.
 //! * [`confirm_email`], [`reset_password`]: what a used link does to an account.
 //! * [`change_email`], [`change_password`], [`export`], [`delete_account`]: what only the owner may do.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
@@ -21,6 +23,7 @@
 //! * [`after_restore`]: the database is one of before.
 //! * [`note_bounce`]: a mail server reports that a letter came back.
 
+pub mod add_passkey;
 pub mod after_restore;
 pub mod announce;
 pub mod change_email;
@@ -35,6 +38,7 @@ pub mod invite;
 pub mod lock_account;
 pub mod make_sign_in_link;
 pub mod note_bounce;
+pub mod passkey_answer;
 pub mod password_try;
 pub mod reauthenticate;
 pub mod refresh;
@@ -42,6 +46,7 @@ pub mod request_link;
 pub mod reset_password;
 pub mod set_email;
 pub mod sign_in;
+pub mod sign_in_with_passkey;
 pub mod sign_in_with_password;
 pub mod switch_mail;
 

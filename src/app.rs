@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::keys::{self, Keys};
 use crate::mail::health::Health;
 use crate::mail::outbox::Outbox;
+use crate::webauthn::RelyingParty;
 use crate::writable;
 
 /// What a site is called that was given no other name.
@@ -33,6 +34,8 @@ pub struct App {
     pub db: Db,
     /// Where passwords are hashed and compared.
     pub passwords: Hasher,
+    /// The site as authenticators know it; none where its host is an IP address.
+    pub relying_party: Option<RelyingParty>,
     /// Makes links to pages of ours for a reader, and reads them again.
     pub signed_links: SignedLinks,
     /// What access tokens are signed with.
@@ -70,6 +73,7 @@ impl App {
         Ok(Self {
             name: NAME,
             passwords,
+            relying_party: RelyingParty::of(&config.server.public_url),
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
             signing_keys: SigningKeys::new(keys.clone()),
             access_tokens: ReadLately::default(),

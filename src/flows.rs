@@ -16,6 +16,7 @@ pub mod delete_account;
 pub mod dev_inbox;
 pub mod export;
 pub mod notification_links;
+pub mod passkeys;
 pub mod password_sign_in;
 pub mod reauthenticate;
 pub mod register;
@@ -36,6 +37,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     confirm_email::configure(cfg);
     sign_out::configure(cfg);
     password_sign_in::configure(cfg);
+    passkeys::configure(cfg);
     reset_password::configure(cfg);
     reauthenticate::configure(cfg);
     account::configure(cfg);

@@ -30,6 +30,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 pub fn way_in(method: &str) -> &'static str {
     match method {
         "email_link" => "With the link from a message",
+        "passkey" => "With a passkey",
         "email_code" => "With the code from a message",
         "password" => "With the password",
         "notification_link" => "With a link in a notice or an announcement",

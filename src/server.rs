@@ -318,6 +318,12 @@ fn announce(app: &App, listening: SocketAddr) {
             "its mail is at {site}/dev/inbox (no SMTP_URL is set: nothing is sent)"
         );
     }
+    if app.relying_party.is_none() {
+        tracing::info!(
+            event = "passkeys_off",
+            "there are no passkeys: browsers know them only where the host of PUBLIC_URL is a name, such as localhost"
+        );
+    }
     let contact_until = app.config.security.expires;
     if contact_until.is_some_and(|expires| expires < app.clock.now()) {
         tracing::warn!(

@@ -8,6 +8,7 @@
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
+//! * [`script`], [`passkey_options`]: what a script of ours is answered, and asks authenticators for.
 //! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`]: what visitors send, parsed
 //!   once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
@@ -29,12 +30,14 @@ pub mod new_password;
 pub mod next;
 pub mod one_click;
 pub mod page;
+pub mod passkey_options;
 pub mod password_entry;
 pub mod pasted_link;
 pub mod path_id;
 pub mod pending_change;
 pub mod rejection;
 pub mod same_origin;
+pub mod script;
 pub mod sealed_cookies;
 pub mod session_cookie;
 pub mod set_cookie;

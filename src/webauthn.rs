@@ -60,6 +60,8 @@ impl RelyingParty {
 pub enum Refusal {
     /// It cannot be read.
     Malformed,
+    /// Nobody has such a passkey here.
+    UnknownCredential,
     /// It was made to register, and is to sign in; or the other way round.
     WrongCeremony,
     /// It answers another challenge.
@@ -87,6 +89,7 @@ impl Refusal {
     pub fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::UnknownCredential => "unknown_credential",
             Self::WrongCeremony => "wrong_ceremony",
             Self::WrongChallenge => "wrong_challenge",
             Self::WrongOrigin => "wrong_origin",

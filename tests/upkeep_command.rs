@@ -152,7 +152,7 @@ async fn all_that_is_over_is_counted_and_then_gone() {
 
     let counted = json_of(folder.path(), &["purge", "--dry-run", "--json"], &[]);
     let of = json!({
-        "announcements": 1, "answered_challenges": 1, "events": 1, "known_programs": 1, "limits": 1201, "links": 1, "mail": 1,
+        "announcements": 1, "challenges": 1, "events": 1, "known_programs": 1, "limits": 1201, "links": 1, "mail": 1,
         "mail_bounces": 1, "refresh_tokens": 1, "sessions": 3, "signing_keys": 1,
     });
     assert_eq!(counted["of"], of);

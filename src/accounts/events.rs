@@ -37,11 +37,15 @@ pub enum Event {
     SignedIn(AuthMethod),
     /// A wrong password was entered by somebody who wanted to sign in.
     PasswordRefused,
-    /// The password was entered in a session.
+    /// A passkey has counted to less than before: there are two of it.
+    PasskeyCopied,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// The password was entered in a session, or a passkey used there.
     Reauthenticated,
-    /// A wrong one was entered in a session.
+    /// A wrong one was.
     ReauthenticationRefused,
-    /// A session wanted to do something sensitive, and was asked for the password.
+    /// A session wanted to do something sensitive, and was asked for the password or a passkey.
     ReauthenticationRequired,
     /// Somebody signed out.
     SignedOut,
@@ -94,6 +98,8 @@ impl Event {
             Self::LinkRefused(_) => "link_refused",
             Self::SignedIn(_) => "signed_in",
             Self::PasswordRefused => "password_refused",
+            Self::PasskeyCopied => "passkey_copied",
+            Self::PasskeyAdded => "passkey_added",
             Self::Reauthenticated => "reauthenticated",
             Self::ReauthenticationRefused => "reauthentication_refused",
             Self::ReauthenticationRequired => "reauthentication_required",

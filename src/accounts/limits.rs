@@ -67,8 +67,12 @@ pub enum Limit {
 /// lest one member's hashes, mail and files keep the others waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// The password is entered in a session, be it right or wrong.
+    /// The password is entered in a session, or a passkey used there, be it right or wrong.
     Reauthenticate,
+    /// Somebody signs in with a passkey of it.
+    SignInWithPasskey,
+    /// A passkey is added.
+    AddPasskey,
     /// Another password is set in a session.
     ChangePassword,
     /// Another address is asked for.
@@ -83,6 +87,8 @@ impl Verb {
     fn name(self) -> &'static str {
         match self {
             Self::Reauthenticate => "reauthenticate",
+            Self::SignInWithPasskey => "sign_in_with_passkey",
+            Self::AddPasskey => "add_passkey",
             Self::ChangePassword => "change_password",
             Self::AskForAddress => "ask_for_address",
             Self::Export => "export",
@@ -99,7 +105,8 @@ impl Verb {
             })
         };
         match self {
-            Self::Reauthenticate => an_hour(200),
+            Self::Reauthenticate | Self::SignInWithPasskey => an_hour(200),
+            Self::AddPasskey => an_hour(40),
             Self::ChangePassword | Self::Export => an_hour(10),
             Self::AskForAddress => config.limits.mail_per_address,
             // A hundred sessions, each every six minutes.

@@ -66,7 +66,7 @@ pub const KINDS: [Kind; 10] = [
         count: |tx, _| refresh_tokens::count_forgotten(tx),
     },
     Kind {
-        name: "answered_challenges",
+        name: "challenges",
         at_most: BATCH,
         batch: |tx, _, at_most| challenge::purge(tx, at_most),
         count: |tx, _| challenge::count_over(tx),

@@ -49,6 +49,11 @@ impl AuthMethod {
         Self::Passkey,
     ];
 
+    /// Whether it proves more than that somebody reads the mail: what is sensitive is open for the window then.
+    fn proves_owner(self) -> bool {
+        matches!(self, Self::Password | Self::Passkey)
+    }
+
     /// As the table holds it.
     pub fn name(self) -> &'static str {
         match self {
@@ -260,7 +265,7 @@ pub fn start(
         shared: holder == Holder::SharedBrowser,
         created_at: tx.now,
         last_seen_at: tx.now,
-        password_entered_at: (method == AuthMethod::Password).then_some(tx.now),
+        password_entered_at: method.proves_owner().then_some(tx.now),
         wants_new_token: false,
         for_program: holder == Holder::Program,
         token_epoch: 0,

@@ -1,4 +1,4 @@
-//! Sign in: by a link, by a code, by a link in ordinary mail. Every session begins here.
+//! Sign in: by a link, by a code, by the password, by a passkey, by a link in ordinary mail. Every session begins here.
 //!
 //! A session replaces the one its browser had, so that no right of that one carries over, and every link that
 //! signs in to the account ends. A browser that the account does not know is told of in a notice.
@@ -148,6 +148,17 @@ pub(super) fn by_password(
 ) -> Result<NewSession> {
     tell_of_new_browser(tx, app, user, device)?;
     begin(tx, user, AuthMethod::Password, device)
+}
+
+/// Signs in whoever used a passkey of this account.
+pub(super) fn by_passkey(
+    tx: &mut Tx,
+    app: &App,
+    user: &Held<User>,
+    device: &Device,
+) -> Result<NewSession> {
+    tell_of_new_browser(tx, app, user, device)?;
+    begin(tx, user, AuthMethod::Passkey, device)
 }
 
 /// Whom a link in ordinary mail is for, as far as this browser goes.

@@ -79,7 +79,7 @@ pub struct Sessions {
 pub struct ShownSession {
     /// It names the session and opens nothing.
     id: String,
-    /// `password`, `email_code`, `email_link` or `notification_link`.
+    /// `password`, `passkey`, `email_code`, `email_link` or `notification_link`.
     auth_method: String,
     #[schema(format = "date-time")]
     created_at: String,

@@ -27,6 +27,8 @@ pub enum Notice {
     PasswordGuessed,
     /// So many were tried in a row that no more are taken for up to a day.
     PasswordPaused,
+    /// A passkey was refused, for there are two of it.
+    PasskeyCopied,
     /// Somebody signed in from a browser, or with a program, that the account does not know.
     NewBrowser,
     /// A change of the address was asked for; to the address that would be left.
@@ -104,6 +106,7 @@ impl Notice {
             Self::PasswordChanged => "password_changed",
             Self::PasswordGuessed => "password_guessed",
             Self::PasswordPaused => "password_paused",
+            Self::PasskeyCopied => "passkey_copied",
             Self::NewBrowser => "new_browser",
             Self::EmailChangeAsked => "email_change_asked",
             Self::EmailChanged => "email_changed",
@@ -159,6 +162,7 @@ impl Notice {
             Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
             Self::PasswordGuessed => paragraphs!("mail/notices/password_guessed.txt"),
             Self::PasswordPaused => paragraphs!("mail/notices/password_paused.txt"),
+            Self::PasskeyCopied => paragraphs!("mail/notices/passkey_copied.txt"),
             Self::NewBrowser if by_program => paragraphs!("mail/notices/new_program.txt"),
             Self::NewBrowser => paragraphs!("mail/notices/new_browser.txt"),
             Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),

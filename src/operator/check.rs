@@ -23,6 +23,7 @@ use crate::mail::smtp::Smtp;
 use crate::operator::health;
 use crate::operator::out::Out;
 use crate::server::{self, Server};
+use crate::webauthn::RelyingParty;
 use crate::writable;
 
 /// What is well, or what is not, in words.
@@ -60,6 +61,7 @@ pub async fn run(
         ("database", database),
         ("key", key(config, keys, fits)),
         ("mail", mail(config).await),
+        ("passkeys", passkeys(config)),
     ];
     let parts = parts.map(|(part, found)| Part {
         part,
@@ -168,6 +170,14 @@ fn key(config: &Config, keys: Result<Option<Keys>, Error>, fits: Option<Proof>) 
             Ok("one is made at the first start".to_owned())
         }
     }
+}
+
+/// A site without them is whole: people come in by mail, and with their password.
+fn passkeys(config: &Config) -> Found {
+    Ok(match RelyingParty::of(&config.server.public_url) {
+        Some(site) => format!("they belong to {}", site.id()),
+        None => "there are none: the host of PUBLIC_URL is an IP address, and no name".to_owned(),
+    })
 }
 
 /// Logs in, and asks whether we may send as `MAIL_FROM`, or as what stands for it in the envelope.

@@ -69,7 +69,8 @@ fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
     serde_json::from_value(Value::Object(fields.collect())).map_err(|_| Rejection::Unreadable)
 }
 
-fn is_json(req: &HttpRequest) -> bool {
+/// Whether a body is said to be JSON.
+pub(super) fn is_json(req: &HttpRequest) -> bool {
     form::is_type(form::content_type(req), "application/json")
 }
 

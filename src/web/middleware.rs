@@ -14,7 +14,6 @@ use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, HttpRequest};
 use askama::Template;
-use serde_json::json;
 
 use crate::app::{self, App};
 use crate::humanize;
@@ -23,7 +22,7 @@ use crate::random;
 use crate::web::page::Frame;
 use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
-use crate::web::{forwarded_for, headers, rejection, set_cookie, unread_body};
+use crate::web::{forwarded_for, headers, json, rejection, set_cookie, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -144,9 +143,9 @@ fn allow_head_too(headers: &mut HeaderMap) {
     }
 }
 
-/// Programs get `application/problem+json`, whatever they say they like; elsewhere whoever likes HTML as much, or names neither, gets a page.
+/// Programs get `application/problem+json`, whatever they say they like, and so does whoever sends JSON; elsewhere whoever likes HTML as much, or names neither, gets a page.
 fn prefers_json(req: &HttpRequest) -> bool {
-    if is_for_programs(req) {
+    if is_for_programs(req) || json::is_json(req) {
         return true;
     }
     let accept = Accept::parse(req).unwrap_or_else(|_| Accept(Vec::new()));
@@ -189,7 +188,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     .words();
     let wait = retry_after(&res);
     let (content_type, body) = if prefers_json(res.request()) {
-        let words = json!({
+        let words = serde_json::json!({
             "type": rejection::kind(&name_of(status)),
             "title": title,
             "status": status.as_u16(),

@@ -213,13 +213,22 @@ impl Visitor {
     /// Hands over the cookies of a session that has just begun, and goes on to where the visitor wanted. A shared
     /// computer comes to know nobody.
     pub fn welcome(&self, begun: &NewSession, next: &str) -> Result<HttpResponse, Rejection> {
+        self.welcome_with(begun, see_other(next).finish())
+    }
+
+    /// The same with another answer than a redirect.
+    pub fn welcome_with(
+        &self,
+        begun: &NewSession,
+        mut onward: HttpResponse,
+    ) -> Result<HttpResponse, Rejection> {
         let shared = begun.session.shared;
         self.hand_over(&begun.token, shared)?;
-        let mut onward = see_other(next);
         if !shared {
-            onward.cookie(self.known().with(begun.known.clone(), &self.app)?);
+            let known = self.known().with(begun.known.clone(), &self.app)?;
+            onward.add_cookie(&known).map_err(Error::internal)?;
         }
-        Ok(onward.finish())
+        Ok(onward)
     }
 
     /// Goes home without a session, and without what the browser keeps of the pages it saw.

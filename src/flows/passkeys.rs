@@ -1,0 +1,173 @@
+//! Passkeys: the ceremonies, which a script on our pages leads a visitor through.
+//!
+//! Each has two steps. The first asks for a challenge, and changes nothing; what a stranger is answered is the same for
+//! everybody. The second brings what an authenticator has made of it: to come in, to open the gate, or to have one
+//! passkey more. Without a script nobody sees any of it, and all the other ways are there.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use serde::Deserialize;
+
+use crate::accounts::passkeys::challenge::For;
+use crate::actions::add_passkey;
+use crate::actions::passkey_answer::{self, Answer as PasskeyAnswer};
+use crate::actions::reauthenticate::{self, Attempt};
+use crate::actions::sign_in_with_passkey;
+use crate::web::form::NoFields;
+use crate::web::link_request_form;
+use crate::web::next::Next;
+use crate::web::passkey_options::{self, site};
+use crate::web::rejection::Rejection;
+use crate::web::script::{Answer, ScriptError, Sent, go_on_to};
+use crate::web::step_up::Reauthenticated;
+use crate::web::visitor::{SignedIn, Visitor};
+use crate::webauthn::{AuthenticationResponse, RegistrationResponse};
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/passkeys/sign-in/options").post(sign_in_options))
+        .service(web::resource("/passkeys/sign-in").post(sign_in))
+        .service(web::resource("/reauthenticate/passkey/options").post(gate_options))
+        .service(web::resource("/reauthenticate/passkey").post(open_gate))
+        .service(web::resource("/account/passkeys/add/options").post(add_options))
+        .service(web::resource("/account/passkeys/add").post(add));
+}
+
+/// Whatever was wrong, it is said in these words.
+const REFUSED: ScriptError = ScriptError::Refused {
+    name: "passkey_refused",
+    title: "This passkey was not taken",
+    detail: "It may have been removed, or this took too long. Try again, or take another way.",
+};
+
+const TOO_MANY: ScriptError = ScriptError::Refused {
+    name: "too_many_passkeys",
+    title: "There are too many passkeys",
+    detail: "An account has 20 passkeys at the most. Remove one that you no longer use.",
+};
+
+async fn sign_in_options(Sent { by: visitor, .. }: Sent<Visitor, NoFields>) -> Answer {
+    let app = &visitor.app;
+    let site = site(&app.relying_party)?;
+    let challenge = sign_in_with_passkey::challenge(app)?;
+    Ok(HttpResponse::Ok().json(passkey_options::to_sign(site, &challenge, &[])))
+}
+
+#[derive(Deserialize)]
+struct SignInBody {
+    credential: AuthenticationResponse,
+    #[serde(default)]
+    next: String,
+    /// On a shared computer.
+    #[serde(default)]
+    shared: bool,
+}
+
+/// Whoever was signed in here is no more, as when a password is entered.
+async fn sign_in(Sent { by: visitor, body }: Sent<Visitor, SignInBody>) -> Answer {
+    let answer = verify(&visitor, For::SigningIn, body.credential).await?;
+    let device = visitor.device(body.shared);
+    let begun = visitor
+        .act(move |tx, app| sign_in_with_passkey::conclude(tx, app, answer.as_ref(), &device));
+    let begun = begun.await??.ok_or(REFUSED)?;
+    let next = link_request_form::path(&body.next);
+    let onward = go_on_to(next.as_deref().unwrap_or(Next::DEFAULT));
+    Ok(visitor.welcome_with(&begun, onward)?)
+}
+
+async fn verify(
+    visitor: &Visitor,
+    purpose: For,
+    response: AuthenticationResponse,
+) -> Result<Option<PasskeyAnswer>, ScriptError> {
+    let site = site(&visitor.app.relying_party)?.clone();
+    let app = visitor.app.clone();
+    let verified = visitor
+        .app
+        .read(move |tx| passkey_answer::verify(tx, &app, &site, &purpose, &response));
+    Ok(verified.await?)
+}
+
+async fn gate_options(sent: Sent<SignedIn, NoFields>) -> Answer {
+    let SignedIn { visitor, session } = sent.by;
+    let site = site(&visitor.app.relying_party)?;
+    let app = visitor.app.clone();
+    let challenged = visitor
+        .app
+        .read(move |tx| reauthenticate::challenge(tx, &app, &session));
+    let challenged = challenged.await?.ok_or(Rejection::NotFound)?;
+    let (challenge, with) = (&challenged.challenge, &challenged.passkeys);
+    Ok(HttpResponse::Ok().json(passkey_options::to_sign(site, challenge, with)))
+}
+
+#[derive(Deserialize)]
+struct GateBody {
+    credential: AuthenticationResponse,
+    #[serde(default)]
+    next: String,
+}
+
+async fn open_gate(
+    Sent {
+        by: signed_in,
+        body,
+    }: Sent<SignedIn, GateBody>,
+) -> Answer {
+    let SignedIn { visitor, session } = signed_in;
+    let next = link_request_form::path(&body.next);
+    let next = next.unwrap_or_else(|| Next::DEFAULT.to_owned());
+    let Some(token) = visitor.token_hash() else {
+        return Err(Rejection::SignInFirst { next }.into());
+    };
+    let attempt = Attempt {
+        user_id: session.user_id.clone(),
+        token,
+        client: visitor.client(),
+    };
+    let answer = verify(&visitor, reauthenticate::purpose(&session), body.credential).await?;
+    let opened =
+        visitor.act(move |tx, app| reauthenticate::by_passkey(tx, app, &attempt, answer.as_ref()));
+    match opened.await?? {
+        reauthenticate::Outcome::Open(token) => {
+            visitor.hand_over(&token, session.shared)?;
+            Ok(go_on_to(&next))
+        }
+        reauthenticate::Outcome::Ended => Err(Rejection::SignInFirst { next }.into()),
+        reauthenticate::Outcome::Wrong => Err(REFUSED),
+    }
+}
+
+/// A challenge is good in this session alone.
+fn adding(gate: &Reauthenticated) -> For {
+    For::Adding(gate.session.id.clone())
+}
+
+async fn add_options(Sent { by: gate, .. }: Sent<Reauthenticated, NoFields>) -> Answer {
+    let app = &gate.visitor.app;
+    let site = site(&app.relying_party)?;
+    let purpose = adding(&gate);
+    let offer = gate.act(|tx, app, owner| add_passkey::offer(tx, app, owner, purpose));
+    let offer = offer.await?.ok_or(TOO_MANY)?;
+    Ok(HttpResponse::Ok().json(passkey_options::to_make(site, app.name, &offer)))
+}
+
+#[derive(Deserialize)]
+struct AddBody {
+    credential: RegistrationResponse,
+    /// What its owner calls it.
+    #[serde(default)]
+    name: String,
+}
+
+async fn add(Sent { by: gate, body }: Sent<Reauthenticated, AddBody>) -> Answer {
+    let app = &gate.visitor.app;
+    let site = site(&app.relying_party)?;
+    let made = add_passkey::verify(app, site, &adding(&gate), body.credential);
+    let (made, client) = (made.ok_or(REFUSED)?, gate.visitor.client());
+    let added = gate
+        .act(move |tx, app, owner| add_passkey::add(tx, app, owner, &made, &body.name, &client));
+    match added.await?? {
+        add_passkey::Outcome::Added(_) => Ok(go_on_to("/account/passkeys")),
+        add_passkey::Outcome::TooMany => Err(TOO_MANY),
+        add_passkey::Outcome::Refused => Err(REFUSED),
+    }
+}
