@@ -245,6 +245,7 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("GET", "/readyz", "200", "200", "200"),
     ("GET", "/static/doorpost.css", "200", "200", "200"),
     ("GET", "/static/doorpost.js", "200", "200", "200"),
+    ("GET", "/static/passkeys.js", "200", "200", "200"),
     ("GET", "/static/icon.svg", "200", "200", "200"),
 ];
 
@@ -285,7 +286,12 @@ pub fn for_strangers() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// The path to ask for: with the id of a mail, and with a file's fingerprint.
 fn real(path: &str, mail_id: &str) -> String {
-    let files = [&assets::STYLESHEET, &assets::SCRIPT, &assets::ICON];
+    let files = [
+        &assets::STYLESHEET,
+        &assets::SCRIPT,
+        &assets::PASSKEYS,
+        &assets::ICON,
+    ];
     if let Some(name) = path.strip_prefix("/static/") {
         let file = files.into_iter().find(|file| file.url().ends_with(name));
         return file.unwrap().url().to_owned();

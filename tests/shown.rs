@@ -250,7 +250,7 @@ on_both! {
             assert_eq!(password.get("type"), Some("password"), "{path}");
             assert_eq!(password.get("autocomplete"), Some(*autocomplete), "{path}");
             assert_eq!(password.get("value"), None, "{path}: no password is in a page");
-            let of_whom = inputs.iter().filter(|tag| tag.get("autocomplete") == Some("username"));
+            let of_whom = inputs.iter().filter(|tag| tag.get("autocomplete").is_some_and(|tag| tag.starts_with("username")));
             // Before an account begins there is nobody yet whose password it would be.
             let expected = usize::from(*path != "/confirm-email");
             assert_eq!(of_whom.count(), expected, "{path}: {}", page.body);
@@ -270,7 +270,8 @@ on_both! {
         for path in ["/register", "/sign-in", "/forgot-password"] {
             let page = house.visitor().get(path).await;
             let found = crate::shown::inputs(&page);
-            assert_eq!(field(&found, "email", path).get("autocomplete"), Some("email"), "{path}");
+            let autocomplete = field(&found, "email", path).get("autocomplete");
+            assert!(autocomplete.is_some_and(|tag| tag == "email" || tag == "email webauthn"), "{path}");
             nothing_is_in_the_way(&found, path);
         }
     }

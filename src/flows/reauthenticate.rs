@@ -1,9 +1,9 @@
-//! Reauthenticate: the password, before what is sensitive.
+//! Reauthenticate: the password or a passkey, before what is sensitive.
 //!
 //! Whoever comes to the gate without having entered the password lately is sent here and, with the right
-//! one, back to where they were: under a new session token, and for the window only. Wrong ones are counted
+//! one (or a passkey, which [`passkeys`](super::passkeys) takes), back to where they were: under a new session token, and for the window only. Wrong ones are counted
 //! before they are compared, against a budget that all sessions of the account share and that nobody from
-//! outside can use up. An account without a password is offered the mail that sets one, and nothing else.
+//! outside can use up. An account without a password is offered its passkey, if it has one, and the mail that sets a password.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -11,6 +11,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::accounts::passkeys;
 use crate::accounts::passwords::Priority;
 use crate::accounts::users;
 use crate::actions::reauthenticate::{self, Attempt, Outcome};
@@ -92,6 +93,7 @@ struct EnterPage {
     frame: Frame,
     email: String,
     has_password: bool,
+    has_passkey: bool,
     window: String,
     next: Option<String>,
     error: Option<FieldError>,
@@ -101,12 +103,15 @@ impl EnterPage {
     async fn of(signed_in: &SignedIn, next: Option<String>) -> Result<Self, Rejection> {
         let SignedIn { visitor, session } = signed_in;
         let user_id = session.user_id.clone();
-        let user = visitor
-            .app
-            .read(move |tx| users::find(tx, &user_id))
-            .await?;
+        let looked = visitor.app.read(move |tx| {
+            let has_passkey = passkeys::count(tx, &user_id)? > 0;
+            Ok((users::find(tx, &user_id)?, has_passkey))
+        });
+        let (user, has_passkey) = looked.await?;
+        let frame = visitor.frame();
         Ok(Self {
-            frame: visitor.frame(),
+            has_passkey: has_passkey && frame.passkeys,
+            frame,
             email: session.shown_email(),
             has_password: user.is_some_and(|user| user.has_password()),
             window: humanize::lasting(visitor.app.config.sessions.reauthentication_window),

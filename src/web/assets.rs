@@ -23,12 +23,21 @@ pub static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| {
     )
 });
 
-/// The one script; it only improves what works without it.
+/// The script of every page; it only improves what works without it.
 pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "doorpost.js",
         "text/javascript; charset=utf-8",
         include_bytes!("../../static/doorpost.js"),
+    )
+});
+
+/// What pages with a place for a passkey add to it.
+pub static PASSKEYS: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new(
+        "passkeys.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../static/passkeys.js"),
     )
 });
 
@@ -101,7 +110,7 @@ fn takes_gzip(req: &HttpRequest) -> bool {
 
 /// Serves each asset at its one address.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    for asset in [&STYLESHEET, &SCRIPT, &ICON] {
+    for asset in [&STYLESHEET, &SCRIPT, &PASSKEYS, &ICON] {
         cfg.service(
             web::resource(asset.url())
                 .route(web::get().to(move |req: HttpRequest| async move { asset.answer(&req) })),

@@ -202,6 +202,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
             frame: Frame {
                 site: app.map_or(app::NAME, |app| app.name),
                 signed_in: None,
+                passkeys: false,
                 done: None,
                 next: None,
             },

@@ -17,6 +17,8 @@ pub struct Frame {
     pub site: &'static str,
     /// The address of whoever is signed in, as people write it.
     pub signed_in: Option<String>,
+    /// Whether the site has passkeys.
+    pub passkeys: bool,
     /// What was just done, in one sentence.
     pub done: Option<String>,
     /// The page of ours that whoever is not signed in was on the way to.

@@ -114,6 +114,7 @@ impl Visitor {
         Frame {
             site: self.app.name,
             signed_in: self.session.as_ref().map(Session::shown_email),
+            passkeys: self.app.relying_party.is_some(),
             done: None,
             next: self.session.is_none().then(|| self.next()).flatten(),
         }
