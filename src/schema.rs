@@ -54,7 +54,9 @@ diesel::table! {
         last_seen_at -> BigInt,
         ip -> Text,
         browser -> Text,
-        password_entered_at -> Nullable<BigInt>,
+        /// As the release that made the column called it: the password was all that there was to enter.
+        #[sql_name = "password_entered_at"]
+        reauthenticated_at -> Nullable<BigInt>,
         wants_new_token -> Bool,
         for_program -> Bool,
         token_epoch -> Integer,

@@ -54,7 +54,7 @@ pub struct Claims {
     pub jti: String,
     /// When somebody last proved who they are.
     pub auth_time: i64,
-    /// How (RFC 8176): `pwd`, or `otp` for a code that was mailed.
+    /// How (RFC 8176): `pwd`, `otp` for a code that was mailed, `swk` and `user` for a passkey.
     pub amr: Vec<String>,
     pub scope: String,
     /// The session, by its public id.
@@ -128,8 +128,8 @@ impl Signer {
     }
 
     fn claims(&self, session: &Session, now: Timestamp) -> Claims {
-        let by_password = session.auth_method == AuthMethod::Password.name();
-        let auth_time = session.password_entered_at.unwrap_or(session.created_at);
+        let method = session.method().unwrap_or(AuthMethod::EmailCode);
+        let auth_time = session.reauthenticated_at.unwrap_or(session.created_at);
         let iat = now / 1000;
         let (aud, scope) = match &self.audience {
             Some(other) => (other.clone(), READ.to_owned()),
@@ -144,7 +144,7 @@ impl Signer {
             exp: iat + LIFETIME.as_secs().cast_signed(),
             jti: random::id(),
             auth_time: auth_time / 1000,
-            amr: vec![if by_password { "pwd" } else { "otp" }.to_owned()],
+            amr: method.amr().iter().map(|word| (*word).to_owned()).collect(),
             scope,
             sid: session.id.clone(),
             epoch: session.token_epoch,

@@ -7,7 +7,7 @@
 //! A program's session is a row like a browser's and ends with the others. Its token is drawn and
 //! given to nobody: refresh tokens keep it alive, so that it may be idle for as long as one of those is good.
 //!
-//! A session that came from a link may look. What is sensitive wants the password, entered in this very
+//! A session that came from a link may look. What is sensitive wants the password or a passkey, in this very
 //! session and lately: [`HeldSession::into_owner`] is the one place that decides that.
 
 use std::time::Duration;
@@ -54,6 +54,20 @@ impl AuthMethod {
         matches!(self, Self::Password | Self::Passkey)
     }
 
+    /// In the words of RFC 8176, for tokens. That a passkey lies in hardware nobody has attested: so it is never `hwk`.
+    pub fn amr(self) -> &'static [&'static str] {
+        match self {
+            Self::Password => &["pwd"],
+            Self::Passkey => &["swk", "user"],
+            Self::EmailLink | Self::EmailCode | Self::NotificationLink => &["otp"],
+        }
+    }
+
+    /// The way that has this name.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
+    }
+
     /// As the table holds it.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,8 +90,8 @@ pub struct Session {
     pub shared: bool,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
-    /// When the password was last entered in this session, if it ever was.
-    pub password_entered_at: Option<Timestamp>,
+    /// When the password was last entered in this session or a passkey used there, if ever.
+    pub reauthenticated_at: Option<Timestamp>,
     /// Its rights have changed elsewhere: its token is to be replaced.
     pub wants_new_token: bool,
     /// Refresh tokens keep it alive, and no cookie opens it.
@@ -140,13 +154,18 @@ impl Session {
         email_address::shown(&self.email)
     }
 
-    /// Until when its last password entry counts; use does not stretch it.
-    pub fn reauthenticated_until(&self, config: &Config) -> Option<Timestamp> {
-        let entered_at = self.password_entered_at?;
-        Some(entered_at + millis(config.sessions.reauthentication_window))
+    /// How it came about; `None` where a newer release knows another way.
+    pub fn method(&self) -> Option<AuthMethod> {
+        AuthMethod::named(&self.auth_method)
     }
 
-    /// Whether its password was entered lately enough for what is sensitive.
+    /// Until when its last password entry, or the last use of a passkey, counts; use does not stretch it.
+    pub fn reauthenticated_until(&self, config: &Config) -> Option<Timestamp> {
+        let at = self.reauthenticated_at?;
+        Some(at + millis(config.sessions.reauthentication_window))
+    }
+
+    /// Whether that was lately enough for what is sensitive.
     pub fn is_reauthenticated(&self, now: Timestamp, config: &Config) -> bool {
         self.reauthenticated_until(config)
             .is_some_and(|until| now < until)
@@ -185,8 +204,8 @@ pub struct HeldSession {
 }
 
 impl HeldSession {
-    /// The owner of the account, if the password was entered in this session within the window: not by any other
-    /// event, and in no other session.
+    /// The owner of the account, if the password was entered or a passkey used in this session within the window: not by
+    /// any other event, and in no other session.
     pub fn into_owner(self, now: Timestamp, config: &Config) -> Option<Owner> {
         let may = self.session.is_reauthenticated(now, config);
         may.then(|| Owner::proven(self.user))
@@ -265,7 +284,7 @@ pub fn start(
         shared: holder == Holder::SharedBrowser,
         created_at: tx.now,
         last_seen_at: tx.now,
-        password_entered_at: method.proves_owner().then_some(tx.now),
+        reauthenticated_at: method.proves_owner().then_some(tx.now),
         wants_new_token: false,
         for_program: holder == Holder::Program,
         token_epoch: 0,
@@ -284,7 +303,7 @@ pub fn start(
         sessions::for_program.eq(session.for_program),
         sessions::created_at.eq(session.created_at),
         sessions::last_seen_at.eq(session.last_seen_at),
-        sessions::password_entered_at.eq(session.password_entered_at),
+        sessions::reauthenticated_at.eq(session.reauthenticated_at),
         sessions::wants_new_token.eq(session.wants_new_token),
         sessions::ip.eq(client.ip()),
         sessions::browser.eq(client.kind()),
@@ -318,15 +337,15 @@ pub fn end(tx: &mut Tx, token: &TokenHash) -> Result<()> {
     Ok(())
 }
 
-/// The password was entered in this session, just now. It goes on under a new token, and the old one is
+/// The password was entered in this session, or a passkey used there, just now. It goes on under a new token, and the old one is
 /// dead at once; `None` when the session has ended meanwhile.
-pub fn enter_password(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Result<Option<Token>> {
+pub fn reauthenticate(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Result<Option<Token>> {
     let session = sessions::table
         .find(token.as_bytes())
         .filter(sessions::user_id.eq(&user.id));
-    let enter = prepared(diesel::update(session).set(sessions::password_entered_at.eq(tx.now)));
-    let entered = on_either!(tx.conn, |conn| enter.execute(conn))?;
-    if entered == 0 {
+    let now = prepared(diesel::update(session).set(sessions::reauthenticated_at.eq(tx.now)));
+    let known = on_either!(tx.conn, |conn| now.execute(conn))?;
+    if known == 0 {
         return Ok(None);
     }
     renew(tx, token)

@@ -79,7 +79,7 @@ pub fn conclude(
     if !tried.is_about(&user) {
         return Ok(Outcome::Ended);
     }
-    let Some(token) = sessions::enter_password(tx, &user, &attempt.token)? else {
+    let Some(token) = sessions::reauthenticate(tx, &user, &attempt.token)? else {
         return Ok(Outcome::Ended);
     };
     if let Some(rehashed) = rehashed {
@@ -137,7 +137,7 @@ pub fn by_passkey(
         events::note(tx, &user.id, Event::ReauthenticationRefused, client)?;
         return Ok(Ok(Outcome::Wrong));
     }
-    let Some(token) = sessions::enter_password(tx, &user, &attempt.token)? else {
+    let Some(token) = sessions::reauthenticate(tx, &user, &attempt.token)? else {
         return Ok(Ok(Outcome::Ended));
     };
     events::note(tx, &user.id, Event::Reauthenticated, client)?;
