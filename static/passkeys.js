@@ -37,6 +37,8 @@ async function onPress(place) {
     await go(place);
   } catch (error) {
     say(place, words(error));
+    // It was called off: what gave way to it waits again.
+    if (error.name === "NotAllowedError" && "autofill" in place.dataset) offer(place);
   }
 }
 

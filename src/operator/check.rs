@@ -60,8 +60,8 @@ pub async fn run(
         ("address", addresses(config)),
         ("database", database),
         ("key", key(config, keys, fits)),
-        ("mail", mail(config).await),
         ("passkeys", passkeys(config)),
+        ("mail", mail(config).await),
     ];
     let parts = parts.map(|(part, found)| Part {
         part,

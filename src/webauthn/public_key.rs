@@ -130,3 +130,105 @@ impl<'a> Parameters<'a> {
         (decoder.position() == cose.len()).then_some(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+    use super::*;
+    use crate::random;
+
+    const MESSAGE: &[u8] = b"what was signed";
+
+    /// By a key that was thrown away.
+    const N: &str = "qyTuGRC01M3spqw-PnuOH3rf0no1WYqeMDWANTGdYk5MUvFcV19llfgfcdt83QpIyx-0P3_2dNScMu3oQgR6AE \
+         TUMhXz1WLT3LxVEyJHZhgH_2gx52IfWc_ayTsT4LXxlc_1Zut0h_j5ELh0dOdecWRooexSrwY_tPd3EUEC9Sx1 \
+         eSDFr346blX82A8ChhYqFeKF7cL006whMR1QwSGFHZaNHLzLtDWRjzhGqi_Vhjv9Jabxaj2ZHx8OvMpfp6gjm0 \
+         tuVj7NQsTUqibgZT9VdJifZsaeYqUdhCUyKLyYLhiuCZR1cvJy1zQKHTnM2SAK_El52UpZlarcu3hqNLIv7w";
+    const SIGNED: &str = "iEhDyJfycEARI-MqPd0mBqkI9sjFDSAel5G3WuxyeNGTHGdASt8P9UNj4D6_IAuekrFHCVNfIkiOdZWi6RqPH7 \
+         pjZnHOr8ogZOumGIu3Dp5_adYWk0Kh7qSfARvbC6mDrFuwGYPT0JBoo_Ra65Oic_TeK_Gf1blh9fxHsIPzgfxE \
+         Dq8Ky8x7SBqL3gco_Rez2KDKDNfbWHIDxysndEsA9G2oynLT6zHQQXBEmhEyMHyRlVQeHMRMT70Uz_lXx0vB3S \
+         WT7gEC6TN_m5FIaX8B--LiYwfqDCNJeUOQea0zcNy10LWEcRwmwOyDasMFhCOJtwnTbyGeI8bkESWJeVvm6g";
+
+    fn bytes(text: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(text).unwrap()
+    }
+
+    /// {1: 3, 3: -257, -1: n, -2: 65537}
+    fn rsa(n: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(n.len()).unwrap().to_be_bytes();
+        [
+            b"\xa4\x01\x03\x03\x39\x01\x00\x20\x59",
+            &length[..],
+            n,
+            b"\x21\x43\x01\x00\x01",
+        ]
+        .concat()
+    }
+
+    /// {1: 1, 3: -8, -1: 6, -2: x}
+    fn ed25519(x: &[u8]) -> Vec<u8> {
+        [b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20", x].concat()
+    }
+
+    #[test]
+    fn each_kind_of_key_verifies_what_it_signed_and_nothing_else() {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random::for_signatures()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let signed = pair.sign(MESSAGE);
+        for (cose, signature) in [
+            (
+                ed25519(pair.public_key().as_ref()),
+                signed.as_ref().to_vec(),
+            ),
+            (rsa(&bytes(N)), bytes(SIGNED)),
+        ] {
+            let key = PublicKey::parse(&cose).unwrap();
+            assert_eq!(key.verify(MESSAGE, &signature), Ok(()));
+            let wrong = Err(Refusal::WrongSignature);
+            assert_eq!(key.verify(b"what was not", &signature), wrong);
+            assert_eq!(key.verify(MESSAGE, &signature[1..]), wrong);
+            assert_eq!(key.verify(MESSAGE, b""), wrong);
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_kind_or_shape_is_none() {
+        let x = [7; 32];
+        let good = ed25519(&x);
+        assert!(PublicKey::parse(&good).is_ok());
+        for at in 0..good.len() {
+            assert!(PublicKey::parse(&good[..at]).is_err(), "cut at {at}");
+        }
+        let twice = [b"\xa5\x01\x01\x01\x01\x03\x27\x20\x06\x21\x58\x20", &x[..]].concat();
+        for (what, cose) in [
+            ("a byte behind it", [&good[..], &[0]].concat()),
+            ("no map", vec![0x80]),
+            ("a label twice", twice),
+            (
+                "another curve",
+                [b"\xa4\x01\x01\x03\x27\x20\x04\x21\x58\x20", &x[..]].concat(),
+            ),
+            (
+                "the algorithm of another kind",
+                [b"\xa4\x01\x01\x03\x26\x20\x06\x21\x58\x20", &x[..]].concat(),
+            ),
+            (
+                "a short x",
+                b"\xa4\x01\x01\x03\x27\x20\x06\x21\x41\x07".to_vec(),
+            ),
+            (
+                "a P-256 key without y",
+                [b"\xa4\x01\x02\x03\x26\x20\x01\x21\x58\x20", &x[..]].concat(),
+            ),
+            (
+                "a modulus too long to be worth it",
+                rsa(&[0xff; LONGEST_MODULUS + 1]),
+            ),
+        ] {
+            assert!(PublicKey::parse(&cose).is_err(), "{what}");
+        }
+    }
+}
