@@ -348,9 +348,16 @@ fn every_handler_of_a_post_reads_its_form_strictly() {
             handlers += 1;
             let signature = signature_of(&source.code, &name)
                 .unwrap_or_else(|| panic!("{}: no handler {name} in the same file", source.name));
-            let is_strict = ["Form<", "Sensitive<", "OneClick", "Open<", "OAuthRequest<"]
-                .iter()
-                .any(|reader| has_word(&signature, reader));
+            let is_strict = [
+                "Form<",
+                "Sensitive<",
+                "OneClick",
+                "Open<",
+                "OAuthRequest<",
+                "Sent<",
+            ]
+            .iter()
+            .any(|reader| has_word(&signature, reader));
             assert!(
                 is_strict && !signature.contains("web::Form"),
                 "{}: {name} takes a POST and no Form<…>: {signature}",

@@ -193,6 +193,7 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
              address        ok      127.0.0.1:0 is free\n\
              database       ok      data/doorpost.db is made at the first start\n\
              key            ok      one is made at the first start\n\
+             passkeys       ok      they belong to localhost\n\
              mail           ok      no SMTP_URL: it is shown at /dev/inbox, and none leaves\n"
         )
     );
@@ -210,6 +211,7 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
              address        ok      127.0.0.1:0 is free\n\
              database       ok      it answers, can be written to, and has every migration\n\
              key            ok      it is there, and fits the database\n\
+             passkeys       ok      they belong to localhost\n\
              mail           ok      {address} would have our mail\n"
         )
     );
@@ -251,7 +253,7 @@ async fn a_check_says_how_it_is_with_each_part_and_makes_nothing() {
     );
     assert!(lines[3].starts_with("key            FAILED  "), "{said}");
     assert_eq!(
-        lines[4],
+        lines[5],
         format!("mail           FAILED  {address}: sender: 550 5.7.1 not you")
     );
     assert!(!said.contains("hunter2"), "{said}");

@@ -53,6 +53,8 @@ mod notification_links;
 mod oauth;
 mod package;
 mod pages;
+mod passkeys;
+mod passkeys_in_browsers;
 mod password_sign_in;
 mod pictures;
 mod plain_browsers;

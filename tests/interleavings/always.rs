@@ -9,7 +9,7 @@ const NEVER: [(&str, &str); 2] = [
         "SELECT count(*) AS n FROM outbox AS one
             JOIN outbox AS other ON one.email = other.email AND one.letter = other.letter AND one.id <> other.id
             WHERE one.letter IN ('password_set', 'password_changed', 'password_guessed', 'password_paused',
-                'new_browser', 'email_change_asked', 'email_changed', 'email_taken')
+                'new_browser', 'passkey_copied', 'email_change_asked', 'email_changed', 'email_taken')
             AND other.queued_at >= one.queued_at AND other.queued_at < one.queued_at + 3600000",
     ),
     (

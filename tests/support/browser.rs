@@ -101,8 +101,12 @@ impl Browser {
         let driver = GeckoDriver::start(&profile);
         let mut capabilities = Capabilities::new();
         let runs_scripts = scripts == Scripts::On;
-        let options =
-            json!({ "args": ["-headless"], "prefs": { "javascript.enabled": runs_scripts } });
+        let options = json!({ "args": ["-headless"], "prefs": {
+                "javascript.enabled": runs_scripts,
+                // Of all authenticators it asks the one that a test plugs in.
+                "security.webauth.webauthn_enable_softtoken": true,
+                "security.webauth.webauthn_enable_usbtoken": false,
+            } });
         capabilities.insert("moz:firefoxOptions".to_owned(), options);
         let url = driver.url.clone();
         Self::connect(&url, capabilities, Some(driver), profile).await
@@ -453,12 +457,36 @@ impl Browser {
         STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()
     }
 
+    /// Plugs an authenticator in. Whoever sits there touches it at once, and it knows them.
+    pub async fn plug_authenticator_in(&self) -> String {
+        let kind = json!({
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserConsenting": true,
+            "isUserVerified": true,
+        });
+        let id = self.command("webauthn/authenticator", kind).await;
+        id.as_str().unwrap().to_owned()
+    }
+
+    /// From here on it knows, or does not know, whoever touches it.
+    pub async fn authenticator_knows(&self, id: &str, knows: bool) {
+        let path = format!("webauthn/authenticator/{id}/uv");
+        let known = json!({ "isUserVerified": knows });
+        let answer: Result<Value, CmdError> =
+            self.client.issue_cmd(Devtool { path, body: known }).await;
+        answer.unwrap();
+    }
+
     async fn devtools(&self, cmd: &str, params: Value) -> Value {
         let body = json!({ "cmd": cmd, "params": params });
         self.command("goog/cdp/execute", body).await
     }
 
-    async fn command(&self, path: &'static str, body: Value) -> Value {
+    async fn command(&self, path: &str, body: Value) -> Value {
+        let path = path.to_owned();
         let answer: Result<Value, CmdError> = self.client.issue_cmd(Devtool { path, body }).await;
         answer.unwrap()
     }
@@ -581,10 +609,10 @@ impl Drop for GeckoDriver {
     }
 }
 
-/// A command of ChromeDriver's own.
+/// A command that fantoccini does not know.
 #[derive(Debug)]
 struct Devtool {
-    path: &'static str,
+    path: String,
     body: Value,
 }
 

@@ -11,10 +11,13 @@ use doorpost::operator::announce::{self, Arguments};
 use doorpost::operator::out::Out;
 use doorpost::operator::users::{self as users_command, Command, How, Who};
 
-use super::{House, Mail, PASSWORD, eventually};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 21] = [
+const LETTERS: [(&str, &str); 22] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -31,6 +34,7 @@ const LETTERS: [(&str, &str); 21] = [
         "Wrong passwords for your account at SITE",
     ),
     ("password_paused", "A hundred wrong passwords at SITE"),
+    ("passkey_copied", "A copied passkey at SITE"),
     ("new_browser", "New sign-in to SITE"),
     (
         "email_change_asked",
@@ -169,6 +173,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         .await;
     changed.goes_on_to("/account");
     ada.reauthenticate_with(password).await;
+    her_passkey_is_copied(house, &ada).await;
     for wanted in [BEN, address] {
         let asked = ada.post("/account/email", &[("email", wanted)]).await;
         asked.goes_on_to("/account/email");
@@ -214,6 +219,27 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         LETTERS.iter().all(|(name, _)| names.contains(name))
     };
     eventually("every letter", all_sent).await;
+}
+
+/// The copy has counted to no more than the original.
+async fn her_passkey_is_copied(house: &House, ada: &Visitor) {
+    let mut passkey = Authenticator::at(house);
+    let add = "/account/passkeys/add";
+    let asked = ada
+        .script(&format!("{add}/options"), &json!({}))
+        .await
+        .json();
+    let made = json!({ "credential": passkey.make(&asked) });
+    assert_eq!(ada.script(add, &made).await.status, StatusCode::OK);
+    passkey.counts = false;
+    let gate = "/reauthenticate/passkey";
+    let asked = ada
+        .script(&format!("{gate}/options"), &json!({}))
+        .await
+        .json();
+    let copied = json!({ "credential": passkey.sign(&asked) });
+    let refused = ada.script(gate, &copied).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 /// The operator does this.

@@ -1,6 +1,7 @@
 //! What the tests use: a running Doorpost (called a house, for visitors come to it), visitors, and their mail.
 
 pub mod audit;
+mod authenticator;
 mod browser;
 pub mod cluster;
 mod every_letter;
@@ -16,6 +17,7 @@ mod text_browser;
 mod visitor;
 pub mod wire;
 
+pub use authenticator::{Authenticator, Signed};
 pub use browser::{Browser, Focus, OtherSite, Scripts};
 pub use every_letter::{announced, every_letter_is_sent, name_of_letter};
 pub use house::{Database, House, Mail, PASSWORD, Store, cluster, postgres, secret_key};

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use reqwest::header::{COOKIE, HeaderMap, HeaderName, LOCATION, SET_COOKIE, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value;
 
 use super::{House, Mail, PASSWORD};
 
@@ -109,6 +110,19 @@ impl Visitor {
     /// Sends a form from one of our own pages.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.send(self.form(path, fields)).await
+    }
+
+    /// Sends JSON, as a script on one of our own pages does.
+    pub async fn script(&self, path: &str, body: &Value) -> Page {
+        self.send(self.scripted(path, body.to_string())).await
+    }
+
+    /// The request of such a script, likewise.
+    pub fn scripted(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, path)
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/json")
+            .body(body)
     }
 
     /// A request to be dressed further and given to [`Visitor::send`].
@@ -348,6 +362,12 @@ impl Page {
     pub fn set_cookies(&self) -> Vec<&str> {
         let cookies = self.headers.get_all(SET_COOKIE).iter();
         cookies.map(|cookie| cookie.to_str().unwrap()).collect()
+    }
+
+    /// What it says in JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
     }
 
     /// The value of a hidden field.
