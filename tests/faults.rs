@@ -1,17 +1,21 @@
 //! What runs out or is held by somebody else: the write lock of a database, its connections, its disk, the descriptors
 //! of the process; and what else befalls a server. Whoever asks meanwhile waits a little and is then told to try again, in our words; what was
 //! answered as done is there, what was refused is not; and all of it passes by itself.
+//!
+//! `ENDED_SESSIONS_USES` says how many links are used while the server ends every session with us again and again: 60
+//! unless it is set, 2000 for a test of endurance.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use doorpost::db::{Connection, Db};
 use doorpost::error::Error;
+use futures_util::{StreamExt, stream};
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -19,7 +23,7 @@ use tokio::net::TcpStream;
 use crate::program::{ANY_PORT, Doorpost};
 use crate::support::cluster::{Cluster, Disk};
 use crate::support::{
-    Database, House, Page, Store, at_once, eventually, hold_the_write_lock, wire,
+    Database, House, Mail, Page, Store, Visitor, at_once, eventually, hold_the_write_lock, wire,
 };
 
 const ADA: &str = "ada@example.org";
@@ -302,6 +306,139 @@ async fn is_served_again(house: &House, from: usize) {
         assert!(began.elapsed() < PATIENCE, "it does not come back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// FLT-02: the rest of its rows never comes, and what they come by says so again and again, without end.
+#[tokio::test]
+async fn a_session_that_is_ended_amid_its_rows_is_given_up_at_once() {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        _ended: bool,
+    }
+    let house = House::new(Database::Postgres).await;
+    let began = Instant::now();
+    let asked = house.app.db.read(|tx| {
+        let ended = diesel::sql_query(
+            "SELECT CASE WHEN n = 5000 THEN pg_terminate_backend(pg_backend_pid()) ELSE FALSE END AS _ended \
+             FROM generate_series(1, 10000) AS n",
+        );
+        let rows: Vec<Row> = match tx.conn {
+            Connection::Postgres(conn) => ended.load(conn)?,
+            Connection::Sqlite(conn) => ended.load(conn)?,
+        };
+        Ok(rows.len())
+    });
+    assert!(asked.await.is_err());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    is_served_again(&house, 0).await;
+}
+
+/// How a link was used.
+#[derive(PartialEq, Eq)]
+enum Pressed {
+    In,
+    /// It is dead after a press that was to be tried again: that one was done after all, and its answer lost.
+    Unseen,
+}
+
+/// FLT-02, promises 22 and 26
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_used_once_however_often_the_sessions_it_is_used_in_are_ended() {
+    let server = Cluster::start(&[]);
+    let house = House::on(Store::at(&server.url("postgres")), &[]);
+    let uses = chosen_uses();
+    let mut links = Vec::new();
+    for number in 0..uses {
+        links.push(house.asked("/register", &address(number)).await);
+    }
+
+    let (refused, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let began = Instant::now();
+    let use_all = async {
+        let presses = links.iter().enumerate();
+        let presses =
+            presses.map(|(number, (visitor, mail))| press(visitor, number, mail, &refused));
+        let pressed: Vec<Pressed> = stream::iter(presses).buffer_unordered(16).collect().await;
+        over.store(true, Ordering::Relaxed);
+        pressed
+    };
+    let (pressed, ended) = tokio::join!(use_all, end_our_sessions(&server, &over));
+
+    let root = server.root().await;
+    for (what, there) in [
+        ("accounts", "SELECT count(*) FROM users"),
+        ("sessions", "SELECT count(*) FROM sessions"),
+        (
+            "accounts with one",
+            "SELECT count(DISTINCT user_id) FROM sessions",
+        ),
+        (
+            "used links",
+            "SELECT count(*) FROM links WHERE used_at IS NOT NULL",
+        ),
+        (
+            "registrations",
+            "SELECT count(*) FROM events WHERE name = 'registered'",
+        ),
+    ] {
+        let there: i64 = root.query_one(there, &[]).await.unwrap().get(0);
+        assert_eq!(there, uses as i64, "{what}");
+    }
+    let unseen = pressed
+        .iter()
+        .filter(|pressed| **pressed == Pressed::Unseen);
+    let (unseen, refused, took) = (
+        unseen.count(),
+        refused.into_inner(),
+        began.elapsed().as_secs(),
+    );
+    // Past what the test runner holds back: the figures of a run that went well are of interest, too.
+    let _ = writeln!(
+        std::io::stdout(),
+        "{uses} links used in {took} s, while {ended} sessions were ended: {refused} presses were to be tried again, \
+         {unseen} of them had been done"
+    );
+    assert!(ended > 0 && refused > 0, "then nothing was at stake");
+}
+
+/// Until it is answered otherwise than "try again".
+async fn press(visitor: &Visitor, number: usize, mail: &Mail, refused: &AtomicUsize) -> Pressed {
+    let mut was_refused = false;
+    loop {
+        let began = Instant::now();
+        let page = visitor.use_link(mail, &address(number)).await;
+        match page.status {
+            StatusCode::SEE_OTHER => return Pressed::In,
+            StatusCode::GONE if was_refused => return Pressed::Unseen,
+            _ => is_told_to_try_again(&page, began.elapsed()),
+        }
+        was_refused = true;
+        refused.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// All of them, and a moment later those that took their place, until it is over; how many that were.
+async fn end_our_sessions(server: &Cluster, over: &AtomicBool) -> i64 {
+    let root = server.root().await;
+    let end = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS}");
+    let mut ended = 0;
+    while !over.load(Ordering::Relaxed) {
+        ended += root.query_one(&end, &[]).await.unwrap().get::<_, i64>(0);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    ended
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs it says how many")]
+fn chosen_uses() -> usize {
+    let chosen = std::env::var("ENDED_SESSIONS_USES").ok();
+    chosen.map_or(60, |uses| uses.parse().unwrap())
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::{
     AsyncConnection as _, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection as _,
 };
-use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
 use futures_util::future::join;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
@@ -248,7 +248,8 @@ impl LoadConnection for Postgres {
     type Cursor<'conn, 'query> = std::vec::IntoIter<QueryResult<Self::Row<'conn, 'query>>>;
     type Row<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Row<'conn, 'query>;
 
-    /// Waits once for all rows, not once for each.
+    /// Waits once for all rows, not once for each, and no longer than until one fails: a stream whose connection was lost
+    /// amid them says so for ever, and to collect that takes all the memory there is.
     fn load<'conn, 'query, T>(
         &'conn mut self,
         source: T,
@@ -259,9 +260,8 @@ impl LoadConnection for Postgres {
     {
         let rows: Vec<_> = self.run(async |mut client| {
             let rows = client.load(source).await?;
-            Ok(rows.collect().await)
+            rows.map_ok(Ok).try_collect().await
         })?;
-        self.has_failed |= rows.iter().any(Result::is_err);
         Ok(rows.into_iter())
     }
 }
