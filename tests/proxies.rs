@@ -2,6 +2,8 @@
 //! curl. What a caller says of itself counts for nothing, no log has what a link holds, and whichever side starts again,
 //! nobody loses anything.
 
+mod nodes;
+
 use tempfile::TempDir;
 
 use crate::program::{Doorpost, empty_folder};

@@ -45,18 +45,38 @@ pub struct Answer {
 impl Proxy {
     /// Starts one in front of the Doorpost that listens, or will, on this port of this machine.
     pub fn start(kind: Kind, doorpost: u16) -> Self {
-        let mut proxy = Self {
-            kind,
-            folder: tempfile::tempdir().unwrap(),
-            http: free_port(),
-            https: free_port(),
-            process: None,
-        };
-        proxy.make_certificate();
+        let mut proxy = Self::made(kind);
         match kind {
             Kind::Nginx => proxy.configure_nginx(doorpost),
             Kind::Caddy => proxy.configure_caddy(doorpost),
         }
+        proxy.begin();
+        proxy
+    }
+
+    /// Starts an nginx in front of those that listen, or will, on these ports of this machine, with what
+    /// `docs/deploy.md` says of several nodes.
+    pub fn start_before_nodes(ports: &[u16; 3]) -> Self {
+        let mut proxy = Self::made(Kind::Nginx);
+        proxy.configure_nginx(ports[0]);
+        let pages = fs::read_to_string(in_repository("docs/deploy.md")).unwrap();
+        let upstream = pages.find("    upstream doorpost {").unwrap();
+        let upstream = &pages[upstream..];
+        let upstream = &upstream[..upstream.find("    }\n").unwrap() + 6];
+        let at = |port| format!("127.0.0.1:{port}");
+        let upstream = changed(
+            upstream,
+            &[
+                ("10.0.0.11:8080", &at(ports[0])),
+                ("10.0.0.12:8080", &at(ports[1])),
+                ("10.0.0.13:8080", &at(ports[2])),
+            ],
+        );
+        let file = proxy.path("sites-enabled/doorpost");
+        let site = fs::read_to_string(&file).unwrap();
+        let one = format!("proxy_pass http://{};", at(ports[0]));
+        let site = changed(&site, &[(&one, "proxy_pass http://doorpost;")]);
+        fs::write(file, upstream + &site).unwrap();
         proxy.begin();
         proxy
     }
@@ -117,6 +137,18 @@ impl Proxy {
             .map(|file| fs::read(file.unwrap().path()).unwrap())
             .map(|text| String::from_utf8_lossy(&text).into_owned())
             .collect()
+    }
+
+    fn made(kind: Kind) -> Self {
+        let proxy = Self {
+            kind,
+            folder: tempfile::tempdir().unwrap(),
+            http: free_port(),
+            https: free_port(),
+            process: None,
+        };
+        proxy.make_certificate();
+        proxy
     }
 
     fn make_certificate(&self) {
