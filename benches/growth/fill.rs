@@ -10,14 +10,13 @@ use doorpost::clock::Clock;
 
 use crate::program::postgres;
 use crate::rows::{Dialect, Filling};
-use crate::site::{Kind, Site, password_hash};
+use crate::site::{Kind, Site};
 
-/// Makes it anew, and says how long it takes.
-pub fn fill(site: &Site) {
+/// Makes it anew, with this hash of everybody's password, and says how long it takes.
+pub fn fill(site: &Site, password_hash: &str) {
     make_anew(site);
     drop(site.open()); // which makes the tables
-    let hash = password_hash();
-    let fillings = site.living(now(), &hash).fillings();
+    let fillings = site.living(now(), password_hash).fillings();
     let began = Instant::now();
     match site.url() {
         None => fill_sqlite(site, &fillings),

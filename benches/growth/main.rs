@@ -77,7 +77,13 @@ enum Database {
 
 fn main() {
     match Options::parse().command {
-        Command::Load(which) => which.sites().iter().for_each(fill::fill),
+        Command::Load(which) => {
+            let hash = site::password_hash(19_456, 2); // the cost that is the default
+            which
+                .sites()
+                .iter()
+                .for_each(|site| fill::fill(site, &hash));
+        }
         Command::Sizes(which) => which.sites().iter().for_each(fill::tell_sizes),
         Command::Measure { which, rounds } => operations::measure(&which.sites(), rounds),
         Command::Purge { which, rows } => {
@@ -97,7 +103,8 @@ impl Which {
         };
         let site = |accounts: &u64| {
             let folder = self.folder.join(format!("{:?}-{accounts}", self.database));
-            Site::at(folder, cluster.as_deref(), *accounts)
+            let name = format!("growth_{accounts}");
+            Site::at(folder, cluster.as_deref(), name, *accounts)
         };
         self.accounts.iter().map(site).collect()
     }

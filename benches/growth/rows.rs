@@ -9,6 +9,8 @@
 //! Ids and hashes are scattered over their range, as drawn ones are, and can be foretold: account 7 is
 //! `reader7@example.org`.
 
+#![allow(dead_code, reason = "no measurement needs all of it")]
+
 /// Whose words are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -248,6 +250,33 @@ impl Living<'_> {
             ("events", events),
             ("outbox", outbox),
         ]
+    }
+
+    /// Events and mail that come to be over one after another, so many of each in so many seconds: as long as as many
+    /// are written, there are always the same. None has the id of one of another `series`.
+    pub fn coming_due(
+        &self,
+        [events, letters]: [u64; 2],
+        seconds: u64,
+        series: u64,
+    ) -> Vec<Filling> {
+        let id = self.id_of_the_dead(&format!("i + {series} * 100000000"));
+        let of = self.id(&format!("i % {}", self.accounts));
+        let due =
+            |rows: u64, kept: i64| format!("{} - {kept} + i * {seconds} * 1000 / {rows}", self.now);
+        let email = "'stranger' || i || '@example.org'";
+        let (at, settled_at) = (due(events.max(1), 365 * DAY), due(letters.max(1), 14 * DAY));
+        let events = format!(
+            "INSERT INTO events (id, user_id, at, name, ip, browser, request_id) \
+             SELECT {id}, {of}, {at}, 'signed_in', '192.0.2.7', 'Firefox on Linux', {id} FROM {}",
+            self.numbers_below(events.max(1))
+        );
+        let letters = format!(
+            "INSERT INTO outbox (id, letter, email, state, queued_at, useful_until, tries, settled_at, sealed_by) \
+             SELECT {id}, 'sign_in', {email}, 'sent', {settled_at}, {settled_at}, 1, {settled_at}, 'a key' FROM {}",
+            self.numbers_below(letters.max(1))
+        );
+        vec![("events", events), ("outbox", letters)]
     }
 
     /// A number for each account.

@@ -38,12 +38,13 @@ pub struct Open {
 }
 
 impl Site {
-    pub fn at(folder: PathBuf, cluster: Option<&str>, accounts: u64) -> Self {
+    /// A database of PostgreSQL has this name.
+    pub fn at(folder: PathBuf, cluster: Option<&str>, name: String, accounts: u64) -> Self {
         let kind = match cluster {
             None => Kind::Sqlite,
             Some(cluster) => Kind::Postgres {
                 cluster: cluster.to_owned(),
-                name: format!("growth_{accounts}"),
+                name,
             },
         };
         Self {
@@ -71,6 +72,11 @@ impl Site {
 
     /// Starts the program there.
     pub fn open(&self) -> Open {
+        self.open_with(&[])
+    }
+
+    /// The same with these variables besides.
+    pub fn open_with(&self, more: &[(&str, &str)]) -> Open {
         let (sink, port) = (Sink::open(), free_port());
         fs::create_dir_all(&self.folder).unwrap();
         let (smtp, url) = (format!("smtp://127.0.0.1:{}", sink.port), self.url());
@@ -81,6 +87,7 @@ impl Site {
             ("LIMIT_TOKEN_PER_NETWORK", "off"),
         ];
         variables.extend(url.as_deref().map(|url| ("DATABASE_URL", url)));
+        variables.extend(more);
         Open {
             server: serve(THIS_BUILD.as_ref(), &self.folder, port, &variables),
             port,
@@ -145,13 +152,13 @@ struct Number {
     n: i64,
 }
 
-/// What everybody who has a password has of it, at the cost that is the default.
-pub fn password_hash() -> String {
-    let params = Params::new(19_456, 2, 1, Some(32)).unwrap();
+/// What everybody who has a password has of it.
+pub fn password_hash(memory_kib: u32, passes: u32) -> String {
+    let params = Params::new(memory_kib, passes, 1, Some(32)).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let (salt, mut hash) = (b"sixteen of salt!", [0; 32]);
     let hashed = argon2.hash_password_into(PASSWORD.as_bytes(), salt, &mut hash);
     hashed.unwrap();
     let [salt, hash] = [salt.as_slice(), &hash].map(|part| STANDARD_NO_PAD.encode(part));
-    format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}")
+    format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${hash}")
 }

@@ -6,7 +6,7 @@ pub mod postgres;
 pub mod process;
 pub mod sink;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,12 +55,19 @@ impl Connection {
 
     /// One request; the head of its answer, and the body with it.
     pub fn send(&mut self, request: &str) -> String {
-        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+        self.try_send(request).unwrap()
+    }
+
+    /// The same where it may be hung up on.
+    pub fn try_send(&mut self, request: &str) -> io::Result<String> {
+        self.stream.get_mut().write_all(request.as_bytes())?;
         let mut answer = String::new();
         let mut length = 0;
         loop {
             let start = answer.len();
-            assert!(self.stream.read_line(&mut answer).unwrap() > 0, "hung up");
+            if self.stream.read_line(&mut answer)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             let line = answer[start..].to_ascii_lowercase();
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
@@ -70,9 +77,9 @@ impl Connection {
             }
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).unwrap();
+        self.stream.read_exact(&mut body)?;
         answer.push_str(&String::from_utf8(body).unwrap());
-        answer
+        Ok(answer)
     }
 }
 
@@ -161,6 +168,11 @@ impl House {
 
 /// Starts it in a folder, with these variables.
 pub fn serve(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)]) -> Server {
+    Server::start(&mut command(program, folder, port, variables), port)
+}
+
+/// What starts it, or does something with its data.
+pub fn command(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(folder)
@@ -172,7 +184,7 @@ pub fn serve(program: &Path, folder: &Path, port: u16, variables: &[(&str, &str)
         .env("LIMIT_MAIL_PER_ADDRESS_DAILY", "off")
         .env("LIMIT_MAIL_PER_NETWORK", "off")
         .envs(variables.iter().copied());
-    Server::start(&mut command, port)
+    command
 }
 
 /// The cookie of this name that an answer sets, as a browser sends it.

@@ -72,10 +72,19 @@ impl Processes {
 
     /// Their processor time so far, in microseconds.
     pub fn cpu(&self) -> f64 {
+        let others = self.others().map(process::cpu);
+        process::cpu_with_ended(self.first) + others.sum::<f64>()
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.first).chain(self.others())
+    }
+
+    fn others(&self) -> impl Iterator<Item = u32> {
         let all = fs::read_dir("/proc").unwrap().flatten();
         let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let others = all.filter(|other| process::parent(*other) == Some(self.first));
-        process::cpu_with_ended(self.first) + others.map(process::cpu).sum::<f64>()
+        all.filter(|other| process::parent(*other) == Some(self.first))
     }
 }
 

@@ -19,10 +19,25 @@ pub fn parent(process: u32) -> Option<u32> {
 
 /// The memory it has, in MiB.
 pub fn resident(process: u32) -> f64 {
+    status(process, "VmRSS:") / 1024.0
+}
+
+pub fn threads(process: u32) -> f64 {
+    status(process, "Threads:")
+}
+
+/// Files, sockets and pipes that it has open.
+pub fn descriptors(process: u32) -> f64 {
+    let open = fs::read_dir(format!("/proc/{process}/fd"));
+    open.map_or(0, Iterator::count) as f64
+}
+
+/// The number in the line of `status` that begins so.
+fn status(process: u32, begins: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
+    let line = status.lines().find_map(|line| line.strip_prefix(begins));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_default()
 }
 
 fn ticks(process: u32, fields: &[usize]) -> f64 {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -22,6 +23,15 @@ struct Taken {
     letters: AtomicUsize,
     /// By the address they were sent to.
     tokens: Mutex<HashMap<String, String>>,
+    told: Mutex<Option<Sender<Letter>>>,
+}
+
+/// A letter that was taken.
+pub struct Letter {
+    pub to: String,
+    /// Of the link in it, if there is one that does something.
+    pub token: Option<String>,
+    pub at: Instant,
 }
 
 /// How a mail server's kernel acknowledges what it gets: Linux soon learns that answers follow at once,
@@ -49,6 +59,11 @@ impl Sink {
             }
         });
         Self { port, taken }
+    }
+
+    /// From now on each letter is told, and no token remembered.
+    pub fn tell(&self, whom: Sender<Letter>) {
+        *self.taken.told.lock().unwrap() = Some(whom);
     }
 
     /// Does something that mails so many letters, and waits for the last of them.
@@ -116,9 +131,14 @@ fn converse(mut stream: TcpStream, taken: &Taken, acknowledges: Acknowledges) {
 
 /// A token is 43 characters long. It is read where the letter ends, in HTML: that is quoted-printable always.
 fn remember(taken: &Taken, to: &str, letter: &str) {
-    if let Some((_, rest)) = letter.rsplit_once("?token=3D") {
-        let token = rest.chars().take(43).collect();
-        taken.tokens.lock().unwrap().insert(to.to_owned(), token);
+    let rest = letter.rsplit_once("?token=3D");
+    let token = rest.map(|(_, rest)| rest.chars().take(43).collect());
+    let to = to.to_owned();
+    if let Some(told) = &*taken.told.lock().unwrap() {
+        let at = Instant::now();
+        let _ = told.send(Letter { to, token, at }); // nobody listens any more at the end
+    } else if let Some(token) = token {
+        taken.tokens.lock().unwrap().insert(to, token);
     }
     taken.letters.fetch_add(1, Ordering::Relaxed);
 }
