@@ -16,6 +16,7 @@ mod drive;
 mod fill;
 #[path = "../program/mod.rs"]
 mod program;
+mod report;
 #[path = "../growth/rows.rs"]
 mod rows;
 #[path = "../growth/site.rs"]
@@ -33,10 +34,10 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
 
-use crowd::{Crowd, MIX, Visit};
+use crowd::{Crowd, Visit};
 use program::{THIS_BUILD, command, postgres};
+use report::{Report, Sample};
 use site::{Open, Site};
-use trend::Trend;
 use watch::{Reading, Waits, Watch};
 
 /// Lives that are short enough for what was written within an hour to be deleted within it; hashes that cost nearly
@@ -103,10 +104,10 @@ fn main() -> ExitCode {
     if options.databases.is_empty() {
         options.databases = vec![Database::Sqlite, Database::Postgres];
     }
-    let sides: Vec<Side> = thread::scope(|scope| {
+    let reports: Vec<Report> = thread::scope(|scope| {
         let drive = |database: &Database| {
             let (options, database) = (&options, *database);
-            scope.spawn(move || Side::driven(options, database))
+            scope.spawn(move || driven(options, database))
         };
         let driven: Vec<_> = options.databases.iter().map(drive).collect();
         driven
@@ -114,178 +115,95 @@ fn main() -> ExitCode {
             .map(|side| side.join().unwrap())
             .collect()
     });
-    sides.iter().for_each(|side| side.tell(&options));
-    let all: Vec<Value> = sides.iter().map(|side| side.json(&options)).collect();
+    reports.iter().for_each(Report::tell);
+    let all: Vec<Value> = reports.iter().map(Report::json).collect();
     fs::write(&options.json, format!("{:#}\n", json!(all))).unwrap();
-    ExitCode::from(u8::from(sides.iter().any(|side| side.failed > 0)))
+    ExitCode::from(u8::from(reports.iter().any(|report| report.failed > 0)))
 }
 
-/// What came of one database.
-struct Side {
-    database: Database,
-    /// Visits in a second: what it can do, and what it was driven at.
-    capacity: f64,
-    rate: f64,
-    /// By the second from the beginning.
-    samples: Vec<(f64, Vec<Reading>)>,
-    new_keys: usize,
-    /// Of what is kept for longer than an hour, at first and at last.
-    rows: [i64; 2],
-    failed: usize,
-}
-
-impl Side {
-    fn driven(options: &Options, database: Database) -> Self {
-        let site = site(options, database);
-        fill::fill(&site, &site::password_hash(64, 1));
-        let open = site.open_with(&VARIABLES);
-        if let Some(groups) = &options.cgroups {
-            let name = format!("{database:?}").to_lowercase();
-            hold(&groups.join(name), &site, &open);
-        }
-        let (crowd, mailbox) = Crowd::gather(open.port, &open.sink, options.accounts);
-        let (waits, over) = (Waits::default(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            let (crowd, waits, over) = (&crowd, &waits, &over);
-            let _over = OnceDropped(over);
-            scope.spawn(move || crowd.read_mail(&mailbox, over, |took| waits.of_letter(took)));
-            Self::watched(options, database, &site, &open, crowd, waits)
-        })
+/// Fills a database, and drives the program on it.
+fn driven(options: &Options, database: Database) -> Report {
+    let site = site(options, database);
+    fill::fill(&site, &site::password_hash(64, 1));
+    let open = site.open_with(&VARIABLES);
+    if let Some(groups) = &options.cgroups {
+        let name = format!("{database:?}").to_lowercase();
+        hold(&groups.join(name), &site, &open);
     }
-
-    fn watched(
-        options: &Options,
-        database: Database,
-        site: &Site,
-        open: &Open,
-        crowd: &Crowd,
-        waits: &Waits,
-    ) -> Self {
+    let (crowd, mailbox) = Crowd::gather(open.port, &open.sink, options.accounts);
+    let (waits, over) = (Waits::default(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let (crowd, waits, over) = (&crowd, &waits, &over);
+        let _over = OnceDropped(over);
+        scope.spawn(move || crowd.read_mail(&mailbox, over, |took| waits.of_letter(took)));
         let failed = |why: String| waits.fail(&format!("{database:?}: {why}"));
         crowd.begin().unwrap();
-        let guess = drive::as_fast_as_it_goes(crowd, Duration::from_secs(10), &failed);
-        comes_due(site, guess * options.share, 2 * options.capacity_seconds, 1);
-        let length = Duration::from_secs(options.capacity_seconds);
-        let capacity = drive::as_fast_as_it_goes(crowd, length, &failed);
+        let capacity = capacity(options, &site, crowd, &failed);
+        eprintln!("{database:?}: {capacity:.0} visits a second");
         let rate = capacity * options.share;
-        comes_due(site, rate, options.seconds, 2);
-        eprintln!(
-            "{database:?}: {capacity:.0} visits a second ({guess:.0} with nothing to be deleted), {} letters behind",
-            crowd.awaited()
-        );
-
-        let rows = kept_for_long(site);
-        let length = Duration::from_secs(options.seconds);
-        let mut watch = Watch::begin(site, open, waits);
-        let (mut samples, mut new_keys, began) = (Vec::new(), 0, Instant::now());
-        thread::scope(|scope| {
-            let note = |visit, took| waits.of_visit(visit, took);
-            let driving =
-                scope.spawn(move || drive::at_a_rate(crowd, rate, length, &note, &failed));
-            while !driving.is_finished() {
-                if began.elapsed() >= BETWEEN_KEYS * new_keys as u32 {
-                    lists_another_key(site, open);
-                    new_keys += 1;
-                }
-                let next = began + A_MINUTE * (samples.len() as u32 + 1);
-                while Instant::now() < next && !driving.is_finished() {
-                    thread::sleep(Duration::from_millis(100));
-                }
-                if Instant::now() >= next {
-                    let readings = watch.look(crowd.awaited());
-                    eprintln!(
-                        "{database:?}, minute {}: {}",
-                        samples.len() + 1,
-                        in_short(&readings)
-                    );
-                    samples.push((began.elapsed().as_secs_f64(), readings));
-                }
-            }
-        });
-        Self {
-            database,
+        comes_due(&site, rate, options.seconds, 2);
+        let rows = kept_for_long(&site);
+        let (samples, new_keys) = watched(options, &site, &open, crowd, waits, rate);
+        Report {
+            database: format!("{database:?}"),
             capacity,
             rate,
+            seconds: options.seconds,
+            warm_up: options.warm_up,
             samples,
             new_keys,
-            rows: [rows, kept_for_long(site)],
+            rows: [rows, kept_for_long(&site)],
             failed: waits.failed.load(Ordering::Relaxed),
         }
-    }
+    })
+}
 
-    /// Each quantity with its slope, as far as it is judged.
-    fn trends(&self, options: &Options) -> Vec<(&str, &str, Trend)> {
-        let judged = |(at, _): &&(f64, _)| *at > options.warm_up as f64;
-        let judged: Vec<_> = self.samples.iter().filter(judged).collect();
-        let Some((_, first)) = judged.first() else {
-            return Vec::new();
-        };
-        let trend = |name: &str| {
-            let is = judged.iter().filter_map(|(at, readings)| {
-                let (.., is) = readings.iter().find(|(its, ..)| its == name)?;
-                Some((at / 3600.0, *is))
-            });
-            Trend::of(&is.collect::<Vec<_>>())
-        };
-        let quantities = first.iter();
-        quantities
-            .filter_map(|(name, unit, _)| Some((name.as_str(), *unit, trend(name)?)))
-            .collect()
-    }
+/// Visits in a second that it can do, with as much to be deleted as they write.
+fn capacity(
+    options: &Options,
+    site: &Site,
+    crowd: &Crowd,
+    failed: &(impl Fn(String) + Sync),
+) -> f64 {
+    let guess = drive::as_fast_as_it_goes(crowd, Duration::from_secs(10), failed);
+    comes_due(site, guess * options.share, 2 * options.capacity_seconds, 1);
+    let length = Duration::from_secs(options.capacity_seconds);
+    drive::as_fast_as_it_goes(crowd, length, failed)
+}
 
-    fn tell(&self, options: &Options) {
-        let (database, capacity, rate) = (self.database, self.capacity, self.rate);
-        println!(
-            "{database:?}: {capacity:.0} visits a second are what it can do; driven at {rate:.0} for {} s, of which {} \
-             are not judged; {} new signing keys; {} visits failed; {} rows of events and mail at first, {} at last",
-            options.seconds,
-            options.warm_up,
-            self.new_keys,
-            self.failed,
-            self.rows[0],
-            self.rows[1]
-        );
-        println!("| | mean | last | an hour | |\n|---|---|---|---|---|");
-        for (name, unit, trend) in self.trends(options) {
-            let unit = if unit.is_empty() {
-                String::new()
-            } else {
-                format!(", {unit}")
-            };
-            let Trend {
-                mean,
-                last,
-                slope,
-                give,
-            } = trend;
-            let verdict = trend.verdict();
-            println!(
-                "| {name}{unit} | {mean:.2} | {last:.2} | {slope:+.2} ± {give:.2} | {verdict} |"
-            );
+/// Drives it at this rate, and looks at everything once a minute. What there was to be seen at which second, and how
+/// often the signing key was replaced.
+fn watched(
+    options: &Options,
+    site: &Site,
+    open: &Open,
+    crowd: &Crowd,
+    waits: &Waits,
+    rate: f64,
+) -> (Vec<Sample>, u32) {
+    let length = Duration::from_secs(options.seconds);
+    let mut watch = Watch::begin(site, open, waits);
+    let (mut samples, mut new_keys, began) = (Vec::new(), 0, Instant::now());
+    thread::scope(|scope| {
+        let note = |visit, took| waits.of_visit(visit, took);
+        let failed = |why: String| waits.fail(&why);
+        let driving = scope.spawn(move || drive::at_a_rate(crowd, rate, length, &note, &failed));
+        while !driving.is_finished() {
+            if began.elapsed() >= BETWEEN_KEYS * new_keys {
+                lists_another_key(site, open);
+                new_keys += 1;
+            }
+            if began.elapsed() < A_MINUTE * (samples.len() as u32 + 1) {
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+            let readings = watch.look(crowd.awaited());
+            let (minute, short) = (samples.len() + 1, in_short(&readings));
+            eprintln!("{:?}, minute {minute}: {short}", site.dialect());
+            samples.push((began.elapsed().as_secs_f64(), readings));
         }
-        println!();
-    }
-
-    fn json(&self, options: &Options) -> Value {
-        let trends = self.trends(options).into_iter().map(|(name, unit, trend)| {
-            json!({
-                "what": name, "unit": unit, "mean": trend.mean, "last": trend.last, "slope_in_an_hour": trend.slope,
-                "half_of_its_95_percent_interval": trend.give, "verdict": trend.verdict(),
-            })
-        });
-        let samples = self.samples.iter().map(|(at, readings)| {
-            let readings = readings
-                .iter()
-                .map(|(name, _, is)| (name.clone(), json!(is)));
-            json!({"second": at, "readings": Value::Object(readings.collect())})
-        });
-        let mix = MIX.map(|(_, of_fifty, name)| json!({"what": name, "of_fifty": of_fifty}));
-        json!({
-            "database": format!("{:?}", self.database), "mix": mix, "capacity": self.capacity, "rate": self.rate,
-            "seconds": options.seconds, "warm_up": options.warm_up, "new_signing_keys": self.new_keys,
-            "failed": self.failed, "rows_of_events_and_mail": self.rows, "trends": trends.collect::<Vec<_>>(), "samples": samples.collect::<Vec<_>>(),
-        })
-    }
+    });
+    (samples, new_keys)
 }
 
 /// It is over, even if by a panic.
