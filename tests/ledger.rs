@@ -30,7 +30,7 @@ use tokio::task::spawn_blocking;
 use crate::support::{Answer, Database, ScriptedServer, Store};
 use account::{Account, Letters};
 use books::Books;
-use crowd::{Crowd, Errand, all_go_home};
+use crowd::{Crowd, Errand};
 use nodes::Nodes;
 
 /// Letters that one node may be handing over at once: what a kill may cause copies of.
@@ -79,8 +79,8 @@ on_both! {
         answer_letters_after(&server, USUAL_PACE);
         let nodes = spawn_blocking(|| nodes.started()).await.unwrap();
 
-        let mut wrong = all_go_home(&mut visits).await;
-        wrong.extend(all_go_home(&mut late_visits).await);
+        let mut wrong = crowd.all_go_home(&mut visits).await;
+        wrong.extend(crowd.all_go_home(&mut late_visits).await);
         wrong.extend(books.nothing_waits().await);
         drop(nodes);
         wrong.extend((claimed > 0).then(|| format!("{claimed} mails were not given back at SIGTERM")));

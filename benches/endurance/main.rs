@@ -67,8 +67,9 @@ struct Options {
     /// How long it is driven
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// What of that is not judged: caches fill, and the first rows are deleted
-    #[arg(long, default_value_t = 600)]
+    /// What of that is not judged: the first rows are deleted, and what may be remembered (ten thousand access tokens that
+    /// were verified, say) comes to be so much
+    #[arg(long, default_value_t = 1500)]
     warm_up: u64,
     /// The share of what it can do
     #[arg(long, default_value_t = 0.7)]

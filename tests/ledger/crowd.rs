@@ -41,6 +41,8 @@ pub struct Crowd {
     mailboxes: Arc<Mutex<HashMap<String, UnboundedSender<Mail>>>>,
     records: Arc<Mutex<Records>>,
     people: Arc<AtomicUsize>,
+    /// Answers that somebody got.
+    answers: Arc<AtomicUsize>,
 }
 
 /// What the visitors saw.
@@ -78,6 +80,7 @@ impl Crowd {
             mailboxes: Arc::default(),
             records: Arc::default(),
             people: Arc::default(),
+            answers: Arc::default(),
         };
         tokio::spawn(crowd.clone().bring_mail(server.deliveries()));
         crowd
@@ -106,24 +109,33 @@ impl Crowd {
         visits
     }
 
-    pub fn records(&self) -> Records {
-        self.records.lock().unwrap().clone()
-    }
-}
-
-/// Waits until everybody has done what they came for. Whoever waits in vain is sent home.
-pub async fn all_go_home(visits: &mut JoinSet<()>) -> Vec<String> {
-    let mut wrong = Vec::new();
-    loop {
-        match tokio::time::timeout(PATIENCE, visits.join_next()).await {
-            Ok(None) => return wrong,
-            Ok(Some(ended)) => wrong.extend(ended.err().map(|panic| format!("a visitor: {panic}"))),
-            Err(_) => {
-                wrong.push(format!("{} visitors wait in vain", visits.len()));
-                visits.shutdown().await;
-                return wrong;
+    /// Waits until everybody has done what they came for. Whoever waits in vain, when nobody else gets an answer any
+    /// more either, is sent home.
+    pub async fn all_go_home(&self, visits: &mut JoinSet<()>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut answers = 0;
+        loop {
+            match tokio::time::timeout(PATIENCE, visits.join_next()).await {
+                Ok(None) => return wrong,
+                Ok(Some(ended)) => {
+                    wrong.extend(ended.err().map(|panic| format!("a visitor: {panic}")));
+                }
+                Err(_) if answers < self.answers() => answers = self.answers(),
+                Err(_) => {
+                    wrong.push(format!("{} visitors wait in vain", visits.len()));
+                    visits.shutdown().await;
+                    return wrong;
+                }
             }
         }
+    }
+
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    pub fn records(&self) -> Records {
+        self.records.lock().unwrap().clone()
     }
 }
 
@@ -305,8 +317,11 @@ impl Person {
         let tab = browser.moved_to(&self.crowd.nodes[next]);
         let answer = tab.try_send(request(&tab)).await.ok();
         let answer = answer.filter(|page| !page.status.is_server_error());
-        if answer.is_none() {
-            self.crowd.records.lock().unwrap().unanswered += 1;
+        match answer {
+            Some(_) => {
+                self.crowd.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            None => self.crowd.records.lock().unwrap().unanswered += 1,
         }
         answer
     }
