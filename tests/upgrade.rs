@@ -527,7 +527,7 @@ async fn rolling_old_and_new_serve_the_same_visitors() {
 
 /// Every step at the other node than the one before it.
 async fn visit_both([here, there]: [&Doorpost; 2], server: &ScriptedServer, address: &str) {
-    let guest = here.visitor();
+    let guest = here.visitor().lenient();
     let elsewhere = guest.moved_to(&there.url);
     guest.ask("/register", address).await.sees_inbox_page();
     let mail = server.letter_for(address).await.mail();
