@@ -12,6 +12,7 @@
 //! * [`links`]: mailed tokens and codes; [`links::Found::consume`] uses one up, exactly once.
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
+//! * [`device_keys`]: the key on its device that a session is bound to.
 //! * [`passkeys`]: what authenticators sign with, and which challenges were answered.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
 //! * [`access_tokens`], [`signing_keys`], [`es256`]: what a program shows, and what it is signed with.
@@ -26,6 +27,7 @@ pub mod access_tokens;
 pub mod admission;
 pub mod announced;
 pub mod client;
+pub mod device_keys;
 pub mod email_address;
 pub mod es256;
 pub mod events;

@@ -11,6 +11,7 @@
 //! * [`request_link`]: somebody typed an address, and is to be mailed a link.
 //! * [`follow_link`]: somebody came with a link from a letter.
 //! * [`sign_in`]: by link, by code, by a link in ordinary mail; where every session begins.
+//! * [`bind_session`]: to the device on which it began.
 //! * [`password_try`], [`sign_in_with_password`], [`reauthenticate`]: a password that was typed, to come in or before
 //!   what is sensitive.
 //! * [`passkey_answer`], [`sign_in_with_passkey`], [`add_passkey`]: what a passkey has signed, to come in or before what is
@@ -26,6 +27,7 @@
 pub mod add_passkey;
 pub mod after_restore;
 pub mod announce;
+pub mod bind_session;
 pub mod change_email;
 pub mod change_password;
 pub mod confirm_email;

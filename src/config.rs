@@ -142,6 +142,10 @@ variables! {
         /// How long a session lives at all.
         lifetime: Duration = "SESSION_LIFETIME", "30d", duration;
         check rules::unused_ends_before_used(idle, lifetime);
+
+        /// How long a session that is bound to its device goes without a new proof that it is still there: at least `4m`,
+        /// or `off`, and no session is bound.
+        proof: Option<Duration> = "SESSION_PROOF", "10m", amounts::proof;
     }
 
     /// How long links can be used

@@ -9,6 +9,7 @@ use crate::web::rejection::Rejection;
 
 pub mod account;
 pub mod activity;
+pub mod bind_session;
 pub mod change_email;
 pub mod change_password;
 pub mod confirm_email;
@@ -30,7 +31,12 @@ pub mod well_known;
 /// What a handler gives: an answer, or why there is none.
 pub type Answer = Result<HttpResponse, Rejection>;
 
-/// Every flow's URLs.
+/// The URLs of what browsers do by themselves: without a session's cookie, and from wherever they come.
+pub fn configure_for_browsers(cfg: &mut ServiceConfig) {
+    bind_session::configure(cfg);
+}
+
+/// Every other flow's URLs.
 pub fn configure(cfg: &mut ServiceConfig) {
     register::configure(cfg);
     sign_in::configure(cfg);

@@ -46,6 +46,10 @@ pub enum KeyPurpose {
     FormToken,
     /// What was just done.
     DoneCookie,
+    /// That this browser is on the device that its session is bound to.
+    BoundCookie,
+    /// What such a device is to sign.
+    DeviceChallenge,
     /// Mail that waits.
     Outbox,
     /// The code in a letter, authenticated together with the request it belongs to.
@@ -65,7 +69,7 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -73,6 +77,8 @@ impl KeyPurpose {
         Self::FormCookie,
         Self::FormToken,
         Self::DoneCookie,
+        Self::BoundCookie,
+        Self::DeviceChallenge,
         Self::Outbox,
         Self::Code,
         Self::SignedLink,
@@ -92,6 +98,8 @@ impl KeyPurpose {
             Self::FormCookie => b"doorpost form cookie",
             Self::FormToken => b"doorpost form token",
             Self::DoneCookie => b"doorpost done cookie",
+            Self::BoundCookie => b"doorpost bound cookie",
+            Self::DeviceChallenge => b"doorpost device challenge",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",

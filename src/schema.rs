@@ -61,6 +61,17 @@ diesel::table! {
         for_program -> Bool,
         token_epoch -> Integer,
         label -> Text,
+        bound_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    device_keys (session_id) {
+        session_id -> Text,
+        jwk -> Text,
+        proven_at -> BigInt,
+        proofs -> Integer,
+        proofs_since -> BigInt,
     }
 }
 

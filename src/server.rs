@@ -120,8 +120,8 @@ impl Server {
 
     /// Everything a request may reach, around one [`App`].
     ///
-    /// The middleware stands around all of it. Static files, the health routes and programs do without a session;
-    /// what visitors use is behind the same-origin check and the session cookie.
+    /// The middleware stands around all of it. Static files, the health routes, programs and what browsers do by themselves
+    /// do without a session; what visitors use is behind the same-origin check and the session cookie.
     pub fn build(&self, app: App, listener: TcpListener, workers: usize) -> Result<Serving> {
         let (data, pages) = (Data::new(app), self.pages.clone());
         let pulses = self.workers.clone();
@@ -135,6 +135,7 @@ impl Server {
                 .configure(assets::configure)
                 .configure(health::configure)
                 .configure(api::configure)
+                .configure(flows::configure_for_browsers)
                 .service(
                     web::scope("")
                         .wrap(from_fn(notification_links::follow))

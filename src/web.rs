@@ -4,6 +4,7 @@
 //! * [`unread_body`]: a body that nobody reads ends its connection.
 //! * [`same_origin`], [`form_token`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`], [`set_cookie`]: what a browser carries.
+//! * [`bound_session`]: what a request shows of the device that its session is bound to.
 //! * [`forwarded_for`], [`client`]: where it comes from.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
@@ -15,6 +16,7 @@
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
 pub mod assets;
+pub mod bound_session;
 pub mod client;
 pub mod cookie_header;
 pub mod field_error;

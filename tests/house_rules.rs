@@ -247,7 +247,11 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
     (
         "keys that sign and verify",
         &["ring::signature"],
-        &["accounts/es256.rs", "webauthn/public_key.rs"],
+        &[
+            "accounts/device_keys/jws.rs",
+            "accounts/es256.rs",
+            "webauthn/public_key.rs",
+        ],
     ),
     // Whatever an authenticator made is read in one place.
     ("CBOR", &["minicbor"], &["webauthn/"]),
@@ -337,7 +341,7 @@ fn every_reserved_place_is_used() {
 }
 
 /// A form is read by [`doorpost::web::form::Form`] (behind the gate, by `Sensitive` around it; the one field that a
-/// mail provider sends, by `OneClick`), a program's body by [`doorpost::web::json::Json`] (in `Open` and
+/// mail provider sends, by `OneClick`; what browsers say by themselves, by `SecureSession`), a program's body by [`doorpost::web::json::Json`] (in `Open` and
 /// `Sensitive`), and neither by anything else: frameworks fold bytes that are not UTF-8, and take a field that
 /// comes twice (HTTP-19).
 #[test]
@@ -352,6 +356,7 @@ fn every_handler_of_a_post_reads_its_form_strictly() {
                 "Form<",
                 "Sensitive<",
                 "OneClick",
+                "SecureSession",
                 "Open<",
                 "OAuthRequest<",
                 "Sent<",

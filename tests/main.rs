@@ -20,6 +20,7 @@ mod api_clients;
 mod audit_trail;
 mod backup;
 mod bounces;
+mod bound;
 mod browser;
 mod change_email;
 mod codes;

@@ -194,6 +194,8 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "303 /reauthenticate?next=%2Faccount%2Fdelete",
         "422",
     ),
+    ("POST", "/session/bind", "400", "400", "400"),
+    ("POST", "/session/prove", "400", "400", "400"),
     ("GET", "/unsubscribe", "410", "410", "410"),
     ("POST", "/unsubscribe", "400", "400", "400"),
     ("GET", "/dev/inbox", "200", "200", "200"),

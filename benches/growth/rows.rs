@@ -38,6 +38,7 @@ impl Living<'_> {
         vec![
             ("users", self.users()),
             ("sessions", self.sessions()),
+            ("device_keys", self.device_keys()),
             ("refresh_tokens", self.refresh_tokens()),
             ("known_programs", self.known_programs()),
             ("passkeys", self.passkeys()),
@@ -74,6 +75,16 @@ impl Living<'_> {
              WHERE (k = 0 AND i % 10 < 4) OR (k = 1 AND i % 10 = 0) OR (k = 2 AND i % 10 IN (2, 3)) ORDER BY 1",
             numbers = self.numbers(),
             kinds = several(3),
+        )
+    }
+
+    fn device_keys(&self) -> String {
+        let (session, ago) = (self.id("i * 3"), self.ago("i", 6));
+        format!(
+            "INSERT INTO device_keys (session_id, jwk, proven_at, proofs, proofs_since) \
+             SELECT {session}, '{jwk}', {ago}, 1, {ago} FROM {numbers} WHERE i % 10 < 4 ORDER BY 1",
+            jwk = r#"{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}"#,
+            numbers = self.numbers(),
         )
     }
 

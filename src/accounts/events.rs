@@ -47,6 +47,8 @@ pub enum Event {
     ReauthenticationRefused,
     /// A session wanted to do something sensitive, and was asked for the password or a passkey.
     ReauthenticationRequired,
+    /// Somebody came with a session's cookie and could not prove to be on the device that it is bound to.
+    DeviceNotProven,
     /// Somebody signed out.
     SignedOut,
     /// A session was ended from the list.
@@ -103,6 +105,7 @@ impl Event {
             Self::Reauthenticated => "reauthenticated",
             Self::ReauthenticationRefused => "reauthentication_refused",
             Self::ReauthenticationRequired => "reauthentication_required",
+            Self::DeviceNotProven => "device_not_proven",
             Self::SignedOut => "signed_out",
             Self::SessionEnded => "session_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
@@ -314,8 +317,9 @@ fn insert(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()>
     Ok(())
 }
 
-/// Writes it down unless the same was written within the last minute: for what loading a page does.
-pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
+/// Writes it down unless the same was written within the last minute: for what loading a page does. Whether it was
+/// written.
+pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
     let lately: i64 = events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.gt(tx.now - millis(Duration::from_secs(60))))
@@ -323,10 +327,11 @@ pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) ->
         .filter(events::ip.eq(client.ip()))
         .count()
         .get_result(tx.conn)?;
-    match lately {
-        0 => note(tx, user_id, event, client),
-        _ => Ok(()),
+    if lately > 0 {
+        return Ok(false);
     }
+    note(tx, user_id, event, client)?;
+    Ok(true)
 }
 
 fn forget_all_but_newest(tx: &mut Tx, user_id: &str, event: Event) -> Result<()> {

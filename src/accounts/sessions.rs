@@ -16,6 +16,7 @@ use diesel::prelude::*;
 
 use crate::accounts::client::{Client, Label};
 use crate::accounts::email_address;
+use crate::accounts::limits::Network;
 use crate::accounts::users::{self, Held, Owner, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -101,6 +102,8 @@ pub struct Session {
     /// What whoever signed a program in calls it.
     #[diesel(deserialize_as = String)]
     pub label: Label,
+    /// When it was bound to its device, if it is.
+    pub bound_at: Option<Timestamp>,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
     /// When the account was made.
@@ -122,6 +125,9 @@ pub const PROGRAM_IDLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A session on a shared computer ends after this long without use.
 const SHARED_IDLE: Duration = Duration::from_secs(60 * 60);
 
+/// What a page asked for when its session was bound has arrived after this long.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+
 /// The living session of this token. A signed-in page costs this one query, so it runs on the concrete
 /// connection, where diesel keeps its SQL prepared.
 pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Session>> {
@@ -138,10 +144,24 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
 
 /// The living session with this id, if it is a program's.
 pub fn find_of_program(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<Session>> {
+    find_by_id(tx, config, id, true)
+}
+
+/// The living session with this id, if it is a browser's.
+pub fn find_of_browser(tx: &mut Tx, config: &Config, id: &str) -> Result<Option<Session>> {
+    find_by_id(tx, config, id, false)
+}
+
+fn find_by_id(
+    tx: &mut Tx,
+    config: &Config,
+    id: &str,
+    for_program: bool,
+) -> Result<Option<Session>> {
     let found = on_either!(tx.conn, |conn| sessions::table
         .inner_join(schema::users::table)
         .filter(sessions::id.eq(id))
-        .filter(sessions::for_program.eq(true))
+        .filter(sessions::for_program.eq(for_program))
         .select(Session::as_select())
         .first(conn)
         .optional())?;
@@ -169,6 +189,13 @@ impl Session {
     pub fn is_reauthenticated(&self, now: Timestamp, config: &Config) -> bool {
         self.reauthenticated_until(config)
             .is_some_and(|until| now < until)
+    }
+
+    /// Whether its requests have to show that they come from the device that it is bound to. In the first seconds they need
+    /// not: those that were under way when it was bound know nothing of it.
+    pub fn wants_device(&self, now: Timestamp, config: &Config) -> bool {
+        let is_bound = |bound_at: Timestamp| now >= bound_at + millis(UNDER_WAY);
+        config.sessions.proof.is_some() && self.bound_at.is_some_and(is_bound)
     }
 
     fn is_alive(&self, now: Timestamp, config: &Config) -> bool {
@@ -205,9 +232,17 @@ pub struct HeldSession {
 
 impl HeldSession {
     /// The owner of the account, if the password was entered or a passkey used in this session within the window: not by
-    /// any other event, and in no other session.
-    pub fn into_owner(self, now: Timestamp, config: &Config) -> Option<Owner> {
-        let may = self.session.is_reauthenticated(now, config);
+    /// any other event, and in no other session. One that is bound to its device wants that proven besides, until this
+    /// moment.
+    pub fn into_owner(
+        self,
+        now: Timestamp,
+        config: &Config,
+        device_proven_until: Option<Timestamp>,
+    ) -> Option<Owner> {
+        let is_on_device = !self.session.wants_device(now, config)
+            || device_proven_until.is_some_and(|until| now < until);
+        let may = self.session.is_reauthenticated(now, config) && is_on_device;
         may.then(|| Owner::proven(self.user))
     }
 }
@@ -289,6 +324,7 @@ pub fn start(
         for_program: holder == Holder::Program,
         token_epoch: 0,
         label: client.label.clone(),
+        bound_at: None,
         email: user.email.clone(),
         member_since: user.created_at,
         has_password: user.has_password(),
@@ -421,6 +457,8 @@ pub struct Listed {
     pub ip: String,
     pub browser: String,
     pub label: Label,
+    /// When it was bound to its device, if it is.
+    pub bound_at: Option<Timestamp>,
 }
 
 /// The living sessions of an account, the last seen first.
@@ -444,6 +482,7 @@ pub fn list(tx: &mut Tx, config: &Config, user_id: &str) -> Result<Vec<Listed>> 
         ip,
         browser,
         label: session.label,
+        bound_at: session.bound_at,
     });
     Ok(listed.collect())
 }
@@ -465,6 +504,29 @@ pub fn end_others(tx: &mut Tx, user: &Held<User>, kept_id: &str) -> Result<usize
         .filter(sessions::user_id.eq(&user.id))
         .filter(sessions::id.ne(kept_id));
     Ok(diesel::delete(others).execute(tx.conn)?)
+}
+
+/// Notes that a browser's session is bound to its device from here on. It is bound once: of two at once, one does it.
+pub(super) fn bind(tx: &mut Tx, id: &str) -> Result<bool> {
+    let not_bound_yet = sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::for_program.eq(false))
+        .filter(sessions::bound_at.is_null());
+    let bind = prepared(diesel::update(not_bound_yet).set(sessions::bound_at.eq(tx.now)));
+    Ok(on_either!(tx.conn, |conn| bind.execute(conn))? > 0)
+}
+
+/// Whether a session was last seen with this client: in this network, with this browser.
+pub fn was_seen_with(tx: &mut Tx, id: &str, client: &Client) -> Result<bool> {
+    let seen: Option<(String, String)> = sessions::table
+        .filter(sessions::id.eq(id))
+        .select((sessions::ip, sessions::browser))
+        .first(tx.conn)
+        .optional()?;
+    Ok(seen.is_some_and(|(ip, browser)| {
+        let network = ip.parse().ok().map(Network::of);
+        network.is_some_and(|network| network.is_same(&client.network)) && browser == client.kind()
+    }))
 }
 
 /// Writes down that a session was seen just now, and where.

@@ -59,6 +59,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "program": session.for_program,
             "label": session.label.as_str(),
             "shared": session.shared,
+            "bound_to_device_at": session.bound_at.map(rfc3339),
         })).collect::<Vec<_>>(),
         "links": links.iter().map(|link| json!({
             "purpose": link.purpose,

@@ -146,8 +146,8 @@ pub fn by_passkey(
 
 /// Somebody signed in wanted to do what is sensitive, and is asked for the password first.
 pub fn note_required(tx: &mut Tx, user_id: &str, client: &Client) -> Result<()> {
-    match users::hold(tx, user_id)? {
-        Some(user) => events::note_seldom(tx, &user.id, Event::ReauthenticationRequired, client),
-        None => Ok(()),
+    if let Some(user) = users::hold(tx, user_id)? {
+        events::note_seldom(tx, &user.id, Event::ReauthenticationRequired, client)?;
     }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Guesser, Limit};
 use crate::accounts::links::{self, CodeTried, Consumed, Purpose};
 use crate::accounts::refresh_tokens;
-use crate::accounts::sessions::{self, AuthMethod, Holder, Session};
+use crate::accounts::sessions::{self, AuthMethod, Holder, Session, Started};
 use crate::accounts::signed_links::{self, SignedToken};
 use crate::accounts::users::{self, Held, KnownAccount, Owner, ProvenAddress, User};
 use crate::actions::{Counted, follow_link};
@@ -193,7 +193,7 @@ pub fn by_notification(
     app: &App,
     token: &SignedToken,
     device: &Device,
-) -> Result<Reader<Token>> {
+) -> Result<Reader<Box<Started>>> {
     let purpose = signed_links::Purpose::Notification;
     let Some(user) = app.signed_links.hold_reader(tx, purpose, token)? else {
         return Ok(Reader::Nobody);
@@ -205,7 +205,7 @@ pub fn by_notification(
     let replaced = device.replaced.as_ref();
     let started = sessions::start(tx, &user, method, Holder::Browser, client, replaced)?;
     events::note(tx, &user.id, Event::SignedIn(method), client)?;
-    Ok(Reader::Known(started.token))
+    Ok(Reader::Known(Box::new(started)))
 }
 
 /// Whether the account takes links in ordinary mail from this browser.

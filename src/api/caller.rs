@@ -157,7 +157,7 @@ impl Caller {
         let claims = self.claims.clone();
         let done = act(&self.app, move |tx, app| {
             let held = hold_session_of(tx, &app.config, &claims)?;
-            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config));
+            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config, None));
             owner.map(|owner| work(tx, app, &owner)).transpose()
         });
         done.await?.ok_or_else(|| self.challenge())

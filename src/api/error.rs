@@ -194,11 +194,14 @@ fn error_of(rejection: &Rejection) -> Option<&'static str> {
             Some("invalid_request")
         }
         Rejection::CrossOrigin => Some("access_denied"),
-        Rejection::TooMany { .. } | Rejection::Busy | Rejection::Trouble(Error::Unavailable(_)) => {
-            Some("temporarily_unavailable")
-        }
+        Rejection::TooMany { .. }
+        | Rejection::Busy
+        | Rejection::NotProvenNow
+        | Rejection::Trouble(Error::Unavailable(_)) => Some("temporarily_unavailable"),
         Rejection::Trouble(Error::Internal(_) | Error::Misconfigured(_)) => Some("server_error"),
         Rejection::NotFound
+        | Rejection::LoadAgain
+        | Rejection::ProveFirst { .. }
         | Rejection::SignInFirst { .. }
         | Rejection::ReauthenticateFirst { .. } => None,
     }
@@ -244,13 +247,15 @@ fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
             "Too many tries",
             "Wait for as long as Retry-After says.",
         ),
-        Rejection::Busy | Rejection::Trouble(Error::Unavailable(_)) => (
+        Rejection::Busy | Rejection::NotProvenNow | Rejection::Trouble(Error::Unavailable(_)) => (
             "unavailable",
             "Back in a moment",
             "It was not done, and it is safe to try again.",
         ),
         // The last two lead browsers elsewhere, and happen to none that calls this.
         Rejection::Trouble(Error::Misconfigured(_) | Error::Internal(_))
+        | Rejection::LoadAgain
+        | Rejection::ProveFirst { .. }
         | Rejection::SignInFirst { .. }
         | Rejection::ReauthenticateFirst { .. } => (
             "internal",

@@ -47,6 +47,21 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     }
 }
 
+/// Takes `10m`, or `off` for no proof at all. Within nine minutes a browser proves itself six times and no more, and in the
+/// last two minutes before it has to, each page makes it do so: what is much shorter would use that up.
+pub(super) fn proof(text: &str) -> Parsed<Option<Duration>> {
+    const FORM: &str = "a duration of at least 4m, such as 10m, or off";
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = |wrong: &str| Mistake::new(wrong, FORM);
+    let proof = duration(text).map_err(|mistake| wrong(&mistake.wrong))?;
+    match proof < Duration::from_secs(4 * 60) {
+        true => Err(wrong("is shorter than browsers go along with")),
+        false => Ok(Some(proof)),
+    }
+}
+
 /// Takes `5/15m`, or `off` for no limit.
 pub(super) fn rate(text: &str) -> Parsed<Option<Rate>> {
     if text == "off" {

@@ -195,6 +195,8 @@ fn every_value_that_does_not_parse_is_refused_by_name() {
         ("REAUTHENTICATION_WINDOW", "ten minutes"),
         ("SESSION_IDLE", "31d"),
         ("SESSION_LIFETIME", "0s"),
+        ("SESSION_PROOF", "239s"),
+        ("SESSION_PROOF", "none"),
         ("LINK_LIFETIME_SIGN_IN", "10"),
         ("LINK_LIFETIME_RESET_PASSWORD", "30"),
         ("LINK_LIFETIME_CHANGE_EMAIL", "1 h"),

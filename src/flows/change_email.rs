@@ -132,7 +132,7 @@ fn confirmed(visitor: &Visitor, changed: Changed) -> Answer {
         _ => "The email address is changed. Sign in with the new one.",
     };
     if let (Some(token), Some(session)) = (changed.renewed_here, here) {
-        visitor.hand_over(&token, session.shared)?;
+        visitor.hand_over(&token, session)?;
     }
     visitor.done(sentence, Next::DEFAULT).map(confidential)
 }

@@ -68,7 +68,7 @@ async fn change(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         let next = Next::DEFAULT.to_owned();
         return Err(Rejection::SignInFirst { next });
     };
-    visitor.hand_over(&token, gate.session.shared)?;
+    visitor.hand_over(&token, &gate.session)?;
     let changed = "Your password is changed. All other sessions are ended, and so are all links.";
     visitor.done(changed, Next::DEFAULT)
 }

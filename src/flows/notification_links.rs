@@ -17,11 +17,11 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, FromRequest, HttpRequest, ResponseError};
 use serde::Deserialize;
 
+use crate::accounts::sessions::Started;
 use crate::accounts::signed_links::{self, SignedToken};
 use crate::actions::sign_in::{self, Reader};
 use crate::actions::{end_links, switch_mail};
 use crate::flows::Answer;
-use crate::random::Token;
 use crate::web::form::{Form, NoFields, is_ticked};
 use crate::web::next::Next;
 use crate::web::page::{confidential, see_other};
@@ -93,7 +93,7 @@ async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
         return Ok(onward.finish());
     };
     match enter(&visitor, &token).await? {
-        Reader::Known(session) => visitor.hand_over(&session, false)?,
+        Reader::Known(begun) => visitor.hand_over(&begun.token, &begun.session)?,
         Reader::Stranger => {
             let looked_at = LookedAt::of(req, &visitor.app);
             onward.cookie(looked_at.with_notification(&visitor.app, &token)?);
@@ -105,7 +105,7 @@ async fn go_on(req: &HttpRequest, followed: Followed) -> Answer {
 
 /// Most come in a browser that the account does not know, or with a token that is not good any more: for them one
 /// read is enough, and nothing is written.
-async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Reader<Token>, Rejection> {
+async fn enter(visitor: &Visitor, token: &SignedToken) -> Result<Reader<Box<Started>>, Rejection> {
     let (looked_at, looking) = (token.clone(), visitor.device(false));
     let app = visitor.app.clone();
     let reader = visitor

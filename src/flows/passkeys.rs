@@ -128,7 +128,7 @@ async fn open_gate(
         visitor.act(move |tx, app| reauthenticate::by_passkey(tx, app, &attempt, answer.as_ref()));
     match opened.await?? {
         reauthenticate::Outcome::Open(token) => {
-            visitor.hand_over(&token, session.shared)?;
+            visitor.hand_over(&token, &session)?;
             Ok(go_on_to(&next))
         }
         reauthenticate::Outcome::Ended => Err(Rejection::SignInFirst { next }.into()),

@@ -71,7 +71,7 @@ async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
     );
     match entered.await? {
         Some(Outcome::Open(token)) => {
-            visitor.hand_over(&token, session.shared)?;
+            visitor.hand_over(&token, session)?;
             Ok(see_other(&to_next()).finish())
         }
         Some(Outcome::Ended) => Err(Rejection::SignInFirst { next: to_next() }),

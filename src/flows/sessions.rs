@@ -69,6 +69,8 @@ struct Shown {
     since: String,
     last_seen: String,
     shared: bool,
+    /// When it was bound to its device, if it is.
+    bound_since: Option<String>,
     is_this: bool,
 }
 
@@ -83,6 +85,7 @@ impl Shown {
             browser: listed.browser,
             label: listed.label.as_str().to_owned(),
             ip: listed.ip,
+            bound_since: listed.bound_at.map(humanize::moment),
             shared: listed.shared,
         }
     }

@@ -31,6 +31,8 @@ pub enum Notice {
     PasskeyCopied,
     /// Somebody signed in from a browser, or with a program, that the account does not know.
     NewBrowser,
+    /// Somebody came with a session's cookie and could not prove to be on the device that it is bound to.
+    DeviceNotProven,
     /// A change of the address was asked for; to the address that would be left.
     EmailChangeAsked,
     /// The address was changed; to the new one.
@@ -108,6 +110,7 @@ impl Notice {
             Self::PasswordPaused => "password_paused",
             Self::PasskeyCopied => "passkey_copied",
             Self::NewBrowser => "new_browser",
+            Self::DeviceNotProven => "device_not_proven",
             Self::EmailChangeAsked => "email_change_asked",
             Self::EmailChanged => "email_changed",
             Self::EmailTaken => "email_taken",
@@ -119,10 +122,11 @@ impl Notice {
         }
     }
 
-    /// Between two of them to one address. Anybody can have the one about a lock sent, and it says the same each time.
+    /// Between two of them to one address. Anybody can have the one about a lock sent, and whoever has a copy of a cookie
+    /// the one about the device; each says the same every time.
     pub(super) fn gap(self) -> Duration {
         match self {
-            Self::AccountLocked => DAY,
+            Self::AccountLocked | Self::DeviceNotProven => DAY,
             _ => HOUR,
         }
     }
@@ -165,6 +169,7 @@ impl Notice {
             Self::PasskeyCopied => paragraphs!("mail/notices/passkey_copied.txt"),
             Self::NewBrowser if by_program => paragraphs!("mail/notices/new_program.txt"),
             Self::NewBrowser => paragraphs!("mail/notices/new_browser.txt"),
+            Self::DeviceNotProven => paragraphs!("mail/notices/device_not_proven.txt"),
             Self::EmailChangeAsked => paragraphs!("mail/notices/email_change_asked.txt"),
             Self::EmailChanged => paragraphs!("mail/notices/email_changed.txt"),
             Self::EmailTaken => paragraphs!("mail/notices/email_taken.txt"),

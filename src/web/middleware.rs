@@ -22,7 +22,7 @@ use crate::random;
 use crate::web::page::Frame;
 use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
-use crate::web::{forwarded_for, headers, json, rejection, set_cookie, unread_body};
+use crate::web::{bound_session, forwarded_for, headers, json, rejection, set_cookie, unread_body};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -65,6 +65,7 @@ pub async fn attend(
     if let Some(app) = res.request().app_data::<Data<App>>().cloned() {
         let req = res.request().clone();
         set_cookie::finish(&req, res.headers_mut(), &app);
+        bound_session::finish(&req, res.headers_mut());
         headers::complete(res.headers_mut(), &app.config);
     }
     if let Ok(id) = HeaderValue::try_from(&request_id) {
@@ -205,6 +206,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
                 passkeys: false,
                 done: None,
                 next: None,
+                device_not_proven: false,
             },
             status: status.as_u16(),
             title: &title,

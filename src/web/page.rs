@@ -23,6 +23,8 @@ pub struct Frame {
     pub done: Option<String>,
     /// The page of ours that whoever is not signed in was on the way to.
     pub next: Option<String>,
+    /// This browser brings a session, and nothing that shows that it is on the device which that is bound to.
+    pub device_not_proven: bool,
 }
 
 impl Frame {

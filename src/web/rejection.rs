@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use actix_web::http::header::{ContentType, LOCATION, REFRESH, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::actions::TooMany;
@@ -26,6 +26,16 @@ pub enum Rejection {
         next: String,
         typed: Option<Box<Cookie<'static>>>,
     },
+    /// A click from another site's page, by a browser that proves its device first where a page of ours asks for it:
+    /// this page loads itself again.
+    LoadAgain,
+    /// Once more to the same page, without this cookie: a browser that can proves its device on the way.
+    ProveFirst {
+        page: String,
+        without: Box<Cookie<'static>>,
+    },
+    /// The browser could not prove its device just now, and says so.
+    NotProvenNow,
     /// The form cannot be read.
     Unreadable,
     /// A POST that does not come from one of our pages.
@@ -64,6 +74,9 @@ pub fn kind(name: &str) -> String {
 /// By then the queue before the hashing slots has moved on.
 const RETRY_BUSY: Duration = Duration::from_secs(1);
 
+/// A browser that has not reached us tries again at once; one that has proven itself too often waits some minutes.
+const RETRY_PROOF: Duration = Duration::from_secs(30);
+
 /// What storage trouble asks a visitor to wait: it is mostly over by then.
 const RETRY_TROUBLE: Duration = Duration::from_secs(2);
 
@@ -73,6 +86,7 @@ impl Rejection {
         match self {
             Self::TooMany { wait, .. } => Some(*wait),
             Self::Busy => Some(RETRY_BUSY),
+            Self::NotProvenNow => Some(RETRY_PROOF),
             Self::Trouble(Error::Unavailable(_)) => Some(RETRY_TROUBLE),
             _ => None,
         }
@@ -117,6 +131,8 @@ impl ResponseError for Rejection {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::SignInFirst { .. } | Self::ReauthenticateFirst { .. } => StatusCode::SEE_OTHER,
+            Self::LoadAgain => StatusCode::OK,
+            Self::ProveFirst { .. } => StatusCode::TEMPORARY_REDIRECT,
             Self::Unreadable => StatusCode::BAD_REQUEST,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -124,7 +140,9 @@ impl ResponseError for Rejection {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::Trouble(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NotProvenNow | Self::Trouble(Error::Unavailable(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Trouble(Error::Misconfigured(_) | Error::Internal(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -144,6 +162,14 @@ impl ResponseError for Rejection {
                     response.cookie((**typed).clone());
                 }
             }
+            Self::ProveFirst { page, without } => {
+                response.insert_header((LOCATION, page.as_str()));
+                response.cookie((**without).clone());
+            }
+            Self::LoadAgain => {
+                response.insert_header((REFRESH, "0"));
+                return response.content_type(ContentType::html()).body(LOAD_AGAIN);
+            }
             _ => {}
         }
         if let Some(wait) = self.retry_after() {
@@ -153,6 +179,12 @@ impl ResponseError for Rejection {
         response.finish()
     }
 }
+
+/// A page that nobody reads, unless a browser does not load it again by itself.
+const LOAD_AGAIN: &str = concat!(
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>One moment</title>\n</head>\n",
+    "<body>\n<p><a href=\"\">Go on</a></p>\n</body>\n</html>\n",
+);
 
 fn first(page: &str, next: &str) -> String {
     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();

@@ -5,6 +5,9 @@
 //! comes to the gate too late is sent to enter it and then back to the form, with what was typed in it
 //! (never a password) kept in a sealed cookie; nothing is done until the form is sent once more.
 //!
+//! Where the session is bound to its device, the device is to have proven within the last minute that it is there,
+//! besides: a browser that can is sent to do so and comes back by itself, with its form.
+//!
 //! A handler asks for [`Reauthenticated`] to show such a page, and for [`Sensitive`] to take its form. Either
 //! only decides what the visitor sees. What may be done is decided again in the transaction that does it:
 //! [`Reauthenticated::act`] looks the session up there and hands over the [`Owner`], which nothing
@@ -36,18 +39,22 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
+use crate::accounts::device_keys;
 use crate::accounts::sessions::{self, Session};
 use crate::accounts::users::Owner;
 use crate::actions::reauthenticate;
 use crate::app::App;
+use crate::clock::{Timestamp, millis};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::TokenHash;
+use crate::web::bound_session::{self, DeviceProof};
 use crate::web::form::Form;
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::Interrupted;
@@ -58,6 +65,8 @@ pub struct Reauthenticated {
     pub visitor: Visitor,
     pub session: Session,
     token: TokenHash,
+    /// If the session is bound to its device.
+    device_proven_until: Option<Timestamp>,
 }
 
 impl FromRequest for Reauthenticated {
@@ -112,10 +121,12 @@ async fn pass(
 ) -> Result<Reauthenticated, Rejection> {
     let is_open = session.is_reauthenticated(visitor.now(), &visitor.app.config);
     if let Some(token) = visitor.token_hash().filter(|_| is_open) {
+        let device_proven_until = prove_device(&visitor, &session).await?;
         return Ok(Reauthenticated {
             visitor,
             session,
             token,
+            device_proven_until,
         });
     }
     note_refusal(&visitor, &session).await?;
@@ -127,6 +138,37 @@ async fn pass(
         next,
         typed: typed.map(Box::new),
     })
+}
+
+/// For what is sensitive a bound session's device is to have been there this lately.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// What follows a look at the gate may take so much longer: a password waits for its turn to be hashed.
+const AFTER_LOOK: Duration = Duration::from_secs(60);
+
+/// Until when the device of a bound session counts as proven; where it was not lately, its browser is sent to prove it
+/// now. A browser does that six times in nine minutes and then not at all, which would leave its visitor with nothing:
+/// so we ask for the half of that, and take an older proof once it is used up.
+async fn prove_device(
+    visitor: &Visitor,
+    session: &Session,
+) -> Result<Option<Timestamp>, Rejection> {
+    let DeviceProof::Given { at } = visitor.device_proof else {
+        return Ok(None);
+    };
+    if visitor.now() < at + millis(LATELY) {
+        return Ok(Some(at + millis(LATELY + AFTER_LOOK)));
+    }
+    let (now, id) = (visitor.now(), session.id.clone());
+    let key = visitor
+        .app
+        .read(move |tx| device_keys::find(tx, &id))
+        .await?;
+    let can_be_asked = key.is_some_and(|key| key.can_be_asked(now));
+    match bound_session::send_again(&visitor.req, &visitor.app).filter(|_| can_be_asked) {
+        Some(prove_first) => Err(prove_first),
+        None => Ok(device_keys::good_for(&visitor.app.config).map(|long| at + millis(long))),
+    }
 }
 
 async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {
@@ -144,9 +186,10 @@ impl Reauthenticated {
         work: impl FnOnce(&mut Tx, &App, &Owner) -> Result<T> + Send + 'static,
     ) -> Result<T, Rejection> {
         let (user_id, token) = (self.session.user_id.clone(), self.token.clone());
+        let until = self.device_proven_until;
         let done = self.visitor.act(move |tx, app| {
             let held = sessions::hold(tx, &app.config, &user_id, &token)?;
-            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config));
+            let owner = held.and_then(|held| held.into_owner(tx.now, &app.config, until));
             owner.map(|owner| work(tx, app, &owner)).transpose()
         });
         done.await?.ok_or_else(|| Rejection::ReauthenticateFirst {

@@ -15,12 +15,14 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
 use crate::accounts::client::Client;
 use crate::accounts::sessions::{self, HeldSession, Holder, Session};
+use crate::actions::bind_session;
 use crate::actions::sign_in::{Device, NewSession};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
+use crate::web::bound_session::{self, DeviceProof};
 use crate::web::client;
 use crate::web::form;
 use crate::web::middleware::{AskedByHead, DoneIsShown};
@@ -37,6 +39,8 @@ pub struct Visitor {
     /// The living session of this browser.
     pub session: Option<Session>,
     pub req: HttpRequest,
+    /// What the browser shows of the device that the session is bound to, if it is.
+    pub device_proof: DeviceProof,
     carried: Carried,
     token: Option<Token>,
 }
@@ -55,13 +59,19 @@ impl FromRequest for Visitor {
                 Some(token) => living(&app, token).await?,
                 None => None,
             };
+            let device_proof = match &session {
+                Some(session) => bound_session::look(&req, &app, session),
+                None => DeviceProof::NotAsked,
+            };
             let mut visitor = Self {
                 app,
                 session,
                 req,
+                device_proof,
                 carried,
                 token,
             };
+            visitor.turn_away_if_not_proven().await?;
             visitor.renew_if_wanted().await?;
             if let Some(session) = &visitor.session {
                 note_seen(&visitor.app, session, || visitor.client());
@@ -117,6 +127,7 @@ impl Visitor {
             passkeys: self.app.relying_party.is_some(),
             done: None,
             next: self.session.is_none().then(|| self.next()).flatten(),
+            device_not_proven: self.is_not_proven(),
         }
     }
 
@@ -176,7 +187,8 @@ impl Visitor {
         Device {
             client: self.client(),
             known: self.known().accounts().to_vec(),
-            replaced: self.token_hash(),
+            // One that is not proven may be somebody else's: no sign-in ends it.
+            replaced: self.token_hash().filter(|_| !self.is_not_proven()),
             holder: match shared {
                 true => Holder::SharedBrowser,
                 false => Holder::Browser,
@@ -202,12 +214,14 @@ impl Visitor {
         self.token.as_ref().map(Token::hash)
     }
 
-    /// Hands the browser a session's token; that of a shared computer goes when the browser is closed.
-    pub fn hand_over(&self, token: &Token, shared: bool) -> Result<(), Rejection> {
+    /// Hands the browser a new token of this session, and invites it to bind the session to its device; the token of a
+    /// shared computer goes when the browser is closed.
+    pub fn hand_over(&self, token: &Token, session: &Session) -> Result<(), Rejection> {
         session_cookie::hand_over(&self.carried, token)?;
-        if shared {
+        if session.shared {
             self.req.extensions_mut().insert(EndsWithBrowser);
         }
+        bound_session::invite(&self.req, &self.app, session)?;
         Ok(())
     }
 
@@ -223,9 +237,8 @@ impl Visitor {
         begun: &NewSession,
         mut onward: HttpResponse,
     ) -> Result<HttpResponse, Rejection> {
-        let shared = begun.session.shared;
-        self.hand_over(&begun.token, shared)?;
-        if !shared {
+        self.hand_over(&begun.token, &begun.session)?;
+        if !begun.session.shared {
             let known = self.known().with(begun.known.clone(), &self.app)?;
             onward.add_cookie(&known).map_err(Error::internal)?;
         }
@@ -237,6 +250,9 @@ impl Visitor {
         session_cookie::take_back(&self.carried);
         let forgotten = Interrupted::forget(&self.req, &self.app)?;
         let mut home = self.done_with(sentence, "/", forgotten)?;
+        if let Some(bound) = bound_session::take_back(&self.req, &self.app) {
+            home.add_cookie(&bound).map_err(Error::internal)?;
+        }
         // Not "cookies": that would take those of sibling hosts too.
         home.headers_mut().insert(
             HeaderName::from_static("clear-site-data"),
@@ -245,17 +261,44 @@ impl Visitor {
         Ok(home)
     }
 
+    /// Whether this browser brings a session that it could not show to be on its device: there is none for it, then.
+    pub fn is_not_proven(&self) -> bool {
+        matches!(self.device_proof, DeviceProof::Missing)
+    }
+
+    /// Whoever has a bound session's cookie and not its device is nobody here. Their request is given a way to prove
+    /// itself, if there is one left, and ends nothing.
+    async fn turn_away_if_not_proven(&mut self) -> Result<(), Rejection> {
+        let Some(session) = self
+            .session
+            .take_if(|_| matches!(self.device_proof, DeviceProof::Missing))
+        else {
+            return Ok(());
+        };
+        let another_way = bound_session::another_way(&self.req, &self.app, self.is_click());
+        if matches!(another_way, Some(Rejection::LoadAgain)) {
+            return Err(Rejection::LoadAgain);
+        }
+        let client = self.client();
+        self.act(move |tx, app| bind_session::note_not_proven(tx, app, &session, &client))
+            .await?;
+        match another_way {
+            Some(another_way) => Err(another_way),
+            None => Ok(()),
+        }
+    }
+
     /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once
     /// one does that.
     async fn renew_if_wanted(&mut self) -> Result<(), Rejection> {
         let wanted = self.session.as_ref().filter(|found| found.wants_new_token);
-        let Some((session, old)) = wanted.and_then(|it| Some((it, self.token_hash()?))) else {
+        let wanted = wanted.and_then(|it| Some((it.clone(), self.token_hash()?)));
+        let Some((session, old)) = wanted else {
             return Ok(());
         };
-        let shared = session.shared;
         let renewed = self.app.transaction(move |tx| sessions::renew(tx, &old));
         if let Some(token) = renewed.await? {
-            self.hand_over(&token, shared)?;
+            self.hand_over(&token, &session)?;
             self.token = Some(token);
         }
         Ok(())
@@ -315,6 +358,9 @@ impl FromRequest for SignedIn {
             let visitor = visitor.await?;
             match visitor.session.clone() {
                 Some(session) => Ok(Self { visitor, session }),
+                None if visitor.is_not_proven() && bound_session::says_not_now(&visitor.req) => {
+                    Err(Rejection::NotProvenNow)
+                }
                 None => Err(Rejection::SignInFirst {
                     next: way_back(&visitor.req),
                 }),

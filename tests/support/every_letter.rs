@@ -37,6 +37,10 @@ const LETTERS: [(&str, &str); 22] = [
     ("passkey_copied", "A copied passkey at SITE"),
     ("new_browser", "New sign-in to SITE"),
     (
+        "device_not_proven",
+        "A copy of your session at SITE was refused",
+    ),
+    (
         "email_change_asked",
         "Your email address at SITE may change",
     ),
@@ -140,6 +144,13 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     dan.reauthenticate().await;
     let gone = dan.post("/account/delete", &[("email", DAN)]).await;
     gone.goes_on_to("/");
+
+    // Ben's session is bound to his device, and somebody has a copy of its cookie.
+    house
+        .execute("UPDATE sessions SET bound_at = 1 WHERE user_id IN (SELECT id FROM users WHERE email LIKE 'ben%')")
+        .await;
+    let copied = ben.calling_from("198.51.100.7").get("/account").await;
+    copied.goes_on_to("/sign-in?next=%2Faccount");
 
     // Ada forgets her password, sets another, and signs in by mail.
     house.advance(Duration::from_secs(61)); // past the gap
