@@ -21,6 +21,7 @@ mod audit_trail;
 mod backup;
 mod bounces;
 mod bound;
+mod bound_browser;
 mod browser;
 mod change_email;
 mod codes;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::cookies::Cookie;
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand, WindowHandle};
@@ -78,6 +79,16 @@ impl Browser {
         Self::open_with(scripts, &[&here, "--ignore-certificate-errors"]).await
     }
 
+    /// The same, under a certificate with this key, which it trusts; and with keys of its own that sessions can be bound
+    /// to (in a file: this machine may have no chip for them).
+    pub async fn open_with_keys(host: &str, key_hash: &str) -> Self {
+        let here = format!("--host-resolver-rules=MAP {host} 127.0.0.1");
+        let trusted = format!("--ignore-certificate-errors-spki-list={key_hash}");
+        let keys = "DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting";
+        let keys = format!("--enable-features={keys}");
+        Self::open_with(Scripts::On, &[&here, &trusted, &keys]).await
+    }
+
     async fn open_with(scripts: Scripts, arguments: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut options = options(scripts, &profile);
@@ -97,16 +108,23 @@ impl Browser {
 
     /// Starts a Firefox that nobody used before.
     pub async fn open_firefox(scripts: Scripts) -> Self {
+        Self::open_firefox_with_host(scripts, "localhost").await
+    }
+
+    /// The same, where a host of the test's is on this machine, under a certificate that nobody vouches for.
+    pub async fn open_firefox_with_host(scripts: Scripts, host: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let driver = GeckoDriver::start(&profile);
         let mut capabilities = Capabilities::new();
         let runs_scripts = scripts == Scripts::On;
         let options = json!({ "args": ["-headless"], "prefs": {
-                "javascript.enabled": runs_scripts,
-                // Of all authenticators it asks the one that a test plugs in.
-                "security.webauth.webauthn_enable_softtoken": true,
-                "security.webauth.webauthn_enable_usbtoken": false,
-            } });
+            "javascript.enabled": runs_scripts,
+            "network.dns.localDomains": host,
+            // Of all authenticators it asks the one that a test plugs in.
+            "security.webauth.webauthn_enable_softtoken": true,
+            "security.webauth.webauthn_enable_usbtoken": false,
+        } });
+        capabilities.insert("acceptInsecureCerts".to_owned(), true.into());
         capabilities.insert("moz:firefoxOptions".to_owned(), options);
         let url = driver.url.clone();
         Self::connect(&url, capabilities, Some(driver), profile).await
@@ -216,6 +234,29 @@ impl Browser {
     pub async fn focus(&self) -> Focus {
         let focus = self.client.execute(FOCUS, vec![]).await.unwrap();
         serde_json::from_value(focus).unwrap()
+    }
+
+    /// Throws a cookie of this page away.
+    pub async fn forget_cookie(&self, name: &str) {
+        self.client.delete_cookie(name).await.unwrap();
+    }
+
+    /// All cookies of this page, by name: what whoever copies the jar has.
+    pub async fn cookies(&self) -> Vec<(String, String)> {
+        let cookies = self.client.get_all_cookies().await.unwrap();
+        let pair = |cookie: &Cookie<'_>| (cookie.name().to_owned(), cookie.value().to_owned());
+        cookies.iter().map(pair).collect()
+    }
+
+    /// Puts cookies of this site into the jar.
+    pub async fn plant_cookies(&self, site: &str, cookies: &[(String, String)]) {
+        for (name, value) in cookies {
+            let cookie = json!({
+                "name": name, "value": value, "url": site, "path": "/",
+                "secure": true, "httpOnly": true, "sameSite": "Lax",
+            });
+            self.devtools("Network.setCookie", cookie).await;
+        }
     }
 
     /// Presses Back.

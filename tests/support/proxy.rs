@@ -15,6 +15,10 @@ pub const HOST: &str = "login.example.org";
 /// What does not listen after this long does not listen.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The SHA-256 of a certificate's public key, in base64.
+const KEY_HASH: &str = r#"openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform der |
+    openssl dgst -sha256 -binary | base64"#;
+
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,6 +88,17 @@ impl Proxy {
     /// What `PUBLIC_URL` says.
     pub fn url(&self) -> String {
         format!("https://{HOST}:{}", self.https)
+    }
+
+    /// By this a browser can be told to trust its certificate as if somebody vouched for it.
+    pub fn key_hash(&self) -> String {
+        let hashed = Command::new("sh")
+            .args(["-c", KEY_HASH, "sh"])
+            .arg(self.path("certificate.pem"))
+            .output()
+            .unwrap();
+        assert!(hashed.status.success(), "{hashed:?}");
+        String::from_utf8(hashed.stdout).unwrap().trim().to_owned()
     }
 
     /// Stops it, and starts it again.
