@@ -17,6 +17,22 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(is_passed_over)
 }
 
+/// A line of visible text, without what nobody sees around it; or what is in it and may not be. Nothing may hide, break
+/// the line or turn the direction of what follows; the signs that join letters are needed to write some languages, and
+/// the one that makes a picture of a letter for pictures.
+pub fn visible_line(text: &str) -> Result<&str, char> {
+    let makes_a_picture = |sign: char| sign == '\u{fe0f}';
+    let line = text
+        .trim_matches(|sign| is_passed_over(sign) && !makes_a_picture(sign))
+        .trim_start_matches(makes_a_picture);
+    let joins = |sign: char| matches!(sign, ' ' | '\u{200c}' | '\u{200d}');
+    let is_seen = |sign| joins(sign) || makes_a_picture(sign) || !is_invisible(sign);
+    match line.chars().find(|sign| !is_seen(*sign)) {
+        Some(hidden) => Err(hidden),
+        None => Ok(line),
+    }
+}
+
 /// Whether it is one of those that are passed over at the ends.
 pub fn is_passed_over(sign: char) -> bool {
     is_invisible(sign) && !ends_a_line_or_controls(sign)

@@ -117,18 +117,10 @@ impl Label {
     /// The most characters it may have.
     pub const MOST: usize = 60;
 
-    /// Takes a line of visible text, without what nobody sees around it. Nothing in it may hide, break the line or
-    /// turn the direction of what follows; the signs that join letters are needed to write some languages, and the one
-    /// that makes a picture of a letter for pictures.
+    /// Takes a line of visible text, without what nobody sees around it.
     pub fn parse(text: &str) -> Option<Self> {
-        let makes_a_picture = |sign: char| sign == '\u{fe0f}';
-        let text = text
-            .trim_matches(|sign| invisible::is_passed_over(sign) && !makes_a_picture(sign))
-            .trim_start_matches(makes_a_picture);
-        let joins = |sign: char| matches!(sign, ' ' | '\u{200c}' | '\u{200d}');
-        let is_seen = |sign| joins(sign) || makes_a_picture(sign) || !invisible::is_invisible(sign);
-        let fits = text.chars().count() <= Self::MOST && text.chars().all(is_seen);
-        fits.then(|| Self(text.to_owned()))
+        let text = invisible::visible_line(text).ok()?;
+        (text.chars().count() <= Self::MOST).then(|| Self(text.to_owned()))
     }
 
     /// To be stored, or shown as what somebody wrote.
