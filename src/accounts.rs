@@ -9,6 +9,7 @@
 //!   is locked, [`users::Owner`] the proof that what is sensitive asks for.
 //! * [`admission`]: who may have which address.
 //! * [`passwords`]: which are taken, and how they are kept and compared.
+//! * [`authenticators`]: what keeps a passkey is called.
 //! * [`links`]: mailed tokens and codes; [`links::Found::consume`] uses one up, exactly once.
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
@@ -26,6 +27,7 @@
 pub mod access_tokens;
 pub mod admission;
 pub mod announced;
+pub mod authenticators;
 pub mod client;
 pub mod device_keys;
 pub mod email_address;

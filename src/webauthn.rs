@@ -104,6 +104,15 @@ impl Refusal {
     }
 }
 
+/// How a passkey comes to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mediation {
+    /// Somebody is asked for it, and the authenticator makes sure who that is.
+    Asking,
+    /// The browser makes it by itself and asks nobody ("conditional", 5.1.3). Who uses it is made sure of as ever.
+    Conditional,
+}
+
 /// The longest id of a credential (7.1).
 const LONGEST_ID: usize = 1023;
 
@@ -150,14 +159,22 @@ impl RegistrationResponse {
     }
 
     /// "Registering a new credential" (7.1), for this challenge.
-    pub fn verify(self, site: &RelyingParty, challenge: &[u8]) -> Result<NewCredential, Refusal> {
+    pub fn verify(
+        self,
+        site: &RelyingParty,
+        challenge: &[u8],
+        mediation: Mediation,
+    ) -> Result<NewCredential, Refusal> {
         let client_data = ClientData::parse(&self.response.client_data.0);
         client_data
             .ok_or(Refusal::Malformed)?
             .check(Ceremony::Create, challenge, &site.origin)?;
         let data = authenticator_data::of_attestation(&self.response.attestation_object.0);
         let data = AuthenticatorData::parse(data.ok_or(Refusal::Malformed)?)?;
-        data.check(site)?;
+        data.check_site(site)?;
+        if mediation == Mediation::Asking {
+            data.check_person()?;
+        }
         let credential = data.credential.ok_or(Refusal::Malformed)?;
         PublicKey::parse(credential.public_key)?;
         // No extension was asked for, and no attestation. That nobody has the passkey yet, is up to the table.
@@ -261,7 +278,8 @@ impl AuthenticationResponse {
             .ok_or(Refusal::Malformed)?
             .check(Ceremony::Get, challenge, &site.origin)?;
         let data = AuthenticatorData::parse(&authenticator_data.0)?;
-        data.check(site)?;
+        data.check_site(site)?;
+        data.check_person()?;
         // What may be copied stays so, and what may not, too.
         if data.backup_eligible != known.backup_eligible {
             return Err(Refusal::WrongBackupFlags);

@@ -5,6 +5,11 @@
 //   data-with="next shared"          fields of the page that are sent along, by their names
 //   data-autofill                    the browser may offer passkeys where the address is typed, too
 //
+//   data-offer-passkey               shown where the device itself can keep one
+//   data-passkey-by-itself="/where"  the browser may make one, and asks nobody
+//   data-accepted-passkeys="{…}"     those that are still taken, for what keeps them
+//   data-without-passkeys            goes where there are passkeys
+//
 // A place is hidden until it is known that the browser has passkeys. What goes wrong is said in it, and all other ways
 // on the page are as good as before.
 const places = [...document.querySelectorAll("[data-passkey]")];
@@ -29,6 +34,11 @@ if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
   }
   // Whoever takes another way is not to be asked any more.
   document.addEventListener("submit", () => running.abort());
+
+  document.querySelectorAll("[data-without-passkeys]").forEach((words) => words.remove());
+  document.querySelectorAll("[data-offer-passkey]").forEach(offerToMake);
+  document.querySelectorAll("[data-passkey-by-itself]").forEach(makeByItself);
+  document.querySelectorAll("[data-accepted-passkeys]").forEach(tellOfAccepted);
 }
 
 async function onPress(place) {
@@ -36,7 +46,7 @@ async function onPress(place) {
   try {
     await go(place);
   } catch (error) {
-    say(place, words(error));
+    tell(place, error);
     // It was called off: what gave way to it waits again.
     if (error.name === "NotAllowedError" && "autofill" in place.dataset) offer(place);
   }
@@ -49,7 +59,7 @@ async function offer(place) {
     await go(place, "conditional");
   } catch (error) {
     if (error === WORN_OUT) offer(place);
-    else if (error instanceof Refusal) say(place, words(error));
+    else if (error instanceof Refusal) tell(place, error);
   }
 }
 
@@ -61,8 +71,48 @@ async function go(place, mediation) {
   const renewal = mediation && setTimeout(() => mine.abort(WORN_OUT), options.timeout);
   const credential = await ask(place.dataset.passkey, options, { mediation, signal });
   clearTimeout(renewal);
-  const { next } = await send(place, "", { credential: credential.toJSON() });
+  const { next } = await bring(place, options, credential);
   location.assign(next);
+}
+
+// Only a device that makes sure of its owner by itself: nobody is sent to look for a telephone.
+async function offerToMake(offer) {
+  if (await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable?.()) offer.replaceWith(offer.content);
+}
+
+// Right after a password some browsers make a passkey beside it, if their owner let them. Whatever comes of it, nobody
+// waits for it or hears of it here; the mailbox does.
+async function makeByItself(where) {
+  try {
+    const { conditionalCreate } = await PublicKeyCredential.getClientCapabilities();
+    if (!conditionalCreate) return;
+    const place = { dataset: { at: where.dataset.passkeyByItself } };
+    const by_itself = true;
+    const options = await send(place, "/options", { by_itself });
+    const credential = await ask("create", options, { mediation: "conditional" });
+    await send(place, "", { by_itself, credential: credential.toJSON() });
+  } catch {
+    // Then there is none.
+  }
+}
+
+// What keeps passkeys offers those no more that are gone, and shows the address that the account has now.
+function tellOfAccepted(told) {
+  const { rpId, userId, allAcceptedCredentialIds, name, displayName } = JSON.parse(told.dataset.acceptedPasskeys);
+  PublicKeyCredential.signalAllAcceptedCredentials?.({ rpId, userId, allAcceptedCredentialIds }).catch(() => {});
+  PublicKeyCredential.signalCurrentUserDetails?.({ rpId, userId, name, displayName }).catch(() => {});
+}
+
+// A passkey that nobody has here: what keeps it may forget it.
+async function bring(place, options, credential) {
+  try {
+    return await send(place, "", { credential: credential.toJSON() });
+  } catch (error) {
+    const isUnknown = error.type?.endsWith(":unknown_passkey");
+    const unknown = { rpId: options.rpId, credentialId: credential.id };
+    if (isUnknown) PublicKeyCredential.signalUnknownCredential?.(unknown).catch(() => {});
+    throw error;
+  }
 }
 
 function ask(kind, options, how) {
@@ -84,15 +134,19 @@ async function send(place, step, more, signal) {
   });
   const said = await answer.json().catch(() => ({}));
   if (answer.ok) return said;
-  // Something else comes first; then back here.
-  if (said.page) location.assign(`${said.page}?next=${encodeURIComponent(location.pathname + location.search)}`);
-  throw new Refusal(said.page ? "" : (said.detail ?? "The server is away for a moment. Try again."));
+  throw Object.assign(new Refusal(said.detail ?? "The server is away for a moment. Try again."), said);
 }
 
 function fields(place) {
   const named = (place.dataset.with ?? "").split(" ").map((name) => [name, document.getElementsByName(name)[0]]);
   const found = named.filter(([, field]) => field);
   return Object.fromEntries(found.map(([name, field]) => [name, field.type === "checkbox" ? field.checked : field.value]));
+}
+
+// Where something else comes first, it leads there; and then back here.
+function tell(place, error) {
+  if (error.page) location.assign(`${error.page}?next=${encodeURIComponent(location.pathname + location.search)}`);
+  else say(place, words(error));
 }
 
 function words(error) {

@@ -69,6 +69,12 @@ pub enum Event {
     PasswordSet,
     /// The password was changed in a session.
     PasswordChanged,
+    /// The first passkey was made by a link.
+    PasskeySet,
+    /// A passkey was given another name.
+    PasskeyRenamed,
+    /// A passkey was removed.
+    PasskeyRemoved,
     /// A change of the address was asked for.
     EmailChangeAsked,
     /// The pending change was called off.
@@ -116,6 +122,9 @@ impl Event {
             Self::AnnouncementsSwitched => "announcements_switched",
             Self::PasswordSet => "password_set",
             Self::PasswordChanged => "password_changed",
+            Self::PasskeySet => "passkey_set",
+            Self::PasskeyRenamed => "passkey_renamed",
+            Self::PasskeyRemoved => "passkey_removed",
             Self::EmailChangeAsked => "email_change_requested",
             Self::EmailChangeCancelled => "email_change_cancelled",
             Self::EmailChanged => "email_changed",
@@ -410,6 +419,7 @@ pub fn read_mail_since(tx: &mut Tx, user_id: &str, since: Timestamp) -> Result<b
         .and(events::detail.eq_any(by_letter));
     let others = [
         Event::PasswordSet,
+        Event::PasskeySet,
         Event::EmailChanged,
         Event::EmailChangeUndone,
     ];

@@ -107,6 +107,17 @@ pub fn look(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Look> {
     })
 }
 
+/// The account that the link of this token would act on now, if it is live: without a lock, to show a page.
+pub fn account_of(tx: &mut Tx, token: &Token, purpose: Purpose) -> Result<Option<User>> {
+    match look(tx, token, purpose)? {
+        Look::Live(Link {
+            user_id: Some(id), ..
+        }) => users::find(tx, &id),
+        Look::Live(link) => users::of_address(tx, &link.email),
+        Look::UsedBy { .. } | Look::Dead { .. } => Ok(None),
+    }
+}
+
 impl Link {
     fn is_live(&self, now: Timestamp) -> bool {
         self.used_at.is_none() && self.expires_at > now && self.wrong_addresses < WRONG_ADDRESSES

@@ -1,6 +1,6 @@
 //! Passkeys: key pairs that authenticators keep, one for each account and authenticator, of which we have the public half.
 //!
-//! One is added by the [`Owner`] alone, and taken away by the owner alone. Using one opens the account
+//! One is added by whoever [may](MayAdd), and taken away by the [`Owner`] alone. Using one opens the account
 //! ([`sign_in_with_passkey`](crate::actions::sign_in_with_passkey)) or the gate
 //! ([`reauthenticate`](crate::actions::reauthenticate)). What authenticators make, [`webauthn`](crate::webauthn) reads
 //! and verifies; what is here is what has to be remembered for that: the keys, how far each has counted, and which
@@ -10,10 +10,17 @@
 //! one of them falls behind. That one is refused. Passkeys that may be copied by their owner do not count.
 
 pub mod challenge;
+mod may_add;
+mod name;
 
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
+pub use may_add::{MayAdd, has_nothing_to_enter, is_new};
+pub use name::{Name, NotAName};
+
+use crate::accounts::authenticators;
+use crate::accounts::client::Client;
 use crate::accounts::users::{Held, Owner, User};
 use crate::clock::Timestamp;
 use crate::db::{Tx, on_either, prepared};
@@ -24,9 +31,6 @@ use crate::webauthn::{NewCredential, Used};
 
 /// So many an account has at the most.
 pub const MOST: i64 = 20;
-
-/// The longest name that an owner gives one, in characters.
-pub const LONGEST_NAME: usize = 60;
 
 /// A passkey of an account.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -43,7 +47,7 @@ pub struct Passkey {
     /// The kind of authenticator, as it says itself.
     pub aaguid: Vec<u8>,
     transports: String,
-    /// What its owner calls it; empty until then.
+    /// What its owner calls it; until then, what keeps it or where it was made.
     pub name: String,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
@@ -72,9 +76,10 @@ pub enum Added {
     Known,
 }
 
-/// Adds a passkey to the owner's account.
-pub fn add(tx: &mut Tx, owner: &Owner, made: &NewCredential, name: &str) -> Result<Added> {
-    let user = owner.user();
+/// Adds a passkey to the account, under a first name: that of what keeps it or, where it is not known, of the browser in
+/// which it was made.
+pub fn add(tx: &mut Tx, may: &MayAdd, made: &NewCredential, client: &Client) -> Result<Added> {
+    let user = may.user();
     if count(tx, &user.id)? >= MOST {
         return Ok(Added::TooMany);
     }
@@ -88,7 +93,8 @@ pub fn add(tx: &mut Tx, owner: &Owner, made: &NewCredential, name: &str) -> Resu
         backed_up: made.backed_up,
         aaguid: made.aaguid.to_vec(),
         transports: made.transports.join(" "),
-        name: name.chars().take(LONGEST_NAME).collect(),
+        name: authenticators::name_of(u128::from_be_bytes(made.aaguid))
+            .map_or_else(|| client.kind(), str::to_owned),
         created_at: tx.now,
         last_used_at: None,
     };
@@ -177,15 +183,14 @@ pub fn note_use(tx: &mut Tx, user: &Held<User>, passkey: &Passkey, used: Used) -
 }
 
 /// Gives a passkey of this account another name; whether there is such a one.
-pub fn rename(tx: &mut Tx, user: &Held<User>, id: &str, name: &str) -> Result<bool> {
+pub fn rename(tx: &mut Tx, user: &Held<User>, id: &str, name: &Name) -> Result<bool> {
     if !random::is_id(id) {
         return Ok(false);
     }
-    let name: String = name.chars().take(LONGEST_NAME).collect();
     let its_own = passkeys::table
         .find(id)
         .filter(passkeys::user_id.eq(&user.id));
-    let renamed = diesel::update(its_own).set(passkeys::name.eq(name));
+    let renamed = diesel::update(its_own).set(passkeys::name.eq(name.as_str()));
     Ok(renamed.execute(tx.conn)? > 0)
 }
 

@@ -198,6 +198,12 @@ impl Session {
         config.sessions.proof.is_some() && self.bound_at.is_some_and(is_bound)
     }
 
+    /// Whether the account began with it: its address was confirmed, and that signed in, in one transaction. That takes
+    /// no second, and nobody else comes in meanwhile.
+    pub fn began_account(&self) -> bool {
+        self.created_at - self.member_since < 1_000
+    }
+
     fn is_alive(&self, now: Timestamp, config: &Config) -> bool {
         let idle_end = self.last_seen_at + millis(self.idle(config));
         now < idle_end && now < self.ends_at(config)
@@ -231,18 +237,27 @@ pub struct HeldSession {
 }
 
 impl HeldSession {
-    /// The owner of the account, if the password was entered or a passkey used in this session within the window: not by
-    /// any other event, and in no other session. One that is bound to its device wants that proven besides, until this
-    /// moment.
+    /// Whether the password was entered or a passkey used in this session within the window: not by any other event, and
+    /// in no other session. One that is bound to its device wants that proven besides, until this moment.
+    pub fn is_owners(
+        &self,
+        now: Timestamp,
+        config: &Config,
+        device_proven_until: Option<Timestamp>,
+    ) -> bool {
+        let is_on_device = !self.session.wants_device(now, config)
+            || device_proven_until.is_some_and(|until| now < until);
+        self.session.is_reauthenticated(now, config) && is_on_device
+    }
+
+    /// The owner of the account, if this session is theirs ([`is_owners`](Self::is_owners)).
     pub fn into_owner(
         self,
         now: Timestamp,
         config: &Config,
         device_proven_until: Option<Timestamp>,
     ) -> Option<Owner> {
-        let is_on_device = !self.session.wants_device(now, config)
-            || device_proven_until.is_some_and(|until| now < until);
-        let may = self.session.is_reauthenticated(now, config) && is_on_device;
+        let may = self.is_owners(now, config, device_proven_until);
         may.then(|| Owner::proven(self.user))
     }
 }

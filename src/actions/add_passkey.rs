@@ -1,24 +1,24 @@
-//! The owner adds a passkey.
+//! A passkey is added in a session: by the owner, or the first one to an account that has just begun ([`MayAdd`]).
 //!
 //! What is asked for is sealed in the challenge: in which session, so that nobody has an owner add a passkey to another
-//! account. The passkey itself is verified before it comes here, and kept if nobody has it yet.
+//! account. The passkey itself is verified before it comes here, and kept if nobody has it yet. The mailbox is told.
 
 use crate::accounts::client::Client;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Verb};
 use crate::accounts::passkeys::challenge::{self, Challenge, For};
-use crate::accounts::passkeys::{self, Added, Passkey};
-use crate::accounts::users::Owner;
+use crate::accounts::passkeys::{self, Added, MayAdd, Passkey};
+use crate::accounts::users::{Held, User};
 use crate::actions::Counted;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
-use crate::webauthn::{NewCredential, Refusal, RegistrationResponse, RelyingParty};
+use crate::mail::notices::Notice;
+use crate::webauthn::{Mediation, NewCredential, Refusal, RegistrationResponse, RelyingParty};
 
 /// A challenge for a passkey of this account, and the passkeys that it has. Where it may have no more, none is asked
 /// for.
-pub fn offer(tx: &mut Tx, app: &App, owner: &Owner, purpose: For) -> Result<Option<Offer>> {
-    let user = owner.user();
+pub fn offer(tx: &mut Tx, app: &App, user: &Held<User>, purpose: For) -> Result<Option<Offer>> {
     let has = passkeys::list(tx, &user.id)?;
     if i64::try_from(has.len()).is_ok_and(|has| has >= passkeys::MOST) {
         return Ok(None);
@@ -73,7 +73,11 @@ fn check(
     let challenge = response.challenge().ok_or(Refusal::Malformed)?;
     let challenge = Challenge::open(&app.keys, app.clock.now(), purpose, challenge);
     let challenge = challenge.ok_or(Refusal::WrongChallenge)?;
-    let credential = response.verify(site, challenge.as_bytes())?;
+    let mediation = match purpose {
+        For::AddingByItself(_) => Mediation::Conditional,
+        _ => Mediation::Asking,
+    };
+    let credential = response.verify(site, challenge.as_bytes(), mediation)?;
     Ok(Made {
         credential,
         challenge,
@@ -90,30 +94,35 @@ pub enum Outcome {
     Refused,
 }
 
-/// Adds it to the owner's account, under the name that the owner gives it; an empty one will do.
+/// Adds it to the account.
 pub fn add(
     tx: &mut Tx,
     app: &App,
-    owner: &Owner,
+    may: &MayAdd,
     made: &Made,
-    name: &str,
     client: &Client,
 ) -> Result<Counted<Outcome>> {
-    let user = owner.user();
+    let user = may.user();
     if let Err(too_many) = limits::count_verb(tx, &app.config, Verb::AddPasskey, user)? {
         return Ok(Err(too_many));
     }
-    if !made.challenge.answer(tx)? {
-        return Ok(Ok(Outcome::Refused));
+    let outcome = keep(tx, may, made, client)?;
+    if let Outcome::Added(_) = outcome {
+        events::note(tx, &user.id, Event::PasskeyAdded, client)?;
+        app.outbox
+            .tell(tx, &user.email, Notice::PasskeyAdded, client)?;
     }
-    Ok(Ok(
-        match passkeys::add(tx, owner, &made.credential, name)? {
-            Added::Done(passkey) => {
-                events::note(tx, &user.id, Event::PasskeyAdded, client)?;
-                Outcome::Added(passkey)
-            }
-            Added::TooMany => Outcome::TooMany,
-            Added::Known => Outcome::Refused,
-        },
-    ))
+    Ok(Ok(outcome))
+}
+
+/// Keeps it, if nothing has come between.
+pub(super) fn keep(tx: &mut Tx, may: &MayAdd, made: &Made, client: &Client) -> Result<Outcome> {
+    if !made.challenge.answer(tx)? {
+        return Ok(Outcome::Refused);
+    }
+    Ok(match passkeys::add(tx, may, &made.credential, client)? {
+        Added::Done(passkey) => Outcome::Added(passkey),
+        Added::TooMany => Outcome::TooMany,
+        Added::Known => Outcome::Refused,
+    })
 }

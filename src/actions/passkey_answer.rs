@@ -23,28 +23,26 @@ pub struct Answer {
     used: Used,
 }
 
-/// Reads who answers, and verifies it; nothing is changed. Why an answer is not taken is for the log alone.
+/// Reads who answers, and verifies it; nothing is changed. Why an answer is not taken is for the log.
 pub fn verify(
     tx: &mut Tx,
     app: &App,
     site: &RelyingParty,
     purpose: &For,
     response: &AuthenticationResponse,
-) -> Result<Option<Answer>> {
+) -> Result<Result<Answer, Refusal>> {
     let passkey = passkeys::find_by_credential(tx, response.credential_id())?;
     let verified = match passkey {
         Some(passkey) => check(app, tx.now, site, purpose, response, passkey),
         None => Err(Refusal::UnknownCredential),
     };
-    Ok(verified
-        .inspect_err(|why| {
-            tracing::info!(
-                event = "passkey_refused",
-                why = why.name(),
-                "a passkey was refused"
-            )
-        })
-        .ok())
+    Ok(verified.inspect_err(|why| {
+        tracing::info!(
+            event = "passkey_refused",
+            why = why.name(),
+            "a passkey was refused"
+        );
+    }))
 }
 
 fn check(

@@ -19,9 +19,9 @@ use crate::web::next::Next;
 use crate::web::passkey_options::{self, site};
 use crate::web::rejection::Rejection;
 use crate::web::script::{Answer, ScriptError, Sent, go_on_to};
-use crate::web::step_up::Reauthenticated;
+use crate::web::step_up::MayAddPasskey;
 use crate::web::visitor::{SignedIn, Visitor};
-use crate::webauthn::{AuthenticationResponse, RegistrationResponse};
+use crate::webauthn::{AuthenticationResponse, Refusal, RegistrationResponse};
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/passkeys/sign-in/options").post(sign_in_options))
@@ -35,6 +35,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
 /// Whatever was wrong, it is said in these words.
 const REFUSED: ScriptError = ScriptError::Refused {
     name: "passkey_refused",
+    title: "This passkey was not taken",
+    detail: "It may have been removed, or this took too long. Try again, or take another way.",
+};
+
+/// Nor is more told to a visitor of one that nobody has; but what keeps it may forget it. Nobody guesses the name of one
+/// that somebody has.
+const UNKNOWN: ScriptError = ScriptError::Refused {
+    name: "unknown_passkey",
     title: "This passkey was not taken",
     detail: "It may have been removed, or this took too long. Try again, or take another way.",
 };
@@ -65,10 +73,14 @@ struct SignInBody {
 /// Whoever was signed in here is no more, as when a password is entered.
 async fn sign_in(Sent { by: visitor, body }: Sent<Visitor, SignInBody>) -> Answer {
     let answer = verify(&visitor, For::SigningIn, body.credential).await?;
+    let why_not = match answer {
+        Err(Refusal::UnknownCredential) => UNKNOWN,
+        _ => REFUSED,
+    };
     let device = visitor.device(body.shared);
     let begun = visitor
-        .act(move |tx, app| sign_in_with_passkey::conclude(tx, app, answer.as_ref(), &device));
-    let begun = begun.await??.ok_or(REFUSED)?;
+        .act(move |tx, app| sign_in_with_passkey::conclude(tx, app, answer.as_ref().ok(), &device));
+    let begun = begun.await??.ok_or(why_not)?;
     let next = link_request_form::path(&body.next);
     let onward = go_on_to(next.as_deref().unwrap_or(Next::DEFAULT));
     Ok(visitor.welcome_with(&begun, onward)?)
@@ -78,7 +90,7 @@ async fn verify(
     visitor: &Visitor,
     purpose: For,
     response: AuthenticationResponse,
-) -> Result<Option<PasskeyAnswer>, ScriptError> {
+) -> Result<Result<PasskeyAnswer, Refusal>, ScriptError> {
     let site = site(&visitor.app.relying_party)?.clone();
     let app = visitor.app.clone();
     let verified = visitor
@@ -124,8 +136,8 @@ async fn open_gate(
         client: visitor.client(),
     };
     let answer = verify(&visitor, reauthenticate::purpose(&session), body.credential).await?;
-    let opened =
-        visitor.act(move |tx, app| reauthenticate::by_passkey(tx, app, &attempt, answer.as_ref()));
+    let opened = visitor
+        .act(move |tx, app| reauthenticate::by_passkey(tx, app, &attempt, answer.as_ref().ok()));
     match opened.await?? {
         reauthenticate::Outcome::Open(token) => {
             visitor.hand_over(&token, &session)?;
@@ -136,37 +148,61 @@ async fn open_gate(
     }
 }
 
-/// A challenge is good in this session alone.
-fn adding(gate: &Reauthenticated) -> For {
-    For::Adding(gate.session.id.clone())
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AddOptionsBody {
+    /// Nobody is asked: the browser makes one by itself, or does not.
+    by_itself: bool,
 }
 
-async fn add_options(Sent { by: gate, .. }: Sent<Reauthenticated, NoFields>) -> Answer {
+/// A challenge is good in this session alone.
+fn adding(gate: &MayAddPasskey, by_itself: bool) -> For {
+    let session = gate.session.id.clone();
+    match by_itself {
+        true => For::AddingByItself(session),
+        false => For::Adding(session),
+    }
+}
+
+async fn add_options(Sent { by: gate, body }: Sent<MayAddPasskey, AddOptionsBody>) -> Answer {
     let app = &gate.visitor.app;
     let site = site(&app.relying_party)?;
-    let purpose = adding(&gate);
-    let offer = gate.act(|tx, app, owner| add_passkey::offer(tx, app, owner, purpose));
+    let purpose = adding(&gate, body.by_itself);
+    let offer = gate.act(|tx, app, may| add_passkey::offer(tx, app, may.user(), purpose));
     let offer = offer.await?.ok_or(TOO_MANY)?;
-    Ok(HttpResponse::Ok().json(passkey_options::to_make(site, app.name, &offer)))
+    let options = passkey_options::to_make(site, app.name, &offer, body.by_itself);
+    Ok(HttpResponse::Ok().json(options))
 }
 
 #[derive(Deserialize)]
 struct AddBody {
     credential: RegistrationResponse,
-    /// What its owner calls it.
     #[serde(default)]
-    name: String,
+    by_itself: bool,
 }
 
-async fn add(Sent { by: gate, body }: Sent<Reauthenticated, AddBody>) -> Answer {
-    let app = &gate.visitor.app;
-    let site = site(&app.relying_party)?;
-    let made = add_passkey::verify(app, site, &adding(&gate), body.credential);
-    let (made, client) = (made.ok_or(REFUSED)?, gate.visitor.client());
-    let added = gate
-        .act(move |tx, app, owner| add_passkey::add(tx, app, owner, &made, &body.name, &client));
+async fn add(Sent { by: gate, body }: Sent<MayAddPasskey, AddBody>) -> Answer {
+    let visitor = &gate.visitor;
+    let site = site(&visitor.app.relying_party)?;
+    let purpose = adding(&gate, body.by_itself);
+    let made = add_passkey::verify(&visitor.app, site, &purpose, body.credential);
+    let (made, client) = (made.ok_or(REFUSED)?, visitor.client());
+    let added = gate.act(move |tx, app, may| add_passkey::add(tx, app, may, &made, &client));
     match added.await?? {
-        add_passkey::Outcome::Added(_) => Ok(go_on_to("/account/passkeys")),
+        add_passkey::Outcome::Added(_) if body.by_itself => Ok(go_on_to(Next::DEFAULT)),
+        add_passkey::Outcome::Added(_) => {
+            let added = "The passkey is added. It signs you in from now on.";
+            // After the first one the list is behind the gate.
+            let is_open = gate
+                .session
+                .is_reauthenticated(visitor.now(), &visitor.app.config);
+            let next = if is_open {
+                "/account/passkeys"
+            } else {
+                Next::DEFAULT
+            };
+            Ok(visitor.done_by_script(added, next, None)?)
+        }
         add_passkey::Outcome::TooMany => Err(TOO_MANY),
         add_passkey::Outcome::Refused => Err(REFUSED),
     }

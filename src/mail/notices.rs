@@ -23,6 +23,12 @@ pub enum Notice {
     PasswordSet,
     /// The password was changed by somebody who knew it.
     PasswordChanged,
+    /// A passkey was added in a session.
+    PasskeyAdded,
+    /// The first passkey was made by a link.
+    PasskeySet,
+    /// A passkey was removed in a session.
+    PasskeyRemoved,
     /// Wrong passwords were tried until no more are taken for a while.
     PasswordGuessed,
     /// So many were tried in a row that no more are taken for up to a day.
@@ -106,6 +112,9 @@ impl Notice {
         match self {
             Self::PasswordSet => "password_set",
             Self::PasswordChanged => "password_changed",
+            Self::PasskeyAdded => "passkey_added",
+            Self::PasskeySet => "passkey_set",
+            Self::PasskeyRemoved => "passkey_removed",
             Self::PasswordGuessed => "password_guessed",
             Self::PasswordPaused => "password_paused",
             Self::PasskeyCopied => "passkey_copied",
@@ -164,6 +173,9 @@ impl Notice {
         match self {
             Self::PasswordSet => paragraphs!("mail/notices/password_set.txt"),
             Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
+            Self::PasskeyAdded => paragraphs!("mail/notices/passkey_added.txt"),
+            Self::PasskeySet => paragraphs!("mail/notices/passkey_set.txt"),
+            Self::PasskeyRemoved => paragraphs!("mail/notices/passkey_removed.txt"),
             Self::PasswordGuessed => paragraphs!("mail/notices/password_guessed.txt"),
             Self::PasswordPaused => paragraphs!("mail/notices/password_paused.txt"),
             Self::PasskeyCopied => paragraphs!("mail/notices/passkey_copied.txt"),

@@ -32,8 +32,8 @@ pub fn to_sign(site: &RelyingParty, challenge: &[u8], with: &[Passkey]) -> Value
     })
 }
 
-/// To make a passkey for an account.
-pub fn to_make(site: &RelyingParty, site_name: &str, offer: &Offer) -> Value {
+/// To make a passkey for an account. Where the browser makes it by itself, there is nobody to be made sure of.
+pub fn to_make(site: &RelyingParty, site_name: &str, offer: &Offer, by_itself: bool) -> Value {
     let email = email_address::shown(&offer.email);
     let algorithm = |number| json!({ "type": "public-key", "alg": number });
     json!({
@@ -46,7 +46,7 @@ pub fn to_make(site: &RelyingParty, site_name: &str, offer: &Offer) -> Value {
         "authenticatorSelection": {
             "residentKey": "required",
             "requireResidentKey": true,
-            "userVerification": "required",
+            "userVerification": if by_itself { "preferred" } else { "required" },
         },
         "attestation": "none",
     })

@@ -46,6 +46,7 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use crate::accounts::device_keys;
+use crate::accounts::passkeys::{self, MayAdd};
 use crate::accounts::sessions::{self, Session};
 use crate::accounts::users::Owner;
 use crate::actions::reauthenticate;
@@ -88,6 +89,11 @@ pub trait BehindGate: DeserializeOwned + 'static {
     /// The page that holds the form.
     const PAGE: &'static str;
 
+    /// The same of a form whose page is of one thing among many: it is known by the request that sent it.
+    fn page(_: &HttpRequest) -> String {
+        Self::PAGE.to_owned()
+    }
+
     /// What was typed and is worth keeping, by the name of its field; never a password.
     fn typed(&self) -> BTreeMap<String, String>;
 }
@@ -105,10 +111,11 @@ impl<T: BehindGate> FromRequest for Sensitive<T> {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let form = Form::<T>::from_request(req, payload);
         let signed_in = SignedIn::from_request(req, payload);
+        let page = T::page(req);
         Box::pin(async move {
             let signed_in = signed_in.await?;
             let Form(form) = form.await?;
-            let gate = pass(signed_in, T::PAGE.to_owned(), form.typed()).await?;
+            let gate = pass(signed_in, page, form.typed()).await?;
             Ok(Self { gate, form })
         })
     }
@@ -211,5 +218,84 @@ impl Reauthenticated {
             &self.session.user_id,
             page,
         )
+    }
+}
+
+/// Somebody may give the account a passkey in this session: its owner, behind the gate; or whoever has just confirmed
+/// the address of an account that has nothing to enter there ([`MayAdd`]).
+pub struct MayAddPasskey {
+    pub visitor: Visitor,
+    pub session: Session,
+    token: TokenHash,
+    /// If the gate was passed, and the session is bound to its device.
+    device_proven_until: Option<Timestamp>,
+}
+
+impl FromRequest for MayAddPasskey {
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let signed_in = SignedIn::from_request(req, payload);
+        Box::pin(async move {
+            let signed_in = signed_in.await?;
+            let next = way_back(&signed_in.visitor.req);
+            match may_without_gate(&signed_in).await? {
+                Some(token) => Ok(Self {
+                    visitor: signed_in.visitor,
+                    session: signed_in.session,
+                    token,
+                    device_proven_until: None,
+                }),
+                None => {
+                    let gate = pass(signed_in, next, BTreeMap::new()).await?;
+                    Ok(Self {
+                        visitor: gate.visitor,
+                        session: gate.session,
+                        token: gate.token,
+                        device_proven_until: gate.device_proven_until,
+                    })
+                }
+            }
+        })
+    }
+}
+
+/// The session's token, if the account is so new that the gate has nothing to ask for.
+async fn may_without_gate(
+    SignedIn { visitor, session }: &SignedIn,
+) -> Result<Option<TokenHash>, Rejection> {
+    if !passkeys::is_new(session, visitor.now()) {
+        return Ok(None);
+    }
+    let user_id = session.user_id.clone();
+    let has_none = visitor
+        .app
+        .read(move |tx| Ok(passkeys::count(tx, &user_id)? == 0));
+    match has_none.await? {
+        true => Ok(visitor.token_hash()),
+        false => Ok(None),
+    }
+}
+
+impl MayAddPasskey {
+    /// Gives the account a passkey in one transaction, which holds the account and looks once more whether it may.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &App, &MayAdd) -> Result<T> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let (user_id, token) = (self.session.user_id.clone(), self.token.clone());
+        let until = self.device_proven_until;
+        let done = self.visitor.act(move |tx, app| {
+            let Some(held) = sessions::hold(tx, &app.config, &user_id, &token)? else {
+                return Ok(None);
+            };
+            let may = MayAdd::in_session(tx, &app.config, held, until)?;
+            may.map(|may| work(tx, app, &may)).transpose()
+        });
+        done.await?.ok_or_else(|| Rejection::ReauthenticateFirst {
+            next: way_back(&self.visitor.req),
+            typed: None,
+        })
     }
 }

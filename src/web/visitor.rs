@@ -29,6 +29,7 @@ use crate::web::middleware::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
 use crate::web::page::{Frame, see_other};
 use crate::web::rejection::Rejection;
+use crate::web::script;
 use crate::web::sealed_cookies::{Done, Interrupted, Known, PendingRequests};
 use crate::web::session_cookie;
 use crate::web::set_cookie::EndsWithBrowser;
@@ -165,6 +166,21 @@ impl Visitor {
             onward.cookie(cookie);
         }
         Ok(onward.finish())
+    }
+
+    /// The same for a script, which is told where to lead.
+    pub fn done_by_script(
+        &self,
+        sentence: &'static str,
+        next: &str,
+        cookie: Option<Cookie<'static>>,
+    ) -> Result<HttpResponse, Rejection> {
+        let mut onward = script::go_on_to(next);
+        let done = Done::keep(&self.app, self.session.as_ref(), sentence)?;
+        for cookie in [Some(done), cookie].into_iter().flatten() {
+            onward.add_cookie(&cookie).map_err(Error::internal)?;
+        }
+        Ok(onward)
     }
 
     /// What this browser asked for.

@@ -64,16 +64,23 @@ impl<'a> AuthenticatorData<'a> {
         })
     }
 
-    /// What 7.1 and 7.2 ask of it alike: made for this site, touched by somebody whom the authenticator made sure of.
-    pub(super) fn check(&self, site: &RelyingParty) -> Result<(), Refusal> {
+    /// What 7.1 and 7.2 ask of it alike: made for this site, with flags that go together.
+    pub(super) fn check_site(&self, site: &RelyingParty) -> Result<(), Refusal> {
         if self.rp_id_hash.as_slice() != Sha256::digest(site.id()).as_slice() {
             Err(Refusal::WrongRelyingParty)
-        } else if !self.user_present {
+        } else if self.backed_up && !self.backup_eligible {
+            Err(Refusal::WrongBackupFlags)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// It was touched, by somebody whom the authenticator made sure of.
+    pub(super) fn check_person(&self) -> Result<(), Refusal> {
+        if !self.user_present {
             Err(Refusal::NotPresent)
         } else if !self.user_verified {
             Err(Refusal::NotVerified)
-        } else if self.backed_up && !self.backup_eligible {
-            Err(Refusal::WrongBackupFlags)
         } else {
             Ok(())
         }

@@ -32,6 +32,8 @@ pub enum For {
     Reauthenticating(String),
     /// To add a passkey, in the session or by the link with this name.
     Adding(String),
+    /// To add one in the session with this id that its browser makes by itself.
+    AddingByItself(String),
 }
 
 /// What stands in one that is sealed.

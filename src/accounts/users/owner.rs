@@ -25,4 +25,9 @@ impl Owner {
     pub fn user(&self) -> &Held<User> {
         &self.0
     }
+
+    /// The account, for a proof that says less.
+    pub(in crate::accounts) fn into_user(self) -> Held<User> {
+        self.0
+    }
 }
