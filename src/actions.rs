@@ -16,8 +16,9 @@
 //!   what is sensitive.
 //! * [`passkey_answer`], [`sign_in_with_passkey`], [`add_passkey`]: what a passkey has signed, to come in or before what is
 //!   sensitive; and a new one.
-//! * [`confirm_email`], [`reset_password`]: what a used link does to an account.
-//! * [`change_email`], [`change_password`], [`export`], [`delete_account`]: what only the owner may do.
+//! * [`confirm_email`], [`reset_password`], [`set_first_passkey`]: what a used link does to an account.
+//! * [`change_email`], [`change_password`], [`export`], [`delete_account`]: what
+//!   only the owner may do.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
 //! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
@@ -47,6 +48,7 @@ pub mod refresh;
 pub mod request_link;
 pub mod reset_password;
 pub mod set_email;
+pub mod set_first_passkey;
 pub mod sign_in;
 pub mod sign_in_with_passkey;
 pub mod sign_in_with_password;

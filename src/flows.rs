@@ -16,6 +16,7 @@ pub mod confirm_email;
 pub mod delete_account;
 pub mod dev_inbox;
 pub mod export;
+pub mod first_passkey;
 pub mod notification_links;
 pub mod passkeys;
 pub mod password_sign_in;
@@ -50,6 +51,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     notification_links::configure(cfg);
     change_email::configure(cfg);
     change_password::configure(cfg);
+    first_passkey::configure(cfg);
     sessions::configure(cfg);
     activity::configure(cfg);
     export::configure(cfg);

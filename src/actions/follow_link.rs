@@ -47,17 +47,48 @@ pub fn follow<T>(
     followed: &Followed,
     effect: impl FnOnce(&mut Tx, Consumed) -> Result<Option<T>>,
 ) -> Result<Counted<Outcome<T>>> {
-    let Some(found) = links::find(tx, &followed.token, followed.purpose)? else {
-        return dead(tx, app, followed);
+    let found = match find(tx, app, followed)? {
+        Ok(found) => found,
+        Err(refused) => return Ok(refused),
     };
-    let typed = followed.typed.as_ref();
-    if typed.is_some_and(|typed| typed.as_str() != found.email()) {
-        return refuse_address(tx, app, followed, &found);
-    }
     match use_up(tx, app, found, &followed.client)? {
         Some(proof) => Ok(Ok(effect(tx, proof)?.map_or(Outcome::Dead, Outcome::Done))),
         None => dead(tx, app, followed),
     }
+}
+
+/// Looks whether somebody who follows the link could use it up now, and does not: for what has to be prepared before that.
+/// A wrong address counts here as there, or it could be guessed without end.
+pub fn preview<T>(
+    tx: &mut Tx,
+    app: &App,
+    followed: &Followed,
+    prepare: impl FnOnce(&mut Tx, &Found) -> Result<Option<T>>,
+) -> Result<Counted<Outcome<T>>> {
+    let found = match find(tx, app, followed)? {
+        Ok(found) => found,
+        Err(refused) => return Ok(refused),
+    };
+    if !is_admitted(tx, app, &found)? || !found.is_live(tx)? {
+        return dead(tx, app, followed);
+    }
+    Ok(Ok(prepare(tx, &found)?.map_or(Outcome::Dead, Outcome::Done)))
+}
+
+/// The link that is followed, if it was sent where whoever follows it says.
+fn find<T>(
+    tx: &mut Tx,
+    app: &App,
+    followed: &Followed,
+) -> Result<Result<Found, Counted<Outcome<T>>>> {
+    let Some(found) = links::find(tx, &followed.token, followed.purpose)? else {
+        return dead(tx, app, followed).map(Err);
+    };
+    let typed = followed.typed.as_ref();
+    if typed.is_some_and(|typed| typed.as_str() != found.email()) {
+        return refuse_address(tx, app, followed, &found).map(Err);
+    }
+    Ok(Ok(found))
 }
 
 /// Uses a link up that was found, if it is live and its effect is still admitted.

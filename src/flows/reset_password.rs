@@ -10,11 +10,12 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
-use crate::accounts::links::Purpose;
+use crate::accounts::links::{self, Purpose};
+use crate::accounts::passkeys;
 use crate::actions::request_link::LinkKind;
 use crate::actions::reset_password;
 use crate::flows::Answer;
-use crate::random;
+use crate::random::{self, Token};
 use crate::web::form::Form;
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Looked, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
@@ -57,7 +58,7 @@ async fn open(visitor: Visitor) -> Answer {
         Looked::InAddress(seen) => {
             link_page::to_clean_page(&visitor, Purpose::ResetPassword, &seen)
         }
-        Looked::OnPage(seen) => show(&visitor, StatusCode::OK, LinkView::of(&seen)),
+        Looked::OnPage(seen) => show(&visitor, StatusCode::OK, LinkView::of(&seen)).await,
         Looked::Answered(answer) => Ok(answer),
     }
 }
@@ -66,14 +67,16 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     let chosen = std::mem::take(&mut form.password);
     let ready = match link_page::check(&visitor, form, Purpose::ResetPassword).await? {
         Checked::Ready(ready) => ready,
-        Checked::Again(view) => return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Checked::Again(view) => {
+            return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view).await;
+        }
         Checked::Answered(answer) => return Ok(answer),
     };
     let hash = match new_password::parse_and_hash(&visitor.app, &chosen, ready.address()).await? {
         Ok(hash) => hash,
         Err(refused) => {
             let again = ready.again(refused);
-            return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again);
+            return show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, again).await;
         }
     };
     let client = visitor.client();
@@ -82,7 +85,7 @@ async fn reset(visitor: Visitor, Form(mut form): Form<LinkForm>) -> Answer {
     });
     match finished.await? {
         Submitted::Done { effect, asked } => to_sign_in(&visitor, effect, asked),
-        Submitted::Again(view) => show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view),
+        Submitted::Again(view) => show(&visitor, StatusCode::UNPROCESSABLE_ENTITY, view).await,
         Submitted::Answered(answer) => Ok(answer),
     }
 }
@@ -105,9 +108,32 @@ fn to_sign_in(
     Ok(confidential(onward))
 }
 
-fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
-    let frame = visitor.frame();
-    Ok(confidential(page_with(status, &LinkPage { frame, link })?))
+async fn show(visitor: &Visitor, status: StatusCode, link: LinkView) -> Answer {
+    let page = LinkPage {
+        frame: visitor.frame(),
+        offers_passkey: offers_passkey(visitor, &link).await?,
+        link,
+    };
+    Ok(confidential(page_with(status, &page)?))
+}
+
+/// Whether the page offers to make a passkey in place of a first password ([`first_passkey`](super::first_passkey)). Who
+/// has not named the address yet learns nothing of its account by that: there it is offered of every account.
+async fn offers_passkey(visitor: &Visitor, link: &LinkView) -> Result<bool, Rejection> {
+    if visitor.app.relying_party.is_none() || link.signed_in_as.is_some() {
+        return Ok(false);
+    }
+    let Some(token) = Token::parse(&link.token).filter(|_| !link.ask_address) else {
+        return Ok(link.ask_address);
+    };
+    let has_nothing =
+        visitor.app.read(
+            move |tx| match links::account_of(tx, &token, Purpose::ResetPassword)? {
+                Some(user) => passkeys::has_nothing_to_enter(tx, &user),
+                None => Ok(false),
+            },
+        );
+    Ok(has_nothing.await?)
 }
 
 #[derive(Template)]
@@ -122,4 +148,5 @@ struct AskPage {
 struct LinkPage {
     frame: Frame,
     link: LinkView,
+    offers_passkey: bool,
 }

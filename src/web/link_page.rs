@@ -9,6 +9,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -265,6 +267,20 @@ impl Ready {
         named.unwrap_or(&self.seen.email)
     }
 
+    fn followed(&self, visitor: &Visitor) -> Followed {
+        Followed {
+            token: self.seen.token.clone(),
+            purpose: self.purpose,
+            typed: self.typed.clone(),
+            client: visitor.client(),
+        }
+    }
+
+    /// What the link is called where its token has no business.
+    pub fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.seen.token.hash().as_bytes())
+    }
+
     /// The form again, with a mistake in the password.
     pub fn again(self, refused: Refused) -> LinkView {
         LinkView {
@@ -352,31 +368,46 @@ pub async fn submit<T: Send + 'static>(
     }
 }
 
+/// Prepares this visitor to use the link up, if they may; nothing is used up by that.
+pub async fn preview<T: Send + 'static>(
+    visitor: &Visitor,
+    ready: Ready,
+    prepare: impl FnOnce(&mut Tx, &App, &links::Found) -> Result<Option<T>> + Send + 'static,
+) -> Result<Submitted<T>, Rejection> {
+    let followed = ready.followed(visitor);
+    let previewed = visitor.act(move |tx, app| {
+        follow_link::preview(tx, app, &followed, |tx, found| prepare(tx, app, found))
+    });
+    submitted(visitor, ready, previewed.await??)
+}
+
 /// Uses the link up, if this visitor may, and has its effect in the same transaction.
 pub async fn finish<T: Send + 'static>(
     visitor: &Visitor,
     ready: Ready,
     effect: impl Effect<T>,
 ) -> Result<Submitted<T>, Rejection> {
-    let Ready {
-        seen,
-        purpose,
-        email,
-        typed,
-    } = ready;
-    let asked = seen.asked.clone();
-    let followed = Followed {
-        token: seen.token.clone(),
-        purpose,
-        typed,
-        client: visitor.client(),
-    };
+    let (asked, followed) = (ready.seen.asked.clone(), ready.followed(visitor));
     let followed = visitor.act(move |tx, app| {
         follow_link::follow(tx, app, &followed, |tx, proof| {
             effect(tx, app, proof, asked.as_ref())
         })
     });
-    Ok(match followed.await?? {
+    submitted(visitor, ready, followed.await??)
+}
+
+fn submitted<T>(
+    visitor: &Visitor,
+    ready: Ready,
+    outcome: Outcome<T>,
+) -> Result<Submitted<T>, Rejection> {
+    let Ready {
+        seen,
+        purpose,
+        email,
+        ..
+    } = ready;
+    Ok(match outcome {
         Outcome::Done(effect) => Submitted::Done {
             effect,
             asked: seen.asked,

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::actions::TooMany;
 use crate::error::Error;
+use crate::web::field_error::FieldError;
 use crate::web::json::Json;
 use crate::web::rejection::{self, Rejection};
 
@@ -62,6 +63,8 @@ pub enum ScriptError {
         title: &'static str,
         detail: &'static str,
     },
+    /// There is a mistake in what was typed.
+    Mistake(FieldError),
     /// What stops a form, too.
     Rejected(Rejection),
 }
@@ -101,6 +104,7 @@ impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { name, .. } => f.write_str(name),
+            Self::Mistake(_) => f.write_str("mistake"),
             Self::Rejected(rejection) => rejection.fmt(f),
         }
     }
@@ -109,7 +113,7 @@ impl fmt::Display for ScriptError {
 impl ResponseError for ScriptError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused { .. } | Self::Mistake(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Rejected(_) if self.first().is_some() => StatusCode::UNAUTHORIZED,
             Self::Rejected(rejection) => rejection.status_code(),
         }
@@ -125,6 +129,12 @@ impl ResponseError for ScriptError {
                 "status": status.as_u16(),
                 "detail": "Go to this page first, and then come back.",
                 "page": page,
+            }),
+            (Self::Mistake(mistake), _) => json!({
+                "type": rejection::kind("mistake"),
+                "title": "There is a problem",
+                "status": status.as_u16(),
+                "detail": mistake.to_string(),
             }),
             (
                 Self::Refused {
