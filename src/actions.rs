@@ -17,7 +17,7 @@
 //! * [`passkey_answer`], [`sign_in_with_passkey`], [`add_passkey`]: what a passkey has signed, to come in or before what is
 //!   sensitive; and a new one.
 //! * [`confirm_email`], [`reset_password`], [`set_first_passkey`]: what a used link does to an account.
-//! * [`change_email`], [`change_password`], [`export`], [`delete_account`]: what
+//! * [`change_email`], [`change_password`], [`rename_passkey`], [`remove_passkey`], [`export`], [`delete_account`]: what
 //!   only the owner may do.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
@@ -45,6 +45,8 @@ pub mod passkey_answer;
 pub mod password_try;
 pub mod reauthenticate;
 pub mod refresh;
+pub mod remove_passkey;
+pub mod rename_passkey;
 pub mod request_link;
 pub mod reset_password;
 pub mod set_email;

@@ -17,6 +17,7 @@ pub mod delete_account;
 pub mod dev_inbox;
 pub mod export;
 pub mod first_passkey;
+pub mod manage_passkeys;
 pub mod notification_links;
 pub mod passkeys;
 pub mod password_sign_in;
@@ -52,6 +53,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     change_email::configure(cfg);
     change_password::configure(cfg);
     first_passkey::configure(cfg);
+    manage_passkeys::configure(cfg);
     sessions::configure(cfg);
     activity::configure(cfg);
     export::configure(cfg);

@@ -50,6 +50,8 @@ pub enum KeyPurpose {
     BoundCookie,
     /// What such a device is to sign.
     DeviceChallenge,
+    /// Which accounts want no passkey to be offered.
+    NotNowCookie,
     /// Mail that waits.
     Outbox,
     /// The code in a letter, authenticated together with the request it belongs to.
@@ -69,7 +71,7 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -79,6 +81,7 @@ impl KeyPurpose {
         Self::DoneCookie,
         Self::BoundCookie,
         Self::DeviceChallenge,
+        Self::NotNowCookie,
         Self::Outbox,
         Self::Code,
         Self::SignedLink,
@@ -100,6 +103,7 @@ impl KeyPurpose {
             Self::DoneCookie => b"doorpost done cookie",
             Self::BoundCookie => b"doorpost bound cookie",
             Self::DeviceChallenge => b"doorpost device challenge",
+            Self::NotNowCookie => b"doorpost not now cookie",
             Self::Outbox => b"doorpost outbox",
             Self::Code => b"doorpost code",
             Self::SignedLink => b"doorpost signed link",

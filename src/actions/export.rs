@@ -2,7 +2,7 @@
 //! secret is in it: no hash, no token.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::accounts::announced;
@@ -11,6 +11,7 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Verb};
 use crate::accounts::links;
 use crate::accounts::mail_bounces;
+use crate::accounts::passkeys;
 use crate::accounts::sessions;
 use crate::accounts::users::{Owner, User};
 use crate::actions::Counted;
@@ -32,6 +33,7 @@ pub fn permit(tx: &mut Tx, app: &App, owner: &Owner) -> Result<Counted<Permitted
 
 /// What is kept. It is read outside of any transaction that writes: nobody's write waits for it.
 pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value> {
+    let passkeys = passkeys::list(tx, &user.id)?;
     let sessions = sessions::list(tx, &app.config, &user.id)?;
     let links = links::kept_of(tx, user)?;
     let events = events::list(tx, &user.id, None, i64::MAX)?;
@@ -49,6 +51,19 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "usual_networks_only": user.usual_networks_only,
             "announcements": user.announcements,
         },
+        "passkeys": passkeys.iter().map(|passkey| json!({
+            "id": passkey.id,
+            "name": passkey.name,
+            "created_at": rfc3339(passkey.created_at),
+            "last_used_at": passkey.last_used_at.map(rfc3339),
+            "credential_id": URL_SAFE_NO_PAD.encode(&passkey.credential_id),
+            "public_key": URL_SAFE_NO_PAD.encode(&passkey.public_key),
+            "sign_count": passkey.sign_count,
+            "backup_eligible": passkey.backup_eligible,
+            "backed_up": passkey.backed_up,
+            "aaguid": passkey.aaguid.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "transports": passkey.transports().collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "sessions": sessions.iter().map(|session| json!({
             "id": session.id,
             "auth_method": session.auth_method,

@@ -5,6 +5,7 @@
 use askama::Template;
 
 use crate::accounts::email_address::NotAnAddress;
+use crate::accounts::passkeys::{Name, NotAName};
 use crate::accounts::passwords::{self, Refused};
 use crate::actions::TooMany;
 use crate::{humanize, invisible};
@@ -33,6 +34,8 @@ pub enum FieldError {
     SameAddress,
     /// The address typed to delete an account is not that of the account.
     AnotherAddress,
+    /// What was typed is no name for a passkey.
+    Name(NotAName),
     /// A message went there a moment ago.
     TooSoon {
         wait: String,

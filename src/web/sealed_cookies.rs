@@ -1,5 +1,5 @@
 //! The cookies beside the session: what this browser asked for, which accounts know it, the link it is
-//! looking at, a form that was interrupted, and what was just done.
+//! looking at, a form that was interrupted, what was just done, and what nobody wants to be asked again.
 //!
 //! All are sealed under keys of their own, so that a visitor can neither read nor make one. A cookie that
 //! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
@@ -88,6 +88,7 @@ pub fn lighten(carried: &CookieHeader<'_>, app: &App) -> Option<Cookie<'static>>
         .or_else(|| lighter::<Known>(carried, app))
         .or_else(|| lighter::<Interrupted>(carried, app))
         .or_else(|| lighter::<Done>(carried, app))
+        .or_else(|| lighter::<NotNow>(carried, app))
 }
 
 fn lighter<T: Sealed>(carried: &CookieHeader<'_>, app: &App) -> Option<Cookie<'static>> {
@@ -490,5 +491,54 @@ impl Done {
     /// The cookie that takes it back: it was shown.
     pub fn forget(app: &App) -> Result<Cookie<'static>> {
         Self::default().into_cookie(app)
+    }
+}
+
+/// The accounts that were offered a passkey in this browser and said "not now": for a month none is offered them here.
+#[derive(Default, Serialize, Deserialize)]
+pub struct NotNow(Vec<SaidNotNow>);
+
+#[derive(Clone, Serialize, Deserialize)]
+struct SaidNotNow {
+    user_id: String,
+    until: Timestamp,
+}
+
+impl Sealed for NotNow {
+    const SUFFIX: &'static str = "_not_now";
+    const KEY: KeyPurpose = KeyPurpose::NotNowCookie;
+    const MAX_AGE: i64 = 30 * 24 * 60 * 60;
+
+    fn without_oldest(mut self) -> Option<Self> {
+        let oldest = self.0.pop();
+        oldest.filter(|_| !self.0.is_empty()).map(|_| self)
+    }
+}
+
+impl NotNow {
+    /// What this browser brings, as far as it is not over whatever the browser did.
+    pub fn of(req: &HttpRequest, app: &App) -> Self {
+        let Self(mut said) = read(req, app);
+        let now = app.clock.now();
+        said.retain(|said| said.until > now);
+        Self(said)
+    }
+
+    /// Whether this account said so.
+    pub fn was_said_by(&self, user_id: &str) -> bool {
+        self.0.iter().any(|said| said.user_id == user_id)
+    }
+
+    /// The cookie of a browser in which this account has just said so.
+    pub fn with(self, user_id: &str, app: &App) -> Result<Cookie<'static>> {
+        let this = SaidNotNow {
+            user_id: user_id.to_owned(),
+            until: app.clock.now() + Self::MAX_AGE * 1000,
+        };
+        let others = self.0.into_iter().filter(|said| said.user_id != user_id);
+        write(
+            app,
+            &Self(std::iter::once(this).chain(others).take(4).collect()),
+        )
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{ListArguments, State};
 use crate::accounts::links;
+use crate::accounts::passkeys;
 use crate::accounts::sessions;
 use crate::accounts::users::{self, Filter, Named, User};
 use crate::app::App;
@@ -129,6 +130,7 @@ pub(super) struct Account {
     #[serde(flatten)]
     facts: Facts,
     password_set_at: Option<String>,
+    passkeys: usize,
     notification_links: bool,
     usual_networks_only: bool,
     announcements: bool,
@@ -159,11 +161,13 @@ impl Account {
         };
         let sessions = sessions::list(tx, config, &user.id)?;
         let links = links::kept_of(tx, &user)?;
+        let passkeys = passkeys::list(tx, &user.id)?;
         let pending = links::pending_change(tx, config, &user.id)?;
         let of_programs = sessions.iter().filter(|session| session.for_program);
         let program_sessions = of_programs.count();
         Ok(Some(Self {
             password_set_at: user.password_set_at.map(rfc3339),
+            passkeys: passkeys.len(),
             notification_links: user.notification_links,
             usual_networks_only: user.usual_networks_only,
             announcements: user.announcements,
@@ -236,6 +240,7 @@ impl Account {
             ("created at", facts.created_at.clone()),
             ("password", yes_or_no(facts.has_password)),
             ("password set at", known(&self.password_set_at)),
+            ("passkeys", self.passkeys.to_string()),
             ("notification links", yes_or_no(self.notification_links)),
             ("usual networks only", yes_or_no(self.usual_networks_only)),
             ("announcements", yes_or_no(self.announcements)),
