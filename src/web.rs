@@ -10,6 +10,7 @@
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
 //! * [`script`], [`passkey_options`]: what a script of ours is answered, and asks authenticators for.
+//! * [`passkey_offer`]: whether a passkey is offered.
 //! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`]: what visitors send, parsed
 //!   once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
@@ -32,6 +33,7 @@ pub mod new_password;
 pub mod next;
 pub mod one_click;
 pub mod page;
+pub mod passkey_offer;
 pub mod passkey_options;
 pub mod password_entry;
 pub mod pasted_link;

@@ -4,11 +4,13 @@ use actix_web::web::{self, ServiceConfig};
 use askama::Template;
 
 use crate::accounts::mail_bounces::{self, MailBounce};
+use crate::accounts::passkeys;
 use crate::accounts::sessions::Session;
 use crate::accounts::users::{self, User};
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::page::{Frame, page};
+use crate::web::passkey_offer::Offer;
 use crate::web::pending_change::PendingChange;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::SignedIn;
@@ -20,13 +22,19 @@ pub fn configure(cfg: &mut ServiceConfig) {
 async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
     let app = visitor.app.clone();
     let user_id = session.user_id.clone();
-    let (user, pending, bounce) = visitor
+    let (user, pending, bounce, passkeys) = visitor
         .app
         .read(move |tx| {
             let user = users::find(tx, &user_id)?;
             let email = user.as_ref().map_or("", |user| &user.email);
             let bounce = mail_bounces::of(tx, &user_id, email)?;
-            Ok((user, PendingChange::find(tx, &app, &user_id)?, bounce))
+            let passkeys = passkeys::list(tx, &user_id)?;
+            Ok((
+                user,
+                PendingChange::find(tx, &app, &user_id)?,
+                bounce,
+                passkeys,
+            ))
         })
         .await?;
     // It was deleted in this very moment.
@@ -49,6 +57,9 @@ async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
         user,
         pending,
         bounce: bounce.as_ref().map(ShownBounce::of),
+        offer: Offer::to(&visitor, &session, &passkeys),
+        passkeys: humanize::counted(passkeys.len() as u64, "passkey"),
+        has_passkeys: !passkeys.is_empty(),
         session,
     })?)
 }
@@ -67,6 +78,9 @@ struct AccountPage {
     password_set: Option<String>,
     pending: Option<PendingChange>,
     bounce: Option<ShownBounce>,
+    passkeys: String,
+    has_passkeys: bool,
+    offer: Offer,
     user: User,
     /// How long a link in a notice or an announcement knows its reader.
     links_count_for: String,
