@@ -55,6 +55,7 @@ mod notification_links;
 mod oauth;
 mod package;
 mod pages;
+mod passkey_pages;
 mod passkeys;
 mod passkeys_in_browsers;
 mod password_sign_in;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use doorpost::accounts::links::Purpose;
 use doorpost::accounts::signed_links::UNSUBSCRIBE;
@@ -124,6 +125,56 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
         "303 /reauthenticate?next=%2Faccount%2Fpassword",
         "422",
     ),
+    (
+        "GET",
+        "/account/passkeys",
+        "303 /sign-in?next=%2Faccount%2Fpasskeys",
+        "303 /reauthenticate?next=%2Faccount%2Fpasskeys",
+        "200",
+    ),
+    (
+        "POST",
+        "/account/passkeys/not-now",
+        "303 /sign-in?next=%2Faccount",
+        "303 /account",
+        "303 /account",
+    ),
+    (
+        "GET",
+        "/account/passkeys/{session}/rename",
+        "404",
+        "404",
+        "404",
+    ),
+    (
+        "POST",
+        "/account/passkeys/{session}/rename",
+        "404",
+        "404",
+        "404",
+    ),
+    (
+        "GET",
+        "/account/passkeys/{session}/remove",
+        "404",
+        "404",
+        "404",
+    ),
+    (
+        "POST",
+        "/account/passkeys/{session}/remove",
+        "404",
+        "404",
+        "404",
+    ),
+    (
+        "POST",
+        "/reset-password/passkey/options",
+        "415",
+        "415",
+        "415",
+    ),
+    ("POST", "/reset-password/passkey", "415", "415", "415"),
     (
         "GET",
         "/account/sessions",
@@ -308,9 +359,11 @@ pub async fn newest_mail_id(visitor: &Visitor) -> String {
     list.between("href=\"/dev/inbox/", "\"").unwrap()
 }
 
-/// Somebody who came in by a link, with the session's cookie and none beside it.
+/// Somebody who came in by a link, with the session's cookie and none beside it; and whose account is not so new any more
+/// that its first passkey needs no gate.
 async fn link_session(house: &House) -> Visitor {
     let member = house.member("ada@example.org").await;
+    house.advance(Duration::from_secs(10 * 60));
     keep_the_session_alone(&member);
     member
 }

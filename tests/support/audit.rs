@@ -36,6 +36,11 @@ const JUDGED: &[Judged] = &[
         why: "The tabs that are not chosen, and their headings, which the tabs name: each is audited when it is chosen.",
     },
     Judged {
+        on: &["passkeys-without-scripts"],
+        finding: "incomplete for hidden-content: .passkey:",
+        why: "The button that the script shows, where it runs: audited there.",
+    },
+    Judged {
         on: &["home"],
         finding: "incomplete for hidden-content: svg:",
         why: "A drawing that says nothing, where there is no room for it.",

@@ -24,6 +24,8 @@ pub struct Authenticator {
     /// What it has counted to. One that does not count stays at zero.
     pub counter: u32,
     pub counts: bool,
+    /// What kind it says that it is.
+    pub aaguid: [u8; 16],
     pkcs8: Vec<u8>,
 }
 
@@ -79,6 +81,7 @@ impl Authenticator {
             user_handle: Vec::new(),
             counter: 0,
             counts: true,
+            aaguid: [0xaa; 16],
             pkcs8: pkcs8.unwrap().as_ref().to_vec(),
         }
     }
@@ -95,7 +98,7 @@ impl Authenticator {
         signed.flags |= HAS_CREDENTIAL;
         bend(&mut signed);
         let mut data = signed.authenticator_data();
-        data.extend([0xaa; 16]);
+        data.extend(self.aaguid);
         data.extend(
             u16::try_from(self.credential_id.len())
                 .unwrap()

@@ -12,12 +12,12 @@ use doorpost::operator::out::Out;
 use doorpost::operator::users::{self as users_command, Command, How, Who};
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 22] = [
+const LETTERS: [(&str, &str); 25] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -29,6 +29,9 @@ const LETTERS: [(&str, &str); 22] = [
     ("invitation", "You are invited to SITE"),
     ("password_set", "Your password for SITE was set"),
     ("password_changed", "Your password for SITE was changed"),
+    ("passkey_added", "A passkey for SITE was added"),
+    ("passkey_set", "Your first passkey for SITE was made"),
+    ("passkey_removed", "A passkey for SITE was removed"),
     (
         "password_guessed",
         "Wrong passwords for your account at SITE",
@@ -100,6 +103,7 @@ const BENS_NEXT: &str = "ben&lt@example.net";
 const CAROL: &str = "carol@example.org";
 const DAN: &str = "dan@example.org";
 const EVE: &str = "eve&lt@example.org";
+const FAY: &str = "fay@example.org";
 
 /// A browser that tries to get words of its own into a letter.
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux <b>evil.test</b>) Firefox/140.0 https://evil.test/";
@@ -132,6 +136,14 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
         dry_run: false,
     };
     operated(house, invited).await;
+    // Fay never had a password, and makes a passkey by mail.
+    let fay = house.visitor();
+    fay.ask("/register", FAY).await.sees_inbox_page();
+    fay.confirm(newest(FAY, "/confirm-email").await.path())
+        .await;
+    fay.ask("/forgot-password", FAY).await.sees_inbox_page();
+    let token = json!({ "token": newest(FAY, "/reset-password").await.token() });
+    make_passkey(house, &fay, "/reset-password/passkey", token).await;
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
     let (ben, eve) = (house.visitor(), house.visitor());
     for (visitor, address) in [(&ben, BEN), (&eve, EVE), (&dan, DAN), (&ada, ADA)] {
@@ -185,6 +197,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     changed.goes_on_to("/account");
     ada.reauthenticate_with(password).await;
     her_passkey_is_copied(house, &ada).await;
+    passkey_comes_and_goes(house, &ada).await;
     for wanted in [BEN, address] {
         let asked = ada.post("/account/email", &[("email", wanted)]).await;
         asked.goes_on_to("/account/email");
@@ -220,7 +233,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     };
     operated(house, delete).await;
 
-    let everybody = [ADA, BEN, BENS_NEXT, CAROL, DAN, EVE, address];
+    let everybody = [ADA, BEN, BENS_NEXT, CAROL, DAN, EVE, FAY, address];
     let all_sent = async || {
         let mut names = Vec::new();
         for address in everybody {
@@ -251,6 +264,27 @@ async fn her_passkey_is_copied(house: &House, ada: &Visitor) {
     let copied = json!({ "credential": passkey.sign(&asked) });
     let refused = ada.script(gate, &copied).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+/// Makes a passkey, as a script of the page with these fields does.
+async fn make_passkey(house: &House, by: &Visitor, at: &str, mut fields: Value) {
+    let mut authenticator = Authenticator::at(house);
+    let options = by.script(&format!("{at}/options"), &fields).await.json();
+    fields["credential"] = authenticator.make(&options);
+    let made = by.script(at, &fields).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+}
+
+/// Adds one and removes it again.
+async fn passkey_comes_and_goes(house: &House, owner: &Visitor) {
+    make_passkey(house, owner, "/account/passkeys/add", json!({})).await;
+    let list = owner.get("/account/passkeys").await;
+    let id = list
+        .between("href=\"/account/passkeys/", "/rename")
+        .unwrap();
+    let remove = format!("/account/passkeys/{id}/remove");
+    let removed = owner.post(&remove, &[("sure", "yes")]).await;
+    removed.goes_on_to("/account/passkeys");
 }
 
 /// The operator does this.
