@@ -54,7 +54,7 @@ pub use sign_up::{DomainPattern, SignUp};
 pub use smtp_url::{SmtpSecurity, SmtpUrl};
 pub use summary::Summary;
 
-use amounts::{count, duration, rate, yes_or_no};
+use amounts::{count, duration, month_or_off, rate, yes_or_no};
 use reader::{Reader, list_of, optional};
 
 // A row: what it means, then field: type = variable, default, parser. An empty default is not set. A `check`
@@ -114,6 +114,10 @@ variables! {
     accounts: Accounts {
         /// Who may make an account: `open`, `invited`, or domains between commas (`example.org,*.example.net`).
         sign_up: SignUp = "SIGN_UP", "open", SignUp::parse;
+
+        /// After a reset by mail of an account that has passkeys: how long another address, other passkeys and the end of
+        /// the account wait for a passkey; at most `30d`, or `off`. See docs/security.md.
+        reset_hold: Option<Duration> = "RESET_HOLD", "3d", month_or_off;
     }
 
     /// Proxies

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::reader::{Mistake, Parsed};
 
 const DURATION_FORM: &str = "a whole number and its unit: 90s, 10m, 1h or 7d";
+const MONTH_FORM: &str = "a duration up to 30d, such as 3d, or off";
 const RATE_FORM: &str = "how often and in what time, such as 5/15m, or off";
 
 /// Ten years. Longer than anything here should live, and short enough to be added to any moment.
 const LONGEST: Duration = Duration::from_secs(3650 * DAY);
+const MONTH: Duration = Duration::from_secs(30 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
 /// At most `count` times in any `per`.
@@ -59,6 +61,18 @@ pub(super) fn proof(text: &str) -> Parsed<Option<Duration>> {
     match proof < Duration::from_secs(4 * 60) {
         true => Err(wrong("is shorter than browsers go along with")),
         false => Ok(Some(proof)),
+    }
+}
+
+/// Takes a duration of thirty days at the most, or `off`.
+pub(super) fn month_or_off(text: &str) -> Parsed<Option<Duration>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = |wrong: &str| Mistake::new(wrong, MONTH_FORM);
+    match duration(text).map_err(|mistake| wrong(&mistake.wrong))? {
+        longer if longer > MONTH => Err(wrong("is longer than thirty days")),
+        duration => Ok(Some(duration)),
     }
 }
 
@@ -148,6 +162,18 @@ mod tests {
             "18446744073709551616s",
         ] {
             assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_off_or_lasts_a_month_at_the_most() {
+        assert_eq!(month_or_off("off"), Ok(None));
+        for (text, seconds) in [("90s", 90), ("3d", 259_200), ("30d", 2_592_000)] {
+            let lasts = Some(Duration::from_secs(seconds));
+            assert_eq!(month_or_off(text), Ok(lasts), "{text}");
+        }
+        for text in ["", "Off", "0d", "3", "31d", "721h", "3650d", "3651d"] {
+            assert!(month_or_off(text).is_err(), "{text:?}");
         }
     }
 
