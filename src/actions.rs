@@ -19,6 +19,7 @@
 //! * [`confirm_email`], [`reset_password`], [`set_first_passkey`]: what a used link does to an account.
 //! * [`change_email`], [`change_password`], [`rename_passkey`], [`remove_passkey`], [`export`], [`delete_account`]: what
 //!   only the owner may do.
+//! * [`reset_hold`]: what waits after a reset by mail, and how the owner ends that.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
 //! * [`refresh`]: a program's session goes on.
 //! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
@@ -48,6 +49,7 @@ pub mod refresh;
 pub mod remove_passkey;
 pub mod rename_passkey;
 pub mod request_link;
+pub mod reset_hold;
 pub mod reset_password;
 pub mod set_email;
 pub mod set_first_passkey;

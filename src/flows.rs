@@ -23,6 +23,7 @@ pub mod passkeys;
 pub mod password_sign_in;
 pub mod reauthenticate;
 pub mod register;
+pub mod reset_hold;
 pub mod reset_password;
 pub mod sessions;
 pub mod sign_in;
@@ -58,6 +59,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     activity::configure(cfg);
     export::configure(cfg);
     delete_account::configure(cfg);
+    reset_hold::configure(cfg);
     unsubscribe::configure(cfg);
     well_known::configure(cfg);
     dev_inbox::configure(cfg);

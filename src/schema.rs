@@ -13,6 +13,7 @@ diesel::table! {
         usual_networks_only -> Bool,
         announcements -> Bool,
         locked_at -> Nullable<BigInt>,
+        reset_hold_since -> Nullable<BigInt>,
     }
 }
 
@@ -62,6 +63,7 @@ diesel::table! {
         token_epoch -> Integer,
         label -> Text,
         bound_at -> Nullable<BigInt>,
+        passkey_used_at -> Nullable<BigInt>,
     }
 }
 

@@ -71,6 +71,7 @@ mod reauthenticate;
 mod redirects;
 mod register;
 mod relay;
+mod reset_hold;
 mod reset_password;
 mod routes;
 mod same_origin;

@@ -753,6 +753,7 @@ fn every_command_has_help_that_needs_no_configuration() {
                 "invite",
                 "lock",
                 "unlock",
+                "end-hold",
                 "end-sessions",
                 "sign-in-link",
                 "set-email",

@@ -31,6 +31,12 @@ const SENSITIVE: &[(&str, &str, Fields, &str)] = &[
         "/account/password",
     ),
     ("POST", "/account/export", &[], "/account"),
+    (
+        "POST",
+        "/account/reset-hold",
+        &[("answer", "mine")],
+        "/account/reset-hold",
+    ),
     ("GET", "/account/delete", &[], "/account/delete"),
     (
         "POST",

@@ -553,6 +553,8 @@ async fn whoever_has_no_account_is_said_to_have_none() {
             &["lock", who],
             &["lock", who, "--dry-run"],
             &["unlock", who],
+            &["end-hold", who],
+            &["end-hold", who, "--dry-run"],
             &["end-sessions", who],
             &["end-sessions", who, "--dry-run"],
             &["sign-in-link", who],

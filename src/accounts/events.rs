@@ -67,6 +67,12 @@ pub enum Event {
     AnnouncementsSwitched,
     /// A password was set by a link.
     PasswordSet,
+    /// With it a hold began: what the account's passkeys guard waits.
+    ResetHoldBegun,
+    /// The owner said that they had set the password, or the operator: nothing waits any more.
+    ResetHoldLifted,
+    /// The owner said that somebody else had: that password is gone, and so are the other sessions.
+    ResetDisowned,
     /// The password was changed in a session.
     PasswordChanged,
     /// The first passkey was made by a link.
@@ -121,6 +127,9 @@ impl Event {
             Self::NotificationLinksSwitched => "notification_links_switched",
             Self::AnnouncementsSwitched => "announcements_switched",
             Self::PasswordSet => "password_set",
+            Self::ResetHoldBegun => "reset_hold_begun",
+            Self::ResetHoldLifted => "reset_hold_lifted",
+            Self::ResetDisowned => "reset_disowned",
             Self::PasswordChanged => "password_changed",
             Self::PasskeySet => "passkey_set",
             Self::PasskeyRenamed => "passkey_renamed",

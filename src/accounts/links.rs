@@ -36,8 +36,9 @@ pub use kept::{
 };
 pub use purpose::{OwnPurpose, Purpose};
 
-use crate::accounts::users::{self, Held, Owner, ProvenAddress, User};
+use crate::accounts::users::{self, Held, Owner, ProvenAddress, Settled, User};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::keys::{KeyPurpose, Keys};
@@ -227,6 +228,23 @@ impl Consumed {
     /// The account it acts on, to keep.
     pub fn into_user(self) -> Option<Held<User>> {
         self.user
+    }
+
+    /// The account whose address it changes, unless that is held: such a link counts if it was asked for since the hold
+    /// began, for then that was not held from whoever asked. One that takes a change back always does: it is how an owner
+    /// gets an account back whose new mailbox somebody else reads, and who could otherwise hold it by a reset.
+    pub fn settled(&self, now: Timestamp, config: &Config) -> Option<Settled<'_, Held<User>>> {
+        let user = self.user.as_ref()?;
+        let is_free = match self.purpose {
+            Purpose::ChangeEmail => user
+                .reset_hold(now, config)
+                .is_none_or(|hold| self.asked_at >= hold.since),
+            Purpose::UndoChangeEmail => true,
+            Purpose::SignIn | Purpose::ConfirmEmail | Purpose::ResetPassword | Purpose::Own(_) => {
+                false
+            }
+        };
+        is_free.then(|| Settled::proven(user))
     }
 
     /// The owner, as proven by a link that was used up for setting a password, at the address that the account

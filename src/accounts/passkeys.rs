@@ -1,6 +1,7 @@
 //! Passkeys: key pairs that authenticators keep, one for each account and authenticator, of which we have the public half.
 //!
-//! One is added by whoever [may](MayAdd), and taken away by the [`Owner`] alone. Using one opens the account
+//! One is added by whoever [may](MayAdd), and taken away by the [`Owner`] alone, if no hold stands in their way
+//! ([`Settled`]). Using one opens the account
 //! ([`sign_in_with_passkey`](crate::actions::sign_in_with_passkey)) or the gate
 //! ([`reauthenticate`](crate::actions::reauthenticate)). What authenticators make, [`webauthn`](crate::webauthn) reads
 //! and verifies; what is here is what has to be remembered for that: the keys, how far each has counted, and which
@@ -21,7 +22,7 @@ pub use name::{Name, NotAName};
 
 use crate::accounts::authenticators;
 use crate::accounts::client::Client;
-use crate::accounts::users::{Held, Owner, User};
+use crate::accounts::users::{Held, Owner, Settled, User};
 use crate::clock::Timestamp;
 use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
@@ -195,7 +196,7 @@ pub fn rename(tx: &mut Tx, user: &Held<User>, id: &str, name: &Name) -> Result<b
 }
 
 /// Takes a passkey away from the owner's account; the one that it was. From here on it opens nothing.
-pub fn remove(tx: &mut Tx, owner: &Owner, id: &str) -> Result<Option<Passkey>> {
+pub fn remove(tx: &mut Tx, owner: &Settled<'_, Owner>, id: &str) -> Result<Option<Passkey>> {
     if !random::is_id(id) {
         return Ok(None);
     }

@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use crate::accounts::client::{Client, Label};
 use crate::accounts::email_address;
 use crate::accounts::limits::Network;
-use crate::accounts::users::{self, Held, Owner, User};
+use crate::accounts::users::{self, Held, Owner, ResetHold, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::{Tx, on_either, prepared};
@@ -104,6 +104,8 @@ pub struct Session {
     pub label: Label,
     /// When it was bound to its device, if it is.
     pub bound_at: Option<Timestamp>,
+    /// When a passkey was last used in it, to come in or at the gate.
+    passkey_used_at: Option<Timestamp>,
     #[diesel(select_expression = schema::users::email)]
     pub email: String,
     /// When the account was made.
@@ -114,6 +116,8 @@ pub struct Session {
         select_expression_type = diesel::dsl::IsNotNull<schema::users::password_hash>,
     )]
     pub has_password: bool,
+    #[diesel(select_expression = schema::users::reset_hold_since)]
+    reset_hold_since: Option<Timestamp>,
 }
 
 /// At most this many sessions an account has; the oldest makes room.
@@ -204,6 +208,16 @@ impl Session {
         self.created_at - self.member_since < 1_000
     }
 
+    /// The hold that lies on its account, if one does.
+    pub fn reset_hold(&self, now: Timestamp, config: &Config) -> Option<ResetHold> {
+        ResetHold::begun(self.reset_hold_since, now, config)
+    }
+
+    /// Whether this hold leaves it alone: a passkey was used in it since.
+    pub fn is_free_of(&self, hold: ResetHold) -> bool {
+        hold.is_none_after(self.passkey_used_at)
+    }
+
     fn is_alive(&self, now: Timestamp, config: &Config) -> bool {
         let idle_end = self.last_seen_at + millis(self.idle(config));
         now < idle_end && now < self.ends_at(config)
@@ -237,28 +251,19 @@ pub struct HeldSession {
 }
 
 impl HeldSession {
-    /// Whether the password was entered or a passkey used in this session within the window: not by any other event, and
-    /// in no other session. One that is bound to its device wants that proven besides, until this moment.
-    pub fn is_owners(
-        &self,
-        now: Timestamp,
-        config: &Config,
-        device_proven_until: Option<Timestamp>,
-    ) -> bool {
-        let is_on_device = !self.session.wants_device(now, config)
-            || device_proven_until.is_some_and(|until| now < until);
-        self.session.is_reauthenticated(now, config) && is_on_device
-    }
-
-    /// The owner of the account, if this session is theirs ([`is_owners`](Self::is_owners)).
+    /// The owner of the account, if the password was entered or a passkey used in this session within the window: not by
+    /// any other event, and in no other session. One that is bound to its device wants that proven besides, until this
+    /// moment.
     pub fn into_owner(
         self,
         now: Timestamp,
         config: &Config,
         device_proven_until: Option<Timestamp>,
     ) -> Option<Owner> {
-        let may = self.is_owners(now, config, device_proven_until);
-        may.then(|| Owner::proven(self.user))
+        let is_on_device = !self.session.wants_device(now, config)
+            || device_proven_until.is_some_and(|until| now < until);
+        let may = self.session.is_reauthenticated(now, config) && is_on_device;
+        may.then(|| Owner::in_session(self.user, self.session.passkey_used_at))
     }
 }
 
@@ -340,9 +345,11 @@ pub fn start(
         token_epoch: 0,
         label: client.label.clone(),
         bound_at: None,
+        passkey_used_at: (method == AuthMethod::Passkey).then_some(tx.now),
         email: user.email.clone(),
         member_since: user.created_at,
         has_password: user.has_password(),
+        reset_hold_since: user.reset_hold_since,
     };
     let token_hash = token.hash();
     let row = (
@@ -359,6 +366,7 @@ pub fn start(
         sessions::ip.eq(client.ip()),
         sessions::browser.eq(client.kind()),
         sessions::label.eq(client.label.as_str()),
+        sessions::passkey_used_at.eq(session.passkey_used_at),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(sessions::table)
         .values(row)
@@ -400,6 +408,21 @@ pub fn reauthenticate(tx: &mut Tx, user: &Held<User>, token: &TokenHash) -> Resu
         return Ok(None);
     }
     renew(tx, token)
+}
+
+/// A passkey of the account was used in this session, just now: it counts as the password, and what a reset by mail holds
+/// is not held here.
+pub fn reauthenticate_by_passkey(
+    tx: &mut Tx,
+    user: &Held<User>,
+    token: &TokenHash,
+) -> Result<Option<Token>> {
+    let session = sessions::table
+        .find(token.as_bytes())
+        .filter(sessions::user_id.eq(&user.id));
+    let used = prepared(diesel::update(session).set(sessions::passkey_used_at.eq(tx.now)));
+    on_either!(tx.conn, |conn| used.execute(conn))?;
+    reauthenticate(tx, user, token)
 }
 
 /// The session goes on under a new token, because what it may do has changed: the old one is

@@ -5,12 +5,13 @@
 //! prepare it on.
 //!
 //! Whatever changes an account takes it [`Held`]; what changes it for good takes the [`Owner`], or the
-//! [`ProvenAddress`] that it is to have. The three files are parts of this one, apart only so that nothing else can
-//! make what they prove.
+//! [`ProvenAddress`] that it is to have, and what would shut its owner out, the proof that no hold stands in the way
+//! ([`Settled`]). The four files are parts of this one, apart only so that nothing else can make what they prove.
 
 mod held;
 mod operator;
 mod owner;
+mod reset_hold;
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use held::{Held, hold, hold_address, hold_by_email, hold_named};
 pub use operator::Operator;
 pub use owner::Owner;
+pub use reset_hold::{ResetHold, Settled};
 
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::passwords::PasswordHash;
@@ -44,6 +46,8 @@ pub struct User {
     pub announcements: bool,
     /// Since when the operator has locked it, if it is locked.
     pub locked_at: Option<Timestamp>,
+    /// When a mailed link last set its password while it had passkeys, if nobody has answered for that since.
+    pub reset_hold_since: Option<Timestamp>,
     password_hash: Option<String>,
     /// Raised by whatever ends all of its links; another one altogether after a restore.
     pub(super) signed_links_epoch: i32,
@@ -86,6 +90,7 @@ impl User {
             usual_networks_only: false,
             announcements: true,
             locked_at: None,
+            reset_hold_since: None,
             password_hash: None,
             signed_links_epoch: 0,
         }
@@ -280,6 +285,23 @@ pub fn remove_password(tx: &mut Tx, owner: &Owner) -> Result<()> {
     Ok(())
 }
 
+/// What the account's passkeys guard is held from now on, for as long as the setting says.
+pub fn begin_reset_hold(tx: &mut Tx, owner: &Owner) -> Result<()> {
+    set_reset_hold_since(tx, owner.user(), Some(tx.now))
+}
+
+/// Nothing is held any more, in any session.
+pub fn end_reset_hold(tx: &mut Tx, owner: &Settled<'_, Owner>) -> Result<()> {
+    set_reset_hold_since(tx, owner.user(), None)
+}
+
+fn set_reset_hold_since(tx: &mut Tx, user: &Held<User>, at: Option<Timestamp>) -> Result<()> {
+    diesel::update(users::table.find(&user.id))
+        .set(users::reset_hold_since.eq(at))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
 /// The same password at the present cost.
 pub fn rehash_password(tx: &mut Tx, user: &Held<User>, hash: &PasswordHash) -> Result<()> {
     diesel::update(users::table.find(&user.id))
@@ -366,7 +388,7 @@ fn set_locked_at(tx: &mut Tx, user: &Held<User>, at: Option<Timestamp>) -> Resul
 /// address, and nothing is changed.
 pub fn change_email(
     tx: &mut Tx,
-    user: &Held<User>,
+    user: &Settled<'_, Held<User>>,
     address: &ProvenAddress,
 ) -> Result<Option<Held<User>>> {
     let changed = tx.attempt(|tx| {
@@ -381,7 +403,7 @@ pub fn change_email(
 }
 
 /// Deletes the account, and with it its sessions, links and events.
-pub fn delete(tx: &mut Tx, owner: &Owner) -> Result<()> {
+pub fn delete(tx: &mut Tx, owner: &Settled<'_, Owner>) -> Result<()> {
     diesel::delete(users::table.find(&owner.user().id)).execute(tx.conn)?;
     Ok(())
 }

@@ -6,6 +6,9 @@
 //! it back: that restores the address, takes the password away (a thief may know it), ends everything and
 //! mails a link to set a new one. Of several such links the oldest wins, and while one lives its address is
 //! kept for its owner.
+//!
+//! After a reset by mail it may be held for a while, the asking and the change alike ([`Settled`]); what takes a change
+//! back is not.
 
 use crate::accounts::admission::{self, Admission};
 use crate::accounts::client::Client;
@@ -14,7 +17,7 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Asker, Gap, Limit, MailKind, TooMany, Verb, Verdict};
 use crate::accounts::links::{self, Consumed, Purpose, Wanted};
 use crate::accounts::sessions::{self, HeldSession};
-use crate::accounts::users::{self, Held, Owner, User};
+use crate::accounts::users::{self, Held, Owner, Settled, User};
 use crate::actions::Counted;
 use crate::actions::request_link::{mail_link, mail_nobody};
 use crate::app::App;
@@ -44,7 +47,7 @@ pub enum Requested {
 pub fn request(
     tx: &mut Tx,
     app: &App,
-    owner: &Owner,
+    owner: &Settled<'_, Owner>,
     request: &ChangeRequest,
 ) -> Result<Counted<Requested>> {
     let (config, user) = (&app.config, owner.user());
@@ -141,7 +144,7 @@ pub fn confirm(
     proof: &Consumed,
     here: &UsedHere,
 ) -> Result<Option<Changed>> {
-    let Some((before, after)) = take_address(tx, proof)? else {
+    let Some((before, after)) = take_address(tx, app, proof)? else {
         return Ok(None);
     };
     let renewed_here = end_sessions_but_the_asking(tx, &after, proof, here)?;
@@ -156,14 +159,15 @@ pub fn confirm(
 }
 
 /// Gives the account the address, and ends all links of both; the address it had, and the account as it is.
-fn take_address(tx: &mut Tx, proof: &Consumed) -> Result<Option<(String, Held<User>)>> {
-    let Some((before, address)) = proof.user().zip(proof.address()) else {
+fn take_address(tx: &mut Tx, app: &App, proof: &Consumed) -> Result<Option<(String, Held<User>)>> {
+    let before = proof.settled(tx.now, &app.config);
+    let Some((before, address)) = before.zip(proof.address()) else {
         return Ok(None);
     };
-    let Some(after) = users::change_email(tx, before, address)? else {
+    let Some(after) = users::change_email(tx, &before, address)? else {
         return Ok(None);
     };
-    links::end_all(tx, before)?;
+    links::end_all(tx, &before)?;
     links::end_all(tx, &after)?;
     Ok(Some((before.email.clone(), after)))
 }
@@ -216,7 +220,7 @@ pub fn undo(
     here: &UsedHere,
     link_request_id: &str,
 ) -> Result<Option<String>> {
-    let Some((_, after)) = take_address(tx, &proof)? else {
+    let Some((_, after)) = take_address(tx, app, &proof)? else {
         return Ok(None);
     };
     let asked_at = proof.asked_at();

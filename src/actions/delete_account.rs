@@ -6,7 +6,7 @@
 use crate::accounts::client::{Actor, Client};
 use crate::accounts::events::{self, Event};
 use crate::accounts::links;
-use crate::accounts::users::{self, Named, Operator, Owner};
+use crate::accounts::users::{self, Named, Operator, Owner, Settled};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::mail::notices::Notice;
 use crate::mail::outbox;
 
 /// Deletes the account.
-pub fn delete(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<()> {
+pub fn delete(tx: &mut Tx, app: &App, owner: &Settled<'_, Owner>, client: &Client) -> Result<()> {
     forget(tx, app, owner, client.into(), Notice::AccountDeleted)
 }
 
@@ -29,12 +29,18 @@ pub fn by_operator(
         return Ok(None);
     };
     let owner = operator.in_place_of_owner(user);
-    let notice = Notice::AccountDeletedByOperator;
-    forget(tx, app, &owner, Actor::Operator, notice)?;
+    let (settled, notice) = (operator.settles(&owner), Notice::AccountDeletedByOperator);
+    forget(tx, app, &settled, Actor::Operator, notice)?;
     Ok(Some(owner.user().email.clone()))
 }
 
-fn forget(tx: &mut Tx, app: &App, owner: &Owner, by: Actor<'_>, notice: Notice) -> Result<()> {
+fn forget(
+    tx: &mut Tx,
+    app: &App,
+    owner: &Settled<'_, Owner>,
+    by: Actor<'_>,
+    notice: Notice,
+) -> Result<()> {
     let user = owner.user();
     events::note(tx, &user.id, Event::Deleted, by)?;
     outbox::kept::forget_account(tx, &user.id, &user.email)?;

@@ -47,6 +47,7 @@ pub fn read(tx: &mut Tx, app: &App, Permitted(user): &Permitted) -> Result<Value
             "created_at": rfc3339(user.created_at),
             "has_password": user.has_password(),
             "password_set_at": user.password_set_at.map(rfc3339),
+            "reset_hold_since": user.reset_hold_since.map(rfc3339),
             "notification_links": user.notification_links,
             "usual_networks_only": user.usual_networks_only,
             "announcements": user.announcements,

@@ -137,7 +137,7 @@ pub fn by_passkey(
         events::note(tx, &user.id, Event::ReauthenticationRefused, client)?;
         return Ok(Ok(Outcome::Wrong));
     }
-    let Some(token) = sessions::reauthenticate(tx, &user, &attempt.token)? else {
+    let Some(token) = sessions::reauthenticate_by_passkey(tx, &user, &attempt.token)? else {
         return Ok(Ok(Outcome::Ended));
     };
     events::note(tx, &user.id, Event::Reauthenticated, client)?;

@@ -9,7 +9,7 @@ use crate::accounts::events::{self, Event};
 use crate::accounts::links;
 use crate::accounts::passkeys;
 use crate::accounts::sessions;
-use crate::accounts::users::Owner;
+use crate::accounts::users::{Owner, Settled};
 use crate::actions::change_password::ThisSession;
 use crate::app::App;
 use crate::db::Tx;
@@ -29,7 +29,7 @@ pub enum Removed {
 pub fn remove(
     tx: &mut Tx,
     app: &App,
-    owner: &Owner,
+    owner: &Settled<'_, Owner>,
     id: &str,
     session: &ThisSession,
     client: &Client,

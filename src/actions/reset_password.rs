@@ -1,7 +1,8 @@
 //! A link by mail sets a new password, or the first one.
 //!
 //! From here on the new password counts. Every session and every link of the account ends, and the mailbox is told.
-//! It signs nobody in. Links that take a change of address back survive, for they are how an owner gets an account
+//! It signs nobody in, and on an account that has passkeys it is followed by a hold
+//! ([`reset_hold`](crate::actions::reset_hold)). Links that take a change of address back survive, for they are how an owner gets an account
 //! back whose mail somebody else reads.
 
 use crate::accounts::client::Client;
@@ -11,7 +12,7 @@ use crate::accounts::links::{self, Consumed};
 use crate::accounts::passwords::PasswordHash;
 use crate::accounts::sessions;
 use crate::accounts::users;
-use crate::actions::password_try;
+use crate::actions::{password_try, reset_hold};
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
@@ -36,7 +37,10 @@ pub fn reset(
     guessers.push(Guesser::at_gate(&user.id));
     password_try::forget(tx, &guessers)?;
     events::note(tx, &user.id, Event::PasswordSet, client)?;
-    app.outbox
-        .tell(tx, &user.email, Notice::PasswordSet, client)?;
+    let notice = match reset_hold::begin(tx, app, &owner, client)? {
+        Some(hold) => Notice::PasswordSetAndHeld { until: hold.until },
+        None => Notice::PasswordSet,
+    };
+    app.outbox.tell(tx, &user.email, notice, client)?;
     Ok(Some(user.email.clone()))
 }

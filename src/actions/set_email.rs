@@ -50,7 +50,8 @@ pub fn set(
     if let Some(refused) = refusal(tx, &before, address)? {
         return Ok(refused);
     }
-    let Some(after) = users::change_email(tx, &before, &operator.vouches_for(address))? else {
+    let settled = operator.settles(&before);
+    let Some(after) = users::change_email(tx, &settled, &operator.vouches_for(address))? else {
         return Ok(Outcome::Taken);
     };
     links::end_all(tx, &before)?;

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::accounts::access_tokens::{self, Claims, Refused};
 use crate::accounts::client::Client;
 use crate::accounts::sessions::{self, HeldSession, Session};
-use crate::accounts::users::Owner;
+use crate::accounts::users::{Owner, Settled};
 use crate::actions::reauthenticate;
 use crate::api::cors;
 use crate::api::error::ApiError;
@@ -161,6 +161,24 @@ impl Caller {
             owner.map(|owner| work(tx, app, &owner)).transpose()
         });
         done.await?.ok_or_else(|| self.challenge())
+    }
+
+    /// The same for what may be held after a reset by mail. A program uses no passkey: it waits.
+    pub async fn act_settled<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx, &App, &Settled<'_, Owner>) -> Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let done =
+            self.act_as_owner(
+                move |tx, app, owner| match owner.settled(tx.now, &app.config) {
+                    Ok(owner) => work(tx, app, &owner).map(Ok),
+                    Err(hold) => Ok(Err(ApiError::Held {
+                        until: hold.until,
+                        wait: hold.lasting(tx.now),
+                    })),
+                },
+            );
+        done.await?
     }
 
     /// Whether its token says of itself what the session says, too: the password was entered lately.

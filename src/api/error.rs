@@ -13,7 +13,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::actions::TooMany;
+use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::humanize::rfc3339;
 use crate::web::field_error::FieldError;
 use crate::web::rejection::{self, Rejection};
 
@@ -38,6 +40,8 @@ pub enum ApiError {
     InvalidToken,
     /// What is sensitive wants the password, entered this lately.
     StepUp { max_age: Duration },
+    /// It waits until then, because the password was set by mail.
+    Held { until: Timestamp, wait: Duration },
     /// What was sent in this field is not taken.
     Unacceptable {
         field: &'static str,
@@ -93,6 +97,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_age: Option<u64>,
+    /// Until then it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date-time")]
+    held_until: Option<String>,
 }
 
 impl ApiError {
@@ -136,6 +144,11 @@ impl ApiError {
                 "The password is wanted first",
                 "Get a token with grant_type password, and repeat this within max_age seconds.",
             ),
+            Self::Held { .. } => (
+                "held",
+                "This waits for a while",
+                "The password was set by mail. Wait until held_until; or the owner uses a passkey on the site, and says there that it was they.",
+            ),
             Self::Unacceptable { field, error } => {
                 return (unacceptable(field), "This is not taken", error.to_string());
             }
@@ -154,7 +167,7 @@ impl ApiError {
             Self::UnsupportedGrantType => Some("unsupported_grant_type"),
             Self::InvalidToken => Some("invalid_token"),
             Self::StepUp { .. } => Some("insufficient_user_authentication"),
-            Self::NoToken | Self::Unacceptable { .. } => None,
+            Self::NoToken | Self::Held { .. } | Self::Unacceptable { .. } => None,
             Self::Rejected(rejection) => error_of(rejection),
         }
     }
@@ -175,6 +188,21 @@ impl ApiError {
     fn max_age(&self) -> Option<u64> {
         match self {
             Self::StepUp { max_age } => Some(max_age.as_secs()),
+            _ => None,
+        }
+    }
+
+    fn held_until(&self) -> Option<String> {
+        match self {
+            Self::Held { until, .. } => Some(rfc3339(*until)),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Held { wait, .. } => Some(*wait),
+            Self::Rejected(rejection) => rejection.retry_after(),
             _ => None,
         }
     }
@@ -203,7 +231,8 @@ fn error_of(rejection: &Rejection) -> Option<&'static str> {
         | Rejection::LoadAgain
         | Rejection::ProveFirst { .. }
         | Rejection::SignInFirst { .. }
-        | Rejection::ReauthenticateFirst { .. } => None,
+        | Rejection::ReauthenticateFirst { .. }
+        | Rejection::Held { .. } => None,
     }
 }
 
@@ -252,12 +281,13 @@ fn rejected(rejection: &Rejection) -> (&'static str, &'static str, String) {
             "Back in a moment",
             "It was not done, and it is safe to try again.",
         ),
-        // The last two lead browsers elsewhere, and happen to none that calls this.
+        // The last three lead browsers elsewhere, and happen to none that calls this.
         Rejection::Trouble(Error::Misconfigured(_) | Error::Internal(_))
         | Rejection::LoadAgain
         | Rejection::ProveFirst { .. }
         | Rejection::SignInFirst { .. }
-        | Rejection::ReauthenticateFirst { .. } => (
+        | Rejection::ReauthenticateFirst { .. }
+        | Rejection::Held { .. } => (
             "internal",
             "Something went wrong here",
             "The fault is ours, and it has been noted.",
@@ -282,6 +312,7 @@ impl ResponseError for ApiError {
             | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoToken | Self::InvalidToken | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
+            Self::Held { .. } => StatusCode::CONFLICT,
             Self::Unacceptable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Rejected(rejection) => rejection.status_code(),
         }
@@ -297,9 +328,7 @@ impl ResponseError for ApiError {
         if let Some(challenge) = self.challenge() {
             response.insert_header((WWW_AUTHENTICATE, challenge));
         }
-        if let Self::Rejected(rejection) = self
-            && let Some(wait) = rejection.retry_after()
-        {
+        if let Some(wait) = self.retry_after() {
             response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
         }
         response.insert_header((CONTENT_TYPE, rejection::CONTENT_TYPE));
@@ -312,6 +341,7 @@ impl ResponseError for ApiError {
             detail,
             field: self.field(),
             max_age: self.max_age(),
+            held_until: self.held_until(),
         };
         response.body(serde_json::to_vec(&problem).unwrap_or_default())
     }

@@ -216,13 +216,15 @@ pub struct EmailChange {
 /// Ask for another address; it changes once the link that is mailed there is used.
 ///
 /// Sensitive, as the password. The old address is told of it, and of the change once it happens, with a way to take it
-/// back.
+/// back. After a reset by mail of an account that has passkeys it waits for a while, or until its owner uses one in a
+/// browser and says there that the reset was theirs.
 #[utoipa::path(
     post, path = "/api/v1/me/email", tag = "me", operation_id = "changeEmail", security(("bearer" = [])),
     request_body = EmailChange,
     responses(
         Sensitive<EmailChange>,
         (status = 202, description = "A link is on its way, or went there a moment ago, if that address may be had"),
+        (status = 409, description = "It waits until held_until, because the password was set by mail"),
         (status = 422, description = "The address is not taken"),
         (status = 429, description = "Too often: wait for Retry-After"),
     )
@@ -246,7 +248,7 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
         client: caller.client(),
     };
     let requested =
-        caller.act_as_owner(move |tx, app, owner| change_email::request(tx, app, owner, &request));
+        caller.act_settled(move |tx, app, owner| change_email::request(tx, app, owner, &request));
     match requested.await?? {
         Requested::Sent => Ok(HttpResponse::Accepted().finish()),
         Requested::TooSoon(too_soon) => Err(unacceptable(too_soon.into())),
@@ -255,18 +257,20 @@ async fn change_email(Sensitive { caller, body }: Sensitive<EmailChange>) -> Ans
 
 /// Delete the account.
 ///
-/// Sensitive, as the password. Everything that is kept on the account goes with it, at once and for good.
+/// Sensitive, as the password. Everything that is kept on the account goes with it, at once and for good. After a reset by
+/// mail it waits as another address does.
 #[utoipa::path(
     delete, path = "/api/v1/me", tag = "me", operation_id = "deleteAccount", security(("bearer" = [])),
     responses(
         SteppedUp,
         (status = 204, description = "It is gone"),
+        (status = 409, description = "It waits until held_until, because the password was set by mail"),
     )
 )]
 async fn delete(SteppedUp(caller): SteppedUp) -> Answer {
     let client = caller.client();
     let deleted =
-        caller.act_as_owner(move |tx, app, owner| delete_account::delete(tx, app, owner, &client));
+        caller.act_settled(move |tx, app, owner| delete_account::delete(tx, app, owner, &client));
     deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }

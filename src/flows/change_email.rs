@@ -76,7 +76,9 @@ async fn ask(Sensitive { gate, form }: Sensitive<ChangeForm>) -> Answer {
         session_id: gate.session.id.clone(),
         client: visitor.client(),
     };
-    let requested = gate.act(move |tx, app, owner| change_email::request(tx, app, owner, &request));
+    let requested = gate.act_settled(&form, move |tx, app, owner| {
+        change_email::request(tx, app, owner, &request)
+    });
     match requested.await?? {
         Requested::Sent => {
             let asked = "The change of your address waits to be confirmed.";

@@ -45,7 +45,7 @@ async fn delete(Sensitive { gate, form }: Sensitive<DeleteForm>) -> Answer {
         _ => FieldError::AnotherAddress,
     };
     let client = gate.visitor.client();
-    let deleted = gate.act(move |tx, app, owner| {
+    let deleted = gate.act_settled(&form, move |tx, app, owner| {
         // Compared with the address that the account has now, in this transaction.
         let is_its_own = typed.is_ok_and(|typed| typed.as_str() == owner.user().email);
         if is_its_own {

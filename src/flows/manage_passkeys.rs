@@ -150,17 +150,18 @@ impl BehindGate for EndForm {
     }
 }
 
-async fn remove(PathId(id): PathId, Sensitive { gate, .. }: Sensitive<EndForm>) -> Answer {
+async fn remove(PathId(id): PathId, Sensitive { gate, form }: Sensitive<EndForm>) -> Answer {
     let session = ThisSession {
         id: gate.session.id.clone(),
         token: gate.token().clone(),
     };
     let client = gate.visitor.client();
-    let removed = gate
-        .act(move |tx, app, owner| remove_passkey::remove(tx, app, owner, &id, &session, &client));
+    let removed = gate.act_settled(&form, move |tx, app, owner| {
+        remove_passkey::remove(tx, app, owner, &id, &session, &client)
+    });
     match removed.await? {
         Removed::Gone(Some(token)) => {
-            gate.visitor.hand_over(&token, gate.session.shared)?;
+            gate.visitor.hand_over(&token, &gate.session)?;
             let removed =
                 "The passkey is removed. All other sessions are ended, and so are all links.";
             gate.visitor.done(removed, LIST)

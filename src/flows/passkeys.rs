@@ -16,6 +16,7 @@ use crate::actions::sign_in_with_passkey;
 use crate::web::form::NoFields;
 use crate::web::link_request_form;
 use crate::web::next::Next;
+use crate::web::page::ShownHold;
 use crate::web::passkey_options::{self, site};
 use crate::web::rejection::Rejection;
 use crate::web::script::{Answer, ScriptError, Sent, go_on_to};
@@ -31,6 +32,9 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(web::resource("/account/passkeys/add/options").post(add_options))
         .service(web::resource("/account/passkeys/add").post(add));
 }
+
+/// The page from which they are added.
+const LIST: &str = "/account/passkeys";
 
 /// Whatever was wrong, it is said in these words.
 const REFUSED: ScriptError = ScriptError::Refused {
@@ -82,7 +86,13 @@ async fn sign_in(Sent { by: visitor, body }: Sent<Visitor, SignInBody>) -> Answe
         .act(move |tx, app| sign_in_with_passkey::conclude(tx, app, answer.as_ref().ok(), &device));
     let begun = begun.await??.ok_or(why_not)?;
     let next = link_request_form::path(&body.next);
-    let onward = go_on_to(next.as_deref().unwrap_or(Next::DEFAULT));
+    let next = next.as_deref().unwrap_or(Next::DEFAULT);
+    // After a reset by mail whoever has a passkey is asked first whether it was they.
+    let hold = ShownHold::of(&begun.session, visitor.now(), &visitor.app.config);
+    let onward = match hold {
+        Some(_) => go_on_to(&ShownHold::page(next)),
+        None => go_on_to(next),
+    };
     Ok(visitor.welcome_with(&begun, onward)?)
 }
 
@@ -196,11 +206,7 @@ async fn add(Sent { by: gate, body }: Sent<MayAddPasskey, AddBody>) -> Answer {
             let is_open = gate
                 .session
                 .is_reauthenticated(visitor.now(), &visitor.app.config);
-            let next = if is_open {
-                "/account/passkeys"
-            } else {
-                Next::DEFAULT
-            };
+            let next = if is_open { LIST } else { Next::DEFAULT };
             Ok(visitor.done_by_script(added, next, None)?)
         }
         add_passkey::Outcome::TooMany => Err(TOO_MANY),

@@ -21,6 +21,10 @@ use crate::mail::letters::{Content, Letter, Priority, render};
 pub enum Notice {
     /// A password was set by a link.
     PasswordSet,
+    /// The same, and until then what the account's passkeys guard is held.
+    PasswordSetAndHeld { until: Timestamp },
+    /// The owner said that it was not they who had that done, and took the password away.
+    ResetDisowned,
     /// The password was changed by somebody who knew it.
     PasswordChanged,
     /// A passkey was added in a session.
@@ -111,6 +115,8 @@ impl Notice {
     pub fn name(self) -> &'static str {
         match self {
             Self::PasswordSet => "password_set",
+            Self::PasswordSetAndHeld { .. } => "password_set_and_held",
+            Self::ResetDisowned => "reset_disowned",
             Self::PasswordChanged => "password_changed",
             Self::PasskeyAdded => "passkey_added",
             Self::PasskeySet => "passkey_set",
@@ -160,18 +166,24 @@ impl Notice {
 
     fn paragraphs(self, site: &str, to: &str, by_program: bool) -> Result<Paragraphs> {
         macro_rules! paragraphs {
-            ($template:tt) => {{
+            ($template:tt $(, $more:ident)?) => {{
                 #[derive(Template)]
                 #[template(path = $template)]
                 struct FourParagraphs<'a> {
                     site: &'a str,
                     to: &'a str,
+                    $($more: &'a str,)?
                 }
-                Paragraphs::of(&FourParagraphs { site, to })
+                Paragraphs::of(&FourParagraphs { site, to $(, $more)? })
             }};
         }
         match self {
             Self::PasswordSet => paragraphs!("mail/notices/password_set.txt"),
+            Self::PasswordSetAndHeld { until } => {
+                let until = &humanize::moment(until);
+                paragraphs!("mail/notices/password_set_and_held.txt", until)
+            }
+            Self::ResetDisowned => paragraphs!("mail/notices/reset_disowned.txt"),
             Self::PasswordChanged => paragraphs!("mail/notices/password_changed.txt"),
             Self::PasskeyAdded => paragraphs!("mail/notices/passkey_added.txt"),
             Self::PasskeySet => paragraphs!("mail/notices/passkey_set.txt"),

@@ -13,6 +13,7 @@ use crate::accounts::users::{Named, Operator};
 use crate::actions::invite::{self, Invited, Told};
 use crate::actions::lock_account::{self, Outcome as LockOutcome};
 use crate::actions::make_sign_in_link::{self, Outcome as LinkOutcome};
+use crate::actions::reset_hold::{self, Outcome as HoldOutcome};
 use crate::actions::set_email::{self, Outcome as EmailOutcome};
 use crate::actions::{delete_account, end_sessions};
 use crate::app::App;
@@ -71,6 +72,17 @@ pub enum Command {
     Unlock {
         #[command(flatten)]
         who: Who,
+    },
+    /// End the hold on an account whose password was set by mail, for somebody who has lost their passkey.
+    ///
+    /// Another address, other passkeys and the end of the account wait no more. Be sure who asks: whoever reads the mailbox
+    /// would ask for that.
+    EndHold {
+        #[command(flatten)]
+        who: Who,
+        /// Only say whether anything is held.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Sign an account out everywhere.
     ///
@@ -192,6 +204,8 @@ pub async fn run(command: Command, app: App, out: &Out) -> Result<ExitCode> {
         Command::Lock { who, dry_run: true } => console.say_what_ends(who, "lock").await,
         Command::Lock { who, .. } => console.lock(who).await,
         Command::Unlock { who } => console.unlock(who).await,
+        Command::EndHold { who, dry_run: true } => console.say_whether_held(who).await,
+        Command::EndHold { who, .. } => console.end_hold(who).await,
         Command::EndSessions { who, dry_run: true } => console.say_what_ends(who, "sign out").await,
         Command::EndSessions { who, .. } => console.end_sessions(who).await,
         Command::SignInLink { who } => console.make_sign_in_link(who).await,
@@ -290,6 +304,31 @@ impl Console<'_> {
             LockOutcome::Done(email) => self.say(format!("{email} is not locked any more.")),
             LockOutcome::WasSo(email) => self.say(format!("{email} was not locked.")),
             LockOutcome::NoAccount => self.know_no(&who.who),
+        })
+    }
+
+    async fn end_hold(&self, who: Who) -> Result<ExitCode> {
+        let named = who.who.clone();
+        let ended = self
+            .act(move |tx, app, operator| reset_hold::lift(tx, app, operator, &named))
+            .await?;
+        Ok(match ended {
+            HoldOutcome::Done(email) => self.say(format!("Nothing of {email} is held any more.")),
+            HoldOutcome::WasSo(email) => self.say(nothing_is_held(&email)),
+            HoldOutcome::NoAccount => self.know_no(&who.who),
+        })
+    }
+
+    async fn say_whether_held(&self, who: Who) -> Result<ExitCode> {
+        Ok(match self.find(&who.who).await? {
+            Some(account) => self.say(match account.held_until() {
+                Some(until) => format!(
+                    "Would end the hold on {}, which lasts until {until}.",
+                    account.email()
+                ),
+                None => nothing_is_held(account.email()),
+            }),
+            None => self.know_no(&who.who),
         })
     }
 
@@ -450,6 +489,10 @@ impl Console<'_> {
 
 fn was_not_invited(email: &EmailAddress) -> String {
     format!("{email} was not invited.")
+}
+
+fn nothing_is_held(email: &str) -> String {
+    format!("Nothing of {email} was held.")
 }
 
 fn is_kept(email: &EmailAddress) -> String {

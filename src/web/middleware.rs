@@ -205,6 +205,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
                 signed_in: None,
                 passkeys: false,
                 done: None,
+                hold: None,
                 next: None,
                 device_not_proven: false,
             },

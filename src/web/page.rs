@@ -8,7 +8,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use askama::filters::HtmlSafe;
 
+use crate::accounts::sessions::Session;
+use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::humanize;
 use crate::web::headers;
 
 /// What the layout needs to know on every page.
@@ -21,10 +25,41 @@ pub struct Frame {
     pub passkeys: bool,
     /// What was just done, in one sentence.
     pub done: Option<String>,
+    /// What waits on the account of whoever is signed in, since a reset by mail.
+    pub hold: Option<ShownHold>,
     /// The page of ours that whoever is not signed in was on the way to.
     pub next: Option<String>,
     /// This browser brings a session, and nothing that shows that it is on the device which that is bound to.
     pub device_not_proven: bool,
+}
+
+/// A hold, as whoever is signed in is shown it.
+pub struct ShownHold {
+    pub since: String,
+    pub until: String,
+    /// Whether it leaves this session alone: a passkey was used in it, and the owner is asked.
+    pub is_free: bool,
+}
+
+impl ShownHold {
+    /// The page that says more of it, and asks the owner.
+    pub const PAGE: &'static str = "/account/reset-hold";
+
+    /// The same, on the way to this one.
+    pub fn page(next: &str) -> String {
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        format!("{}?next={next}", Self::PAGE)
+    }
+
+    /// The one that lies on the account of this session, if one does.
+    pub fn of(session: &Session, now: Timestamp, config: &Config) -> Option<Self> {
+        let hold = session.reset_hold(now, config)?;
+        Some(Self {
+            since: humanize::moment(hold.since),
+            until: humanize::moment(hold.until),
+            is_free: session.is_free_of(hold),
+        })
+    }
 }
 
 impl Frame {

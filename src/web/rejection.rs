@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::actions::TooMany;
 use crate::error::Error;
+use crate::web::page::ShownHold;
 
 /// Why a request goes no further.
 #[derive(Debug)]
@@ -36,6 +37,12 @@ pub enum Rejection {
     },
     /// The browser could not prove its device just now, and says so.
     NotProvenNow,
+    /// A reset by mail has it wait for a passkey: first to the page that says so, and from there back to this one, where
+    /// what was typed is found again in this cookie.
+    Held {
+        next: String,
+        typed: Option<Box<Cookie<'static>>>,
+    },
     /// The form cannot be read.
     Unreadable,
     /// A POST that does not come from one of our pages.
@@ -130,7 +137,9 @@ impl fmt::Display for Rejection {
 impl ResponseError for Rejection {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::SignInFirst { .. } | Self::ReauthenticateFirst { .. } => StatusCode::SEE_OTHER,
+            Self::SignInFirst { .. } | Self::ReauthenticateFirst { .. } | Self::Held { .. } => {
+                StatusCode::SEE_OTHER
+            }
             Self::LoadAgain => StatusCode::OK,
             Self::ProveFirst { .. } => StatusCode::TEMPORARY_REDIRECT,
             Self::Unreadable => StatusCode::BAD_REQUEST,
@@ -156,8 +165,12 @@ impl ResponseError for Rejection {
             Self::SignInFirst { next } => {
                 response.insert_header((LOCATION, first("/sign-in", next)));
             }
-            Self::ReauthenticateFirst { next, typed } => {
-                response.insert_header((LOCATION, first("/reauthenticate", next)));
+            Self::ReauthenticateFirst { next, typed } | Self::Held { next, typed } => {
+                let page = match self {
+                    Self::Held { .. } => ShownHold::PAGE,
+                    _ => "/reauthenticate",
+                };
+                response.insert_header((LOCATION, first(page, next)));
                 if let Some(typed) = typed {
                     response.cookie((**typed).clone());
                 }

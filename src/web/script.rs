@@ -17,6 +17,7 @@ use crate::actions::TooMany;
 use crate::error::Error;
 use crate::web::field_error::FieldError;
 use crate::web::json::Json;
+use crate::web::page::ShownHold;
 use crate::web::rejection::{self, Rejection};
 
 /// What a script sends, and who it is sent by: as a handler for forms asks for it, refused in a script's way. The guard
@@ -77,6 +78,7 @@ impl ScriptError {
             Self::Rejected(Rejection::ReauthenticateFirst { .. }) => {
                 Some(("reauthenticate_first", "/reauthenticate"))
             }
+            Self::Rejected(Rejection::Held { .. }) => Some(("held", ShownHold::PAGE)),
             _ => None,
         }
     }
@@ -114,6 +116,7 @@ impl ResponseError for ScriptError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { .. } | Self::Mistake(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Rejected(Rejection::Held { .. }) => StatusCode::CONFLICT,
             Self::Rejected(_) if self.first().is_some() => StatusCode::UNAUTHORIZED,
             Self::Rejected(rejection) => rejection.status_code(),
         }

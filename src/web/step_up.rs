@@ -14,13 +14,14 @@
 //! outside `accounts/` can make, and without which what is sensitive does not compile:
 //!
 //! ```no_run
+//! use doorpost::accounts::passwords::PasswordHash;
 //! use doorpost::accounts::users;
 //! use doorpost::flows::Answer;
 //! use doorpost::web::step_up::Reauthenticated;
 //!
-//! async fn delete(gate: Reauthenticated) -> Answer {
-//!     gate.act(|tx, _, owner| users::delete(tx, owner)).await?;
-//!     gate.visitor.done("Your account is deleted.", "/")
+//! async fn set(gate: Reauthenticated, hash: PasswordHash) -> Answer {
+//!     gate.act(move |tx, _, owner| users::set_password(tx, owner, &hash)).await?;
+//!     gate.visitor.done("Your password is changed.", "/account")
 //! }
 //! ```
 //!
@@ -30,10 +31,37 @@
 //! use doorpost::web::page::see_other;
 //! use doorpost::web::visitor::SignedIn;
 //!
-//! async fn delete(signed_in: SignedIn) -> Answer {
+//! async fn forget(signed_in: SignedIn) -> Answer {
 //!     let (app, session) = (signed_in.visitor.app, signed_in.session);
-//!     app.transaction(move |tx| users::delete(tx, &session)).await?;
+//!     app.transaction(move |tx| users::remove_password(tx, &session)).await?;
 //!     Ok(see_other("/").finish())
+//! }
+//! ```
+//!
+//! Whoever reads the mailbox can have the password set, so what would shut the owner out for good wants more after a reset
+//! by mail: a passkey, if the account has one, or time ([`Settled`]). That is asked of [`Reauthenticated::act_settled`]:
+//!
+//! ```no_run
+//! use doorpost::accounts::users;
+//! use doorpost::flows::Answer;
+//! use doorpost::web::step_up::{BehindGate, Sensitive};
+//!
+//! async fn delete<T: BehindGate>(Sensitive { gate, form }: Sensitive<T>) -> Answer {
+//!     gate.act_settled(&form, |tx, _, owner| users::delete(tx, owner)).await?;
+//!     gate.visitor.done("Your account is deleted.", "/")
+//! }
+//! ```
+//!
+//! and a handler that forgets it does not compile, either:
+//!
+//! ```compile_fail
+//! use doorpost::accounts::users;
+//! use doorpost::flows::Answer;
+//! use doorpost::web::step_up::{BehindGate, Sensitive};
+//!
+//! async fn delete<T: BehindGate>(Sensitive { gate, .. }: Sensitive<T>) -> Answer {
+//!     gate.act(|tx, _, owner| users::delete(tx, owner)).await?;
+//!     gate.visitor.done("Your account is deleted.", "/")
 //! }
 //! ```
 
@@ -41,6 +69,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
+use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
@@ -48,7 +77,7 @@ use serde::de::DeserializeOwned;
 use crate::accounts::device_keys;
 use crate::accounts::passkeys::{self, MayAdd};
 use crate::accounts::sessions::{self, Session};
-use crate::accounts::users::Owner;
+use crate::accounts::users::{Owner, Settled};
 use crate::actions::reauthenticate;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
@@ -137,14 +166,22 @@ async fn pass(
         });
     }
     note_refusal(&visitor, &session).await?;
+    let typed = keep(&visitor, &session, &next, typed)?;
+    Err(Rejection::ReauthenticateFirst { next, typed })
+}
+
+/// The cookie with what was typed, if anything was.
+fn keep(
+    visitor: &Visitor,
+    session: &Session,
+    page: &str,
+    typed: BTreeMap<String, String>,
+) -> Result<Option<Box<Cookie<'static>>>> {
     let typed = match typed.is_empty() {
         true => None,
-        false => Interrupted::keep(&visitor.app, &session, &next, typed)?,
+        false => Interrupted::keep(&visitor.app, session, page, typed)?,
     };
-    Err(Rejection::ReauthenticateFirst {
-        next,
-        typed: typed.map(Box::new),
-    })
+    Ok(typed.map(Box::new))
 }
 
 /// For what is sensitive a bound session's device is to have been there this lately.
@@ -203,6 +240,27 @@ impl Reauthenticated {
             next: way_back(&self.visitor.req),
             typed: None,
         })
+    }
+
+    /// The same for what may be held after a reset by mail: whoever used no passkey since is sent to the page that says so,
+    /// and finds what they typed when they come back.
+    pub async fn act_settled<F: BehindGate, T: Send + 'static>(
+        &self,
+        form: &F,
+        work: impl FnOnce(&mut Tx, &App, &Settled<'_, Owner>) -> Result<T> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let done = self.act(
+            move |tx, app, owner| match owner.settled(tx.now, &app.config) {
+                Ok(owner) => work(tx, app, &owner).map(Some),
+                Err(_) => Ok(None),
+            },
+        );
+        if let Some(done) = done.await? {
+            return Ok(done);
+        }
+        let next = F::page(&self.visitor.req);
+        let typed = keep(&self.visitor, &self.session, &next, form.typed())?;
+        Err(Rejection::Held { next, typed })
     }
 
     /// The session's token, as its hash.
@@ -279,7 +337,11 @@ async fn may_without_gate(
 }
 
 impl MayAddPasskey {
-    /// Gives the account a passkey in one transaction, which holds the account and looks once more whether it may.
+    /// The page on which it is done.
+    const PAGE: &str = "/account/passkeys";
+
+    /// Gives the account a passkey in one transaction, which holds the account and looks once more whether it may; after
+    /// a reset by mail it may have to wait.
     pub async fn act<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &App, &MayAdd) -> Result<T> + Send + 'static,
@@ -290,12 +352,22 @@ impl MayAddPasskey {
             let Some(held) = sessions::hold(tx, &app.config, &user_id, &token)? else {
                 return Ok(None);
             };
-            let may = MayAdd::in_session(tx, &app.config, held, until)?;
-            may.map(|may| work(tx, app, &may)).transpose()
+            match MayAdd::in_session(tx, &app.config, held, until)? {
+                Some(Ok(may)) => work(tx, app, &may).map(|done| Some(Ok(done))),
+                Some(Err(hold)) => Ok(Some(Err(hold))),
+                None => Ok(None),
+            }
         });
-        done.await?.ok_or_else(|| Rejection::ReauthenticateFirst {
-            next: way_back(&self.visitor.req),
-            typed: None,
-        })
+        match done.await? {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(_)) => Err(Rejection::Held {
+                next: Self::PAGE.to_owned(),
+                typed: None,
+            }),
+            None => Err(Rejection::ReauthenticateFirst {
+                next: way_back(&self.visitor.req),
+                typed: None,
+            }),
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::web::client;
 use crate::web::form;
 use crate::web::middleware::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
-use crate::web::page::{Frame, see_other};
+use crate::web::page::{Frame, ShownHold, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::script;
 use crate::web::sealed_cookies::{Done, Interrupted, Known, PendingRequests};
@@ -127,9 +127,16 @@ impl Visitor {
             signed_in: self.session.as_ref().map(Session::shown_email),
             passkeys: self.app.relying_party.is_some(),
             done: None,
+            hold: self.hold(),
             next: self.session.is_none().then(|| self.next()).flatten(),
             device_not_proven: self.is_not_proven(),
         }
+    }
+
+    /// What waits on the account of whoever is signed in here.
+    pub fn hold(&self) -> Option<ShownHold> {
+        let session = self.session.as_ref()?;
+        ShownHold::of(session, self.now(), &self.app.config)
     }
 
     /// The page that the query names: whoever takes the way in from the masthead gets there as well.

@@ -14,10 +14,10 @@ use doorpost::operator::users::{self as users_command, Command, How, Who};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually};
+use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually, gets_passkey};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 25] = [
+const LETTERS: [(&str, &str); 27] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
@@ -28,6 +28,11 @@ const LETTERS: [(&str, &str); 25] = [
     ),
     ("invitation", "You are invited to SITE"),
     ("password_set", "Your password for SITE was set"),
+    (
+        "password_set_and_held",
+        "Your password for SITE was set by mail",
+    ),
+    ("reset_disowned", "Your password for SITE was taken away"),
     ("password_changed", "Your password for SITE was changed"),
     ("passkey_added", "A passkey for SITE was added"),
     ("passkey_set", "Your first passkey for SITE was made"),
@@ -165,7 +170,22 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     copied.goes_on_to("/sign-in?next=%2Faccount");
 
     // Ada forgets her password, sets another, and signs in by mail.
+    // Somebody who reads Eve's mail sets her password, and she says that it was not she.
     house.advance(Duration::from_secs(61)); // past the gap
+    let passkey = gets_passkey(house, EVE).await;
+    eve.ask("/forgot-password", EVE).await.sees_inbox_page();
+    let mail = newest(EVE, "/reset-password").await;
+    let fields = [("token", mail.token()), ("password", PASSWORD)];
+    let set = eve.post("/reset-password", &fields).await;
+    set.goes_on_to("/sign-in/password");
+    eve.enter(EVE, PASSWORD).await.goes_on_to("/account");
+    passkey.opens_gate(&eve).await;
+    let said = eve
+        .post("/account/reset-hold", &[("answer", "not-mine")])
+        .await;
+    said.goes_on_to("/account");
+
+    // Ada forgets her password, sets another, and signs in by mail.
     ada.ask("/forgot-password", ADA).await.sees_inbox_page();
     let mail = newest(ADA, "/reset-password").await;
     let fields = [("token", mail.token()), ("password", PASSWORD)];

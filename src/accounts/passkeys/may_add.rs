@@ -1,6 +1,6 @@
 //! Proof that whoever acts may give an account a passkey.
 //!
-//! Its owner may. Besides, an account that has neither a password nor a passkey, and so nothing that its owner could
+//! Its owner may, if no hold stands in their way. Besides, an account that has neither a password nor a passkey, and so nothing that its owner could
 //! enter at the gate, gets its first passkey where it would get its first password: by the mailed link that sets one;
 //! and in the first minutes, in the very session in which its address was confirmed. That session has shown what such
 //! a link shows, and nobody has had a moment in which to put anything on the account that a thief could want.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::accounts::links::{Consumed, Purpose};
 use crate::accounts::sessions::{HeldSession, Session};
-use crate::accounts::users::{Held, User};
+use crate::accounts::users::{Held, ResetHold, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
@@ -24,16 +24,24 @@ const NEW: Duration = Duration::from_secs(10 * 60);
 pub struct MayAdd(Held<User>);
 
 impl MayAdd {
-    /// In this session, whose device was proven to be there until this moment, if it is bound to one.
+    /// In this session, whose device was proven to be there until this moment, if it is bound to one. `None`: the gate comes
+    /// first; an owner may be [held](ResetHold) all the same.
     pub fn in_session(
         tx: &mut Tx,
         config: &Config,
         held: HeldSession,
         device_proven_until: Option<Timestamp>,
-    ) -> Result<Option<Self>> {
-        let may = held.is_owners(tx.now, config, device_proven_until)
-            || (is_new(&held.session, tx.now) && has_nothing_to_enter(tx, &held.user)?);
-        Ok(may.then_some(Self(held.user)))
+    ) -> Result<Option<std::result::Result<Self, ResetHold>>> {
+        if is_new(&held.session, tx.now) && has_nothing_to_enter(tx, &held.user)? {
+            return Ok(Some(Ok(Self(held.user))));
+        }
+        let owner = held.into_owner(tx.now, config, device_proven_until);
+        Ok(
+            owner.map(|owner| match owner.settled(tx.now, config).err() {
+                Some(hold) => Err(hold),
+                None => Ok(Self(owner.into_user())),
+            }),
+        )
     }
 
     /// By a link that was used up for setting a password.

@@ -4,7 +4,7 @@
 //! command line does goes through the same actions all the same, so that it ends what they end, waits for what
 //! they wait for, and is told of as they are.
 
-use super::{Held, Owner, ProvenAddress, User};
+use super::{Held, Owner, ProvenAddress, Settled, User};
 use crate::accounts::email_address::EmailAddress;
 
 /// The operator is the one who acts.
@@ -20,6 +20,11 @@ impl Operator {
     /// Acts in place of the owner of this account.
     pub fn in_place_of_owner(self, user: Held<User>) -> Owner {
         Owner::proven(user)
+    }
+
+    /// Nothing is held from the operator.
+    pub fn settles<T>(self, account: &T) -> Settled<'_, T> {
+        Settled::proven(account)
     }
 
     /// An address that an account is to have although no link has proven it: the operator knows whose it is.

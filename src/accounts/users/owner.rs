@@ -12,22 +12,45 @@
 //! permits nothing any more.
 
 use super::{Held, User};
+use crate::clock::Timestamp;
 
 /// The owner of this account is the one who acts, as this transaction has seen.
-pub struct Owner(Held<User>);
+pub struct Owner {
+    user: Held<User>,
+    passkey_used_at: Option<Timestamp>,
+}
 
 impl Owner {
     pub(in crate::accounts) fn proven(user: Held<User>) -> Self {
-        Self(user)
+        Self {
+            user,
+            passkey_used_at: None,
+        }
+    }
+
+    /// In a session in which a passkey was last used then, if ever.
+    pub(in crate::accounts) fn in_session(
+        user: Held<User>,
+        passkey_used_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            user,
+            passkey_used_at,
+        }
     }
 
     /// Whose account it is.
     pub fn user(&self) -> &Held<User> {
-        &self.0
+        &self.user
+    }
+
+    /// When a passkey was last used in the session in which they act.
+    pub(super) fn passkey_used_at(&self) -> Option<Timestamp> {
+        self.passkey_used_at
     }
 
     /// The account, for a proof that says less.
     pub(in crate::accounts) fn into_user(self) -> Held<User> {
-        self.0
+        self.user
     }
 }

@@ -131,6 +131,8 @@ pub(super) struct Account {
     facts: Facts,
     password_set_at: Option<String>,
     passkeys: usize,
+    /// Until when a reset by mail holds what its passkeys guard, if it does.
+    held_until: Option<String>,
     notification_links: bool,
     usual_networks_only: bool,
     announcements: bool,
@@ -163,11 +165,13 @@ impl Account {
         let links = links::kept_of(tx, &user)?;
         let passkeys = passkeys::list(tx, &user.id)?;
         let pending = links::pending_change(tx, config, &user.id)?;
+        let hold = user.reset_hold(tx.now, config);
         let of_programs = sessions.iter().filter(|session| session.for_program);
         let program_sessions = of_programs.count();
         Ok(Some(Self {
             password_set_at: user.password_set_at.map(rfc3339),
             passkeys: passkeys.len(),
+            held_until: hold.map(|hold| rfc3339(hold.until)),
             notification_links: user.notification_links,
             usual_networks_only: user.usual_networks_only,
             announcements: user.announcements,
@@ -190,6 +194,10 @@ impl Account {
 
     pub(super) fn email(&self) -> &str {
         &self.facts.email
+    }
+
+    pub(super) fn held_until(&self) -> Option<&str> {
+        self.held_until.as_deref()
     }
 
     /// This very account, also if it has another address by then.
@@ -241,6 +249,7 @@ impl Account {
             ("password", yes_or_no(facts.has_password)),
             ("password set at", known(&self.password_set_at)),
             ("passkeys", self.passkeys.to_string()),
+            ("held until", known(&self.held_until)),
             ("notification links", yes_or_no(self.notification_links)),
             ("usual networks only", yes_or_no(self.usual_networks_only)),
             ("announcements", yes_or_no(self.announcements)),

@@ -1,0 +1,110 @@
+//! What waits after a reset by mail: the page that says so, and the question to the owner.
+//!
+//! Whoever wants what is held, and has used no passkey in this session, is sent here: to read until when it waits, or to use
+//! one, which opens the gate and frees the session. Whoever has used one is asked whether the reset was theirs. What the
+//! answers do is in [`reset_hold`](crate::actions::reset_hold).
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::actions::reset_hold::{self, Answered, Said, ThisSession};
+use crate::flows::Answer;
+use crate::web::form;
+use crate::web::link_request_form;
+use crate::web::next::Next;
+use crate::web::page::{Frame, ShownHold, page_with, see_other};
+use crate::web::step_up::{BehindGate, Sensitive};
+use crate::web::visitor::{SignedIn, Visitor};
+
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/account/reset-hold").get(open).post(answer));
+}
+
+async fn open(SignedIn { visitor, .. }: SignedIn) -> Answer {
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let next = query
+        .get("next")
+        .and_then(|next| link_request_form::path(next))
+        .filter(|next| next != AnswerForm::PAGE);
+    show(&visitor, StatusCode::OK, next)
+}
+
+/// Where nothing is held, nothing is asked.
+fn show(visitor: &Visitor, status: StatusCode, next: Option<String>) -> Answer {
+    match visitor.hold() {
+        Some(hold) => Ok(page_with(status, &HoldPage::of(visitor, hold, next))?),
+        None => Ok(see_other(&onward(next)).finish()),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnswerForm {
+    answer: String,
+    next: String,
+}
+
+impl BehindGate for AnswerForm {
+    const PAGE: &'static str = ShownHold::PAGE;
+
+    fn typed(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+async fn answer(Sensitive { gate, form }: Sensitive<AnswerForm>) -> Answer {
+    let visitor = &gate.visitor;
+    let next = link_request_form::path(&form.next);
+    let said = match form.answer.as_str() {
+        "mine" => Said::Mine,
+        "not-mine" => Said::NotMine,
+        _ => return show(visitor, StatusCode::UNPROCESSABLE_ENTITY, next),
+    };
+    let (client, here) = (
+        visitor.client(),
+        ThisSession {
+            id: gate.session.id.clone(),
+            token: gate.token().clone(),
+        },
+    );
+    let answered = gate.act_settled(&form, move |tx, app, owner| {
+        reset_hold::answer(tx, app, owner, said, &here, &client)
+    });
+    match answered.await? {
+        Answered::Lifted => visitor.done("Nothing waits for a passkey any more.", &onward(next)),
+        Answered::Disowned(token) => {
+            if let Some(token) = token {
+                visitor.hand_over(&token, &gate.session)?;
+            }
+            let gone = "That password is gone, and everybody else is signed out. Change the password of your mailbox now.";
+            visitor.done(gone, Next::DEFAULT)
+        }
+        Answered::TooLate => Ok(see_other(&onward(next)).finish()),
+    }
+}
+
+fn onward(next: Option<String>) -> String {
+    next.unwrap_or_else(|| Next::DEFAULT.to_owned())
+}
+
+#[derive(Template)]
+#[template(path = "account/reset_hold.html")]
+struct HoldPage {
+    frame: Frame,
+    hold: ShownHold,
+    next: Option<String>,
+}
+
+impl HoldPage {
+    fn of(visitor: &Visitor, hold: ShownHold, next: Option<String>) -> Self {
+        Self {
+            frame: visitor.frame(),
+            hold,
+            next,
+        }
+    }
+}
