@@ -330,7 +330,7 @@ pub fn remember_user(tx: &mut Tx, used: &Consumed, user: &Held<User>) -> Result<
 /// What became of a code that somebody typed.
 pub enum CodeTried {
     /// It was right: the link beside it, to be used up.
-    Right(Found),
+    Right(Box<Found>),
     /// It was right, and was used before.
     Used,
     /// It was not; `ended` when that was the last try.
@@ -375,7 +375,7 @@ pub fn try_code(
     });
     Ok(match is_right {
         true if used_at.is_some() => CodeTried::Used,
-        true => CodeTried::Right(found),
+        true => CodeTried::Right(Box::new(found)),
         false => CodeTried::Wrong {
             ended: tries >= CODE_TRIES,
         },

@@ -124,7 +124,7 @@ pub fn by_code(
 ) -> Result<Counted<CodeOutcome>> {
     let outcome = match links::try_code(tx, &app.keys, link_request_id, code)? {
         CodeTried::Right(found) => {
-            let begun = match follow_link::use_up(tx, app, found, &device.client)? {
+            let begun = match follow_link::use_up(tx, app, *found, &device.client)? {
                 Some(proof) => by_proof(tx, app, proof, AuthMethod::EmailCode, device)?,
                 None => None,
             };
