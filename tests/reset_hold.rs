@@ -106,7 +106,8 @@ async fn removes_passkey(app: &App, session: &str) -> Wish {
         };
         let token = TokenHash::stored(&token).unwrap();
         let held = sessions::hold(tx, &at_hand.config, &user_id, &token)?;
-        let Some(owner) = held.and_then(|held| held.into_owner(tx.now, &at_hand.config)) else {
+        let Some(owner) = held.and_then(|held| held.into_owner(tx.now, &at_hand.config, None))
+        else {
             return Ok(Wish::Refused);
         };
         let Ok(owner) = owner.settled(tx.now, &at_hand.config) else {

@@ -70,7 +70,7 @@ pub fn user_handle(user_id: &str) -> [u8; 32] {
 /// What became of a passkey that was to be added.
 #[derive(Debug)]
 pub enum Added {
-    Done(Passkey),
+    Done,
     /// The account has as many as it may have.
     TooMany,
     /// It was added before, to this account or another.
@@ -84,33 +84,19 @@ pub fn add(tx: &mut Tx, may: &MayAdd, made: &NewCredential, client: &Client) -> 
     if count(tx, &user.id)? >= MOST {
         return Ok(Added::TooMany);
     }
-    let passkey = Passkey {
-        id: random::id(),
-        user_id: user.id.clone(),
-        credential_id: made.id.clone(),
-        public_key: made.public_key.clone(),
-        sign_count: made.sign_count.into(),
-        backup_eligible: made.backup_eligible,
-        backed_up: made.backed_up,
-        aaguid: made.aaguid.to_vec(),
-        transports: made.transports.join(" "),
-        name: authenticators::name_of(u128::from_be_bytes(made.aaguid))
-            .map_or_else(|| client.kind(), str::to_owned),
-        created_at: tx.now,
-        last_used_at: None,
-    };
+    let name = authenticators::name_of(u128::from_be_bytes(made.aaguid));
     let row = (
-        passkeys::id.eq(&passkey.id),
-        passkeys::user_id.eq(&passkey.user_id),
-        passkeys::credential_id.eq(&passkey.credential_id),
-        passkeys::public_key.eq(&passkey.public_key),
-        passkeys::sign_count.eq(passkey.sign_count),
-        passkeys::backup_eligible.eq(passkey.backup_eligible),
-        passkeys::backed_up.eq(passkey.backed_up),
-        passkeys::aaguid.eq(&passkey.aaguid),
-        passkeys::transports.eq(&passkey.transports),
-        passkeys::name.eq(&passkey.name),
-        passkeys::created_at.eq(passkey.created_at),
+        passkeys::id.eq(random::id()),
+        passkeys::user_id.eq(&user.id),
+        passkeys::credential_id.eq(&made.id),
+        passkeys::public_key.eq(&made.public_key),
+        passkeys::sign_count.eq(i64::from(made.sign_count)),
+        passkeys::backup_eligible.eq(made.backup_eligible),
+        passkeys::backed_up.eq(made.backed_up),
+        passkeys::aaguid.eq(made.aaguid.to_vec()),
+        passkeys::transports.eq(made.transports.join(" ")),
+        passkeys::name.eq(name.map_or_else(|| client.kind(), str::to_owned)),
+        passkeys::created_at.eq(tx.now),
     );
     let added = tx.attempt(|tx| {
         diesel::insert_into(passkeys::table)
@@ -118,7 +104,7 @@ pub fn add(tx: &mut Tx, may: &MayAdd, made: &NewCredential, client: &Client) -> 
             .execute(tx.conn)
     })?;
     Ok(match added {
-        Some(_) => Added::Done(passkey),
+        Some(_) => Added::Done,
         None => Added::Known,
     })
 }

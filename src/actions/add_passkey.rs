@@ -59,7 +59,7 @@ pub fn verify(
                 event = "passkey_refused",
                 why = why.name(),
                 "a passkey was refused"
-            )
+            );
         })
         .ok()
 }
@@ -87,7 +87,7 @@ fn check(
 /// What came of it.
 #[derive(Debug)]
 pub enum Outcome {
-    Added(Passkey),
+    Added,
     /// The account has as many as it may have.
     TooMany,
     /// It is known already, or its challenge was answered before.
@@ -107,7 +107,7 @@ pub fn add(
         return Ok(Err(too_many));
     }
     let outcome = keep(tx, may, made, client)?;
-    if let Outcome::Added(_) = outcome {
+    if let Outcome::Added = outcome {
         events::note(tx, &user.id, Event::PasskeyAdded, client)?;
         app.outbox
             .tell(tx, &user.email, Notice::PasskeyAdded, client)?;
@@ -121,7 +121,7 @@ pub(super) fn keep(tx: &mut Tx, may: &MayAdd, made: &Made, client: &Client) -> R
         return Ok(Outcome::Refused);
     }
     Ok(match passkeys::add(tx, may, &made.credential, client)? {
-        Added::Done(passkey) => Outcome::Added(passkey),
+        Added::Done => Outcome::Added,
         Added::TooMany => Outcome::TooMany,
         Added::Known => Outcome::Refused,
     })

@@ -39,7 +39,7 @@ pub fn set(
     let Some(may) = MayAdd::by_link(tx, proof)? else {
         return Ok(None);
     };
-    let Outcome::Added(_) = add_passkey::keep(tx, &may, made, client)? else {
+    let Outcome::Added = add_passkey::keep(tx, &may, made, client)? else {
         return Ok(None);
     };
     let user = may.user();

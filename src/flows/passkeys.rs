@@ -199,8 +199,8 @@ async fn add(Sent { by: gate, body }: Sent<MayAddPasskey, AddBody>) -> Answer {
     let (made, client) = (made.ok_or(REFUSED)?, visitor.client());
     let added = gate.act(move |tx, app, may| add_passkey::add(tx, app, may, &made, &client));
     match added.await?? {
-        add_passkey::Outcome::Added(_) if body.by_itself => Ok(go_on_to(Next::DEFAULT)),
-        add_passkey::Outcome::Added(_) => {
+        add_passkey::Outcome::Added if body.by_itself => Ok(go_on_to(Next::DEFAULT)),
+        add_passkey::Outcome::Added => {
             let added = "The passkey is added. It signs you in from now on.";
             // After the first one the list is behind the gate.
             let is_open = gate

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually, gets_passkey};
 
 /// Every letter, by the subject it has.
-const LETTERS: [(&str, &str); 27] = [
+const LETTERS: [(&str, &str); 28] = [
     ("confirm_email", "Confirm your email address for SITE"),
     ("sign_in", "Sign in to SITE"),
     ("reset_password", "Set your password for SITE"),
