@@ -107,7 +107,8 @@ impl Site {
 /// What the answer asks to be signed, to bind the session.
 #[track_caller]
 fn invitation(page: &Page) -> String {
-    let words = page.header(REGISTRATION).expect("an invitation");
+    let words = page.header(REGISTRATION);
+    let words = words.unwrap_or_else(|| panic!("no invitation: {} {}", page.status, page.body));
     let challenge = words.strip_prefix(r#"(ES256 RS256);path="/session/bind";challenge=""#);
     challenge.unwrap().strip_suffix('"').unwrap().to_owned()
 }

@@ -288,6 +288,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "web/",
             "flows/notification_links.rs",
             "flows/reauthenticate.rs",
+            "flows/reset_hold.rs",
             "flows/sign_in.rs",
             "flows/well_known.rs",
         ],

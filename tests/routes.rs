@@ -12,6 +12,7 @@ use doorpost::api::metadata::METADATA;
 use doorpost::api::tokens::{REVOKE, TOKENS};
 use doorpost::random;
 use doorpost::web::assets;
+use doorpost::web::bound_session::{BIND, PROVE};
 use reqwest::{Method, StatusCode};
 
 use crate::headers;
@@ -608,6 +609,8 @@ fn named(argument: &str) -> String {
     }
     let constant = argument.split_once(')').unwrap().0;
     let constants = [
+        ("BIND", BIND),
+        ("PROVE", PROVE),
         ("JWKS", JWKS),
         ("METADATA", METADATA),
         ("TOKENS", TOKENS),

@@ -166,10 +166,10 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     house
         .execute("UPDATE sessions SET bound_at = 1 WHERE user_id IN (SELECT id FROM users WHERE email LIKE 'ben%')")
         .await;
-    let copied = ben.calling_from("198.51.100.7").get("/account").await;
+    let copied = ben.calling_from("198.51.100.7");
+    let copied = copied.get_plainly("/account").await;
     copied.goes_on_to("/sign-in?next=%2Faccount");
 
-    // Ada forgets her password, sets another, and signs in by mail.
     // Somebody who reads Eve's mail sets her password, and she says that it was not she.
     house.advance(Duration::from_secs(61)); // past the gap
     let passkey = gets_passkey(house, EVE).await;
