@@ -67,9 +67,8 @@ struct Options {
     /// How long it is driven
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// What of that is not judged: the first rows are deleted, and what may be remembered (ten thousand access tokens that
-    /// were verified, say) comes to be so much
-    #[arg(long, default_value_t = 1500)]
+    /// What of that is not judged: caches fill, and the first rows are deleted
+    #[arg(long, default_value_t = 600)]
     warm_up: u64,
     /// The share of what it can do
     #[arg(long, default_value_t = 0.7)]
@@ -194,7 +193,8 @@ fn watched(
                 lists_another_key(site, open);
                 new_keys += 1;
             }
-            if began.elapsed() < A_MINUTE * (samples.len() as u32 + 1) {
+            let next = A_MINUTE * (samples.len() as u32 + 1);
+            if began.elapsed() < next || next >= length {
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
