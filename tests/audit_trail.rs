@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 use crate::house_rules;
 use crate::program::{ANY_PORT, Doorpost};
 use crate::support::{
-    Answer, Database, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually,
+    Answer, Authenticator, Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor,
+    eventually,
 };
 
 const ADA: &str = "ada.lovelace@example.org";
 const NEW: &str = "countess.lovelace@example.net";
 const BOB: &str = "bob.refused@example.org";
 const CAROL: &str = "carol.later@example.org";
+const SITE: &str = "http://localhost:8080";
 const WRONG: &str = "a horse that eats grass alone";
 const CHANGED: &str = "quite another horse altogether";
 
@@ -176,8 +178,8 @@ async fn she_changes_what_is_sensitive(day: &mut Day, ada: &Visitor) {
     ]);
 }
 
-/// Another address, called off once, confirmed, and taken back.
-async fn she_changes_her_address(day: &mut Day, ada: &Visitor) {
+/// Another address, called off once, confirmed, and taken back; the link that comes then sets a password, or makes a passkey.
+async fn she_changes_her_address(day: &mut Day, ada: &Visitor) -> Mail {
     let mut mails = Vec::new();
     for number in 0..2 {
         ada.post("/account/email", &[("email", NEW)])
@@ -194,13 +196,114 @@ async fn she_changes_her_address(day: &mut Day, ada: &Visitor) {
     let undo = day.link(ADA, "/account/email/undo", 0).await;
     let undone = day.visitor().use_link(&undo, ADA).await;
     assert_eq!(undone.status, StatusCode::SEE_OTHER, "{}", undone.body);
-    day.link(ADA, "/reset-password", 0).await; // without having been asked for
+    let link = day.link(ADA, "/reset-password", 0).await; // without having been asked for
     day.then(&[
         ("email_change_requested", "", "POST /account/email"),
         ("email_change_cancelled", "", "POST /account/email/cancel"),
         ("email_change_requested", "", "POST /account/email"),
         ("email_changed", "", "POST /account/email/confirm"),
         ("email_change_undone", "", "POST /account/email/undo"),
+    ]);
+    link
+}
+
+/// A passkey in the place of the password that she has no more; and somebody has a copy of it.
+async fn she_makes_a_passkey(day: &mut Day, link: &Mail) -> (Visitor, Authenticator) {
+    let (ada, mut passkey) = (day.visitor(), Authenticator::on(SITE));
+    let mut body = json!({ "token": link.token(), "email": ADA });
+    let options = asked_by_script(&ada, "/reset-password/passkey/options", &body).await;
+    body["credential"] = passkey.make(&options);
+    asked_by_script(&ada, "/reset-password/passkey", &body).await;
+    let copy = passkey.clone();
+    passkey.counter += 1;
+    for (key, expected) in [(&mut passkey, 200), (&mut copy.clone(), 422)] {
+        let options = asked_by_script(&ada, "/passkeys/sign-in/options", &json!({})).await;
+        let body = json!({ "credential": key.sign(&options) });
+        let came = ada.script("/passkeys/sign-in", &body).await;
+        assert_eq!(came.status, expected, "{}", came.body);
+    }
+    day.then(&[
+        ("passkey_set", "", "POST /reset-password/passkey"),
+        ("signed_in", "passkey", "POST /passkeys/sign-in"),
+        ("passkey_copied", "", "POST /passkeys/sign-in"),
+    ]);
+    (ada, passkey)
+}
+
+async fn asked_by_script(visitor: &Visitor, path: &str, body: &Value) -> Value {
+    let answer = visitor.script(path, body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+    answer.json()
+}
+
+/// The passkey has another name, and a second one beside it, which goes again.
+async fn she_names_it(day: &mut Day, ada: &Visitor) {
+    let options = asked_by_script(ada, "/account/passkeys/add/options", &json!({})).await;
+    let made = Authenticator::on(SITE).make(&options);
+    let body = json!({ "credential": made });
+    asked_by_script(ada, "/account/passkeys/add", &body).await;
+    let list = ada.get("/account/passkeys").await.body;
+    let ids = list.split("href=\"/account/passkeys/").skip(1);
+    let ids: Vec<&str> = ids
+        .filter_map(|rest| Some(rest.split_once("/rename\"")?.0))
+        .collect();
+    let [first, second] = ids[..] else {
+        panic!("{list}")
+    };
+    let (named, list) = ([("name", "the key on my key ring")], "/account/passkeys");
+    ada.post(&format!("{list}/{first}/rename"), &named)
+        .await
+        .goes_on_to(list);
+    ada.post(&format!("{list}/{second}/remove"), &[])
+        .await
+        .goes_on_to(list);
+    day.then(&[
+        ("passkey_added", "", "POST /account/passkeys/add"),
+        ("passkey_renamed", "", "POST /account/passkeys/{id}/rename"),
+        ("passkey_removed", "", "POST /account/passkeys/{id}/remove"),
+    ]);
+}
+
+/// A password by mail, and what waits then: once it was not she, and once it was.
+async fn her_password_is_reset(day: &mut Day, passkey: &mut Authenticator) {
+    for (answer, lifted) in [
+        ("not-mine", "reset_disowned"),
+        ("mine", "reset_hold_lifted"),
+    ] {
+        let (ada, mail) = day.asked("/forgot-password", ADA, "/reset-password").await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        ada.post("/reset-password", &fields)
+            .await
+            .goes_on_to("/sign-in/password");
+        ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
+        let options = asked_by_script(&ada, "/reauthenticate/passkey/options", &json!({})).await;
+        let body = json!({ "credential": passkey.sign(&options) });
+        asked_by_script(&ada, "/reauthenticate/passkey", &body).await;
+        let said = ada.post("/account/reset-hold", &[("answer", answer)]).await;
+        said.goes_on_to("/account");
+        day.then(&[
+            ("link_requested", "reset_password", "POST /forgot-password"),
+            ("password_set", "", "POST /reset-password"),
+            ("reset_hold_begun", "", "POST /reset-password"),
+            ("signed_in", "password", "POST /sign-in/password"),
+            ("reauthenticated", "", "POST /reauthenticate/passkey"),
+            (lifted, "", "POST /account/reset-hold"),
+        ]);
+    }
+}
+
+/// Somebody has a copy of a session that is bound to her device, in another browser.
+async fn her_session_is_copied(day: &mut Day, store: &Store) {
+    let ada = day.visitor();
+    ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
+    let newest = "(SELECT max(created_at) FROM sessions)";
+    let bind = format!("UPDATE sessions SET bound_at = 1 WHERE created_at = {newest}");
+    House::on(store.clone(), &[]).execute(bind).await;
+    let copied = ada.calling_itself("curl/8.0").get_plainly("/account").await;
+    copied.goes_on_to("/sign-in?next=%2Faccount");
+    day.then(&[
+        ("signed_in", "password", "POST /sign-in/password"),
+        ("device_not_proven", "", "GET /account"),
     ]);
 }
 
@@ -314,7 +417,11 @@ on_both! {
         let began = Clock::System.now();
         let ada = she_comes_and_goes(&mut day).await;
         she_changes_what_is_sensitive(&mut day, &ada).await;
-        she_changes_her_address(&mut day, &ada).await;
+        let link = she_changes_her_address(&mut day, &ada).await;
+        let (ada, mut passkey) = she_makes_a_passkey(&mut day, &link).await;
+        she_names_it(&mut day, &ada).await;
+        her_password_is_reset(&mut day, &mut passkey).await;
+        her_session_is_copied(&mut day, &store).await;
         let browsers = she_forgets_her_password(&mut day).await;
         let ada = she_tidies_up(&mut day, browsers).await;
         she_leaves(&mut day, &ada).await;

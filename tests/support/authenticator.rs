@@ -72,11 +72,16 @@ impl Signed {
 impl Authenticator {
     /// A new one at a page of this house.
     pub fn at(house: &House) -> Self {
+        Self::on(house.app.config.server.public_url.as_str())
+    }
+
+    /// A new one at a page of this site.
+    pub fn on(origin: &str) -> Self {
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
         let credential_id = Sha256::digest(pkcs8.as_ref().unwrap()).to_vec();
         Self {
-            origin: house.app.config.server.public_url.as_str().to_owned(),
+            origin: origin.to_owned(),
             credential_id,
             user_handle: Vec::new(),
             counter: 0,
