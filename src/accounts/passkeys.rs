@@ -14,6 +14,8 @@ pub mod challenge;
 mod may_add;
 mod name;
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -23,7 +25,7 @@ pub use name::{Name, NotAName};
 use crate::accounts::authenticators;
 use crate::accounts::client::Client;
 use crate::accounts::users::{Held, Owner, Settled, User};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, on_either, prepared};
 use crate::error::Result;
 use crate::random;
@@ -32,6 +34,10 @@ use crate::webauthn::{NewCredential, Used};
 
 /// So many an account has at the most.
 pub const MOST: i64 = 20;
+
+/// A passkey that was added later than this before something happened to its account may be part of that: somebody who has
+/// a session for a moment adds one, to come back by it. The mailbox is told of each.
+const YOUNG: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// A passkey of an account.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -55,6 +61,11 @@ pub struct Passkey {
 }
 
 impl Passkey {
+    /// Whether it was young then, or not there yet.
+    pub fn is_young(&self, at: Timestamp) -> bool {
+        self.created_at > at - millis(YOUNG)
+    }
+
     /// How a browser may reach its authenticator, in the words of the standard.
     pub fn transports(&self) -> impl Iterator<Item = &str> {
         self.transports.split_whitespace()
@@ -197,4 +208,19 @@ pub fn remove(tx: &mut Tx, owner: &Settled<'_, Owner>, id: &str) -> Result<Optio
         diesel::delete(passkeys::table.find(id)).execute(tx.conn)?;
     }
     Ok(removed)
+}
+
+/// Takes away those that were young at this moment, or came later; how many there were. No hold stands in the way of it:
+/// what is undone so may be what began the hold.
+pub fn remove_young(tx: &mut Tx, owner: &Owner, at: Timestamp) -> Result<usize> {
+    let young = passkeys::table
+        .filter(passkeys::user_id.eq(&owner.user().id))
+        .filter(passkeys::created_at.gt(at - millis(YOUNG)));
+    Ok(on_either!(tx.conn, |conn| diesel::delete(young).execute(conn))?)
+}
+
+/// Takes all of them away; how many there were.
+pub fn remove_all(tx: &mut Tx, owner: &Owner) -> Result<usize> {
+    let all = passkeys::table.filter(passkeys::user_id.eq(&owner.user().id));
+    Ok(on_either!(tx.conn, |conn| diesel::delete(all).execute(conn))?)
 }

@@ -16,6 +16,7 @@ use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::limits::{self, Asker, Gap, Limit, MailKind, TooMany, Verb, Verdict};
 use crate::accounts::links::{self, Consumed, Purpose, Wanted};
+use crate::accounts::passkeys;
 use crate::accounts::sessions::{self, HeldSession};
 use crate::accounts::users::{self, Held, Owner, Settled, User};
 use crate::actions::Counted;
@@ -211,8 +212,9 @@ fn mail_undo(
     mail_link(tx, app, &wanted, Some(&here.client))
 }
 
-/// The old address is back, and nothing that somebody may have prepared is left: no password, session or link. A
-/// link to set a new password is on its way to it, in answer to the request of this id; the address.
+/// The old address is back, and nothing that somebody may have prepared is left: no password, session or link, and no passkey
+/// that was added shortly before the change, or since. (An older one is the owner's, and what it guards is guarded from a
+/// thief of the old mailbox, too.) A link to set a new password is on its way to it, in answer to the request of this id; the address.
 pub fn undo(
     tx: &mut Tx,
     app: &App,
@@ -228,6 +230,9 @@ pub fn undo(
         return Ok(None);
     };
     users::remove_password(tx, &owner)?;
+    if passkeys::remove_young(tx, &owner, asked_at)? > 0 {
+        events::note(tx, &after.id, Event::PasskeyRemoved, &here.client)?;
+    }
     sessions::end_all(tx, &after)?;
     links::end_undos_since(tx, &after, asked_at)?;
     events::note(tx, &after.id, Event::EmailChangeUndone, &here.client)?;

@@ -99,6 +99,30 @@ fn disown(
     sessions::renew(tx, &session.token)
 }
 
+/// Whoever is held says that the passkeys which were added shortly before the reset are somebody else's. They go, with whoever
+/// came in by one: else a thief who had a session for a moment, and added one, would be the one whom the hold leaves alone.
+pub fn disown_young(
+    tx: &mut Tx,
+    app: &App,
+    owner: &Owner,
+    session: &ThisSession,
+    client: &Client,
+) -> Result<Answered> {
+    let user = owner.user();
+    let Some(hold) = user.reset_hold(tx.now, &app.config) else {
+        return Ok(Answered::TooLate);
+    };
+    if passkeys::remove_young(tx, owner, hold.since)? == 0 {
+        return Ok(Answered::TooLate);
+    }
+    sessions::end_others(tx, user, &session.id)?;
+    links::end_all(tx, user)?;
+    events::note(tx, &user.id, Event::PasskeyRemoved, client)?;
+    app.outbox
+        .tell(tx, &user.email, Notice::PasskeyRemoved, client)?;
+    sessions::renew(tx, &session.token).map(Answered::Disowned)
+}
+
 /// What became of the operator's command. Each has the address of the account.
 pub enum Outcome {
     Done(String),

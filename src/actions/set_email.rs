@@ -4,7 +4,7 @@
 //! new address counted, whoever reads the old one could come in and prevent it. The operator vouches for the address.
 //!
 //! For the same reason nothing of before is left: every session, every link, also those that take a change of address
-//! back, and the password, for whoever reads the mailbox may have set it. (An owner who still knew theirs would need
+//! back, the password and the passkeys, for whoever reads the mailbox may have set and added them. (An owner who still knew theirs would need
 //! no operator: they change the address themselves.) The old mailbox is told, lest an operator who was deceived
 //! goes unnoticed, but gets no link that takes it back: that would hand the account to just whom it is taken from.
 
@@ -13,6 +13,7 @@ use crate::accounts::client::Actor;
 use crate::accounts::email_address::EmailAddress;
 use crate::accounts::events::{self, Event};
 use crate::accounts::links::{self, Purpose};
+use crate::accounts::passkeys;
 use crate::accounts::sessions;
 use crate::accounts::users::{self, Named, Operator, User};
 use crate::app::App;
@@ -65,7 +66,9 @@ pub fn set(
     ] {
         app.outbox.tell(tx, to, notice, Actor::Operator)?;
     }
-    users::remove_password(tx, &operator.in_place_of_owner(after))?;
+    let owner = operator.in_place_of_owner(after);
+    users::remove_password(tx, &owner)?;
+    passkeys::remove_all(tx, &owner)?;
     Ok(Outcome::Done {
         before: before.email.clone(),
     })

@@ -35,6 +35,7 @@ pub struct Frame {
 
 /// A hold, as whoever is signed in is shown it.
 pub struct ShownHold {
+    pub began_at: Timestamp,
     pub since: String,
     pub until: String,
     /// Whether it leaves this session alone: a passkey was used in it, and the owner is asked.
@@ -55,6 +56,7 @@ impl ShownHold {
     pub fn of(session: &Session, now: Timestamp, config: &Config) -> Option<Self> {
         let hold = session.reset_hold(now, config)?;
         Some(Self {
+            began_at: hold.since,
             since: humanize::moment(hold.since),
             until: humanize::moment(hold.until),
             is_free: session.is_free_of(hold),
