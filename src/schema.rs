@@ -74,6 +74,7 @@ diesel::table! {
         proven_at -> BigInt,
         proofs -> Integer,
         proofs_since -> BigInt,
+        ip -> Text,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::SqliteConnection;
 use doorpost::random;
 use reqwest::{Method, StatusCode};
 use ring::rsa::PublicKeyComponents;
@@ -107,8 +108,15 @@ impl Site {
 /// What the answer asks to be signed, to bind the session.
 #[track_caller]
 fn invitation(page: &Page) -> String {
+    invitation_of("a sign-in", page)
+}
+
+/// The same of an answer to this.
+#[track_caller]
+fn invitation_of(what: &str, page: &Page) -> String {
     let words = page.header(REGISTRATION);
-    let words = words.unwrap_or_else(|| panic!("no invitation: {} {}", page.status, page.body));
+    let words =
+        words.unwrap_or_else(|| panic!("{what} invites nobody: {} {}", page.status, page.body));
     let challenge = words.strip_prefix(r#"(ES256 RS256);path="/session/bind";challenge=""#);
     challenge.unwrap().strip_suffix('"').unwrap().to_owned()
 }
@@ -321,32 +329,33 @@ on_both! {
             ada.get("/sign-in").await,
             ada.ask("/sign-in", "nobody at all").await,
         ];
-        invitation(&site.register(&ada, ADA).await);
+        invitation_of("registering", &site.register(&ada, ADA).await);
 
         let mail = site.ask(&ada, "/sign-in", ADA).await;
-        invitation(&ada.click(mail.path()).await);
+        invitation_of("a click", &ada.click(mail.path()).await);
+        site.house.advance(SECOND); // whoever signed in since asking needs no code
         let mail = site.ask(&ada, "/sign-in", ADA).await;
         not_invited.push(ada.type_code("BBBB-BBBB").await);
-        invitation(&ada.type_code(mail.code()).await);
+        invitation_of("a code", &ada.type_code(mail.code()).await);
         let elsewhere = site.house.visitor();
         let mail = site.ask(&ada, "/sign-in", ADA).await;
         not_invited.push(elsewhere.use_link(&mail, EVE).await);
-        invitation(&elsewhere.use_link(&mail, ADA).await);
+        invitation_of("a link elsewhere", &elsewhere.use_link(&mail, ADA).await);
         not_invited.push(elsewhere.enter(ADA, "a horse that eats nothing").await);
-        invitation(&elsewhere.enter(ADA, PASSWORD).await);
+        invitation_of("a password", &elsewhere.enter(ADA, PASSWORD).await);
 
         let right = [("password", PASSWORD)];
         not_invited.push(ada.post("/reauthenticate", &[("password", "wrong")]).await);
-        invitation(&ada.post("/reauthenticate", &right).await);
+        invitation_of("the gate", &ada.post("/reauthenticate", &right).await);
         let changed = [("password", "another horse that eats staples")];
-        invitation(&ada.post("/account/password", &changed).await);
+        invitation_of("a new password", &ada.post("/account/password", &changed).await);
 
         // Its rights are changed from elsewhere: then the next answer, whatever it is.
         let asked = ada.post("/account/email", &[("email", EVE)]).await;
         not_invited.push(asked);
         let mail = site.sink.letter_for(EVE).await.mail();
         not_invited.push(elsewhere.use_link(&mail, EVE).await);
-        invitation(&ada.get("/account").await);
+        invitation_of("a new address", &ada.get("/account").await);
 
         let notice = site.sink.taken_for(ADA).into_iter().rev().map(|letter| letter.mail())
             .find(|mail| mail.link.contains("login_token"));
@@ -427,7 +436,7 @@ on_both! {
             site.house.advance(SETTLED);
             assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
             let page = ada.get("/account/sessions").await;
-            assert!(page.body.contains("it is bound to this device since"), "{}", page.body);
+            assert!(page.body.contains("it has been bound to this device since"), "{}", page.body);
         }
         assert_eq!(count(&site, "device_keys").await, 2);
     }
@@ -865,6 +874,40 @@ on_both! {
         assert_eq!(told().await, 2);
     }
 
+    /// Where it was used while it lived the session was seen last, which is not where its device is.
+    async fn a_copy_that_was_used_while_it_lived_is_told_of_too(db: Database) {
+        let site = Site::open(db).await;
+        let (ada, device) = site.bound(ADA).await;
+        let thief = ada.with_copied_jar().calling_from("198.51.100.7");
+        site.house.advance(MINUTE);
+        assert_eq!(thief.signed_in_as().await.as_deref(), Some(ADA));
+        eventually("it was seen there", async || count(&site, "sessions WHERE ip = '198.51.100.7'").await == 1).await;
+        site.house.advance(AWAY);
+        is_sent_to_prove(&thief.send(own(&thief, "/account")).await, "/account");
+        device.proves(&ada).await;
+        let activity = ada.get("/account/activity").await.body;
+        assert!(activity.contains("A copy of a session was refused"), "{activity}");
+    }
+
+    /// The account's row is what its owner waits for.
+    async fn whoever_sends_a_copy_over_and_over_holds_nothing(db: Database) {
+        let site = Site::open(db).await;
+        let (ada, device) = site.bound(ADA).await;
+        let thief = ada.with_copied_jar().calling_from("198.51.100.7");
+        thief.forget_cookie(BOUND);
+        thief.send(own(&thief, "/account")).await.goes_on_to("/sign-in?next=%2Faccount");
+        let holder = Holder::of(&site, "users").await;
+        for _ in 0..20 {
+            let refused = thief.send(own(&thief, "/account"));
+            let refused = tokio::time::timeout(SECOND, refused).await.expect("it waits for nobody");
+            refused.goes_on_to("/sign-in?next=%2Faccount");
+        }
+        holder.lets_go().await;
+        assert_eq!(count(&site, "events WHERE name = 'device_not_proven'").await, 1);
+        device.proves(&ada).await;
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
+    }
+
     async fn for_what_is_sensitive_the_device_is_to_be_there_now(db: Database) {
         let site = Site::open_with(db, &[("REAUTHENTICATION_WINDOW", "1h")]).await;
         let (ada, device) = site.bound_owner().await;
@@ -949,6 +992,31 @@ on_both! {
     }
 }
 
+/// Its account is deleted, locked or reset just then, by somebody who has not finished yet.
+#[tokio::test]
+async fn a_session_that_ends_while_its_browser_binds_or_proves_is_over() {
+    let site = Site::open(Database::Postgres).await;
+    let (ada, device) = site.bound(ADA).await;
+    let id = session_id(&ada).await;
+    let (asked, _) = challenge(&prove(&ada, &id, None).await);
+    let bob = site.house.visitor();
+    let to_bind = invitation(&bob.enter(ADA, PASSWORD).await);
+    let binding = Device::make().registration(&to_bind);
+    let proof = device.proof(&asked);
+    let ending = postgres(site.house.database_url()).await;
+    let end = "BEGIN; DELETE FROM sessions";
+    ending.batch_execute(end).await.unwrap();
+    let both = async { tokio::join!(bind(&bob, &binding), prove(&ada, &id, Some(&proof))) };
+    let ((bound, proven), ()) = tokio::join!(both, async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        ending.batch_execute("COMMIT").await.unwrap();
+    });
+    let said: Value = serde_json::from_str(&bound.body).unwrap();
+    is_over(&bound, said["session_identifier"].as_str().unwrap());
+    is_over(&proven, &id);
+    assert_eq!(count(&site, "device_keys").await, 0);
+}
+
 #[tokio::test]
 async fn while_the_database_is_away_a_browser_is_told_to_come_again() {
     let site = Site::open(Database::Postgres).await;
@@ -976,21 +1044,37 @@ fn public(site: &Site) -> Vec<(&'static str, &'static str)> {
 
 /// What comes of it, when all have to wait for a moment before they write.
 async fn while_locked<T>(site: &Site, table: &str, doing: impl Future<Output = T>) -> T {
-    let (wait, url) = (Duration::from_millis(400), site.house.database_url());
-    if url.starts_with("sqlite:") {
-        let holder = hold_the_write_lock(site.house.database_file());
-        let (done, ()) = tokio::join!(doing, async {
-            tokio::time::sleep(wait).await;
-            drop(holder);
-        });
-        return done;
-    }
-    let holder = postgres(url).await;
-    let lock = format!("BEGIN; SELECT 1 FROM {table} FOR UPDATE");
-    holder.batch_execute(&lock).await.unwrap();
+    let holder = Holder::of(site, table).await;
     let (done, ()) = tokio::join!(doing, async {
-        tokio::time::sleep(wait).await;
-        holder.batch_execute("COMMIT").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        holder.lets_go().await;
     });
     done
+}
+
+/// Somebody who holds what others want to write.
+enum Holder {
+    File(Box<SqliteConnection>),
+    Rows(tokio_postgres::Client),
+}
+
+impl Holder {
+    /// Of all rows of this table; on SQLite there is one lock for all tables.
+    async fn of(site: &Site, table: &str) -> Self {
+        let url = site.house.database_url();
+        if url.starts_with("sqlite:") {
+            return Self::File(hold_the_write_lock(site.house.database_file()).into());
+        }
+        let holder = postgres(url).await;
+        let lock = format!("BEGIN; SELECT 1 FROM {table} FOR UPDATE");
+        holder.batch_execute(&lock).await.unwrap();
+        Self::Rows(holder)
+    }
+
+    async fn lets_go(self) {
+        match self {
+            Self::File(holder) => drop(holder),
+            Self::Rows(holder) => holder.batch_execute("COMMIT").await.unwrap(),
+        }
+    }
 }

@@ -81,8 +81,8 @@ impl Living<'_> {
     fn device_keys(&self) -> String {
         let (session, ago) = (self.id("i * 3"), self.ago("i", 6));
         format!(
-            "INSERT INTO device_keys (session_id, jwk, proven_at, proofs, proofs_since) \
-             SELECT {session}, '{jwk}', {ago}, 1, {ago} FROM {numbers} WHERE i % 10 < 4 ORDER BY 1",
+            "INSERT INTO device_keys (session_id, jwk, proven_at, proofs, proofs_since, ip) \
+             SELECT {session}, '{jwk}', {ago}, 1, {ago}, '192.0.2.7' FROM {numbers} WHERE i % 10 < 4 ORDER BY 1",
             jwk = r#"{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}"#,
             numbers = self.numbers(),
         )

@@ -18,6 +18,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::client::Client;
+use crate::accounts::limits::Network;
 use crate::accounts::sessions;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -97,7 +99,7 @@ impl Binding {
 }
 
 /// Binds a session to a key, unless it is bound already or has ended: of two at once, one does it.
-pub fn bind(tx: &mut Tx, binding: &Binding) -> Result<bool> {
+pub fn bind(tx: &mut Tx, binding: &Binding, client: &Client) -> Result<bool> {
     let session_id = &binding.challenge.session_id;
     if !sessions::bind(tx, session_id)? {
         return Ok(false);
@@ -108,6 +110,7 @@ pub fn bind(tx: &mut Tx, binding: &Binding) -> Result<bool> {
         device_keys::proven_at.eq(binding.challenge.made_at),
         device_keys::proofs.eq(1),
         device_keys::proofs_since.eq(tx.now),
+        device_keys::ip.eq(client.ip()),
     );
     on_either!(tx.conn, |conn| diesel::insert_into(device_keys::table)
         .values(row)
@@ -123,6 +126,7 @@ pub struct DeviceKey {
     proven_at: Timestamp,
     proofs: i32,
     proofs_since: Timestamp,
+    ip: String,
 }
 
 /// A browser gives six proofs to a site within nine minutes, and then none; when a session begins is one of them.
@@ -164,6 +168,12 @@ impl DeviceKey {
         self.proofs_lately(now) < ASKED_FOR
     }
 
+    /// Whether its last proof came from this network.
+    pub fn was_last_in(&self, network: &Network) -> bool {
+        let last = self.ip.parse().ok().map(Network::of);
+        last.is_some_and(|last| last.is_same(network))
+    }
+
     fn proofs_lately(&self, now: Timestamp) -> i32 {
         match now < self.proofs_since + millis(QUOTA_WINDOW) {
             true => self.proofs,
@@ -183,7 +193,7 @@ pub fn find(tx: &mut Tx, session_id: &str) -> Result<Option<DeviceKey>> {
 
 /// Counts a proof whose signature was right, unless one of the same challenge or of a younger one counted before: of two
 /// at once, one does.
-pub fn prove(tx: &mut Tx, key: &DeviceKey, challenge: &Challenge) -> Result<bool> {
+pub fn prove(tx: &mut Tx, key: &DeviceKey, challenge: &Challenge, client: &Client) -> Result<bool> {
     let lately = key.proofs_lately(tx.now);
     let since = match lately {
         0 => tx.now,
@@ -196,6 +206,7 @@ pub fn prove(tx: &mut Tx, key: &DeviceKey, challenge: &Challenge) -> Result<bool
         device_keys::proven_at.eq(challenge.made_at),
         device_keys::proofs.eq(lately + 1),
         device_keys::proofs_since.eq(since),
+        device_keys::ip.eq(client.ip()),
     )));
     Ok(on_either!(tx.conn, |conn| prove.execute(conn))? > 0)
 }

@@ -338,6 +338,16 @@ fn insert(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()>
 /// Writes it down unless the same was written within the last minute: for what loading a page does. Whether it was
 /// written.
 pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
+    if was_noted_lately(tx, user_id, event, client)? {
+        return Ok(false);
+    }
+    note(tx, user_id, event, client)?;
+    Ok(true)
+}
+
+/// Whether the same was written within the last minute: then [`note_seldom`] would write nothing, and nobody need wait for
+/// the account to ask it.
+pub fn was_noted_lately(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
     let lately: i64 = events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.gt(tx.now - millis(Duration::from_secs(60))))
@@ -345,11 +355,7 @@ pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) ->
         .filter(events::ip.eq(client.ip()))
         .count()
         .get_result(tx.conn)?;
-    if lately > 0 {
-        return Ok(false);
-    }
-    note(tx, user_id, event, client)?;
-    Ok(true)
+    Ok(lately > 0)
 }
 
 fn forget_all_but_newest(tx: &mut Tx, user_id: &str, event: Event) -> Result<()> {

@@ -16,7 +16,6 @@ use diesel::prelude::*;
 
 use crate::accounts::client::{Client, Label};
 use crate::accounts::email_address;
-use crate::accounts::limits::Network;
 use crate::accounts::users::{self, Held, Owner, ResetHold, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -554,17 +553,14 @@ pub(super) fn bind(tx: &mut Tx, id: &str) -> Result<bool> {
     Ok(on_either!(tx.conn, |conn| bind.execute(conn))? > 0)
 }
 
-/// Whether a session was last seen with this client: in this network, with this browser.
-pub fn was_seen_with(tx: &mut Tx, id: &str, client: &Client) -> Result<bool> {
-    let seen: Option<(String, String)> = sessions::table
+/// Whether a session was last seen in a browser of this kind.
+pub fn was_seen_in(tx: &mut Tx, id: &str, client: &Client) -> Result<bool> {
+    let seen: Option<String> = sessions::table
         .filter(sessions::id.eq(id))
-        .select((sessions::ip, sessions::browser))
+        .select(sessions::browser)
         .first(tx.conn)
         .optional()?;
-    Ok(seen.is_some_and(|(ip, browser)| {
-        let network = ip.parse().ok().map(Network::of);
-        network.is_some_and(|network| network.is_same(&client.network)) && browser == client.kind()
-    }))
+    Ok(seen.is_some_and(|browser| browser == client.kind()))
 }
 
 /// Writes down that a session was seen just now, and where.

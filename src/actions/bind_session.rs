@@ -43,16 +43,18 @@ pub struct Proven {
 }
 
 /// Binds a session to the key that signed our challenge to do so.
-pub fn bind(tx: &mut Tx, app: &App, binding: &Binding) -> Result<Bound> {
+pub fn bind(tx: &mut Tx, app: &App, binding: &Binding, client: &Client) -> Result<Bound> {
     let id = &binding.challenge.session_id;
     let session = sessions::find_of_browser(tx, &app.config, id)?;
     if session.is_none() {
         return Ok(Bound::Ended);
     }
-    let bound = device_keys::bind(tx, binding)?;
-    match device_keys::find(tx, id)?.filter(|_| bound) {
-        Some(key) => Ok(Bound::Now(proven(tx, app, &key)?)),
-        None => Ok(Bound::Before),
+    let bound = device_keys::bind(tx, binding, client)?;
+    match device_keys::find(tx, id)? {
+        Some(key) if bound => Ok(Bound::Now(proven(tx, app, &key)?)),
+        Some(_) => Ok(Bound::Before),
+        // A moment ago, while this waited for whoever ended it.
+        None => Ok(Bound::Ended),
     }
 }
 
@@ -94,8 +96,8 @@ pub enum Outcome {
 }
 
 /// Counts the proof; each counts once, on all nodes together.
-pub fn prove(tx: &mut Tx, app: &App, signed: &Signed) -> Result<Outcome> {
-    let counted = device_keys::prove(tx, &signed.key, &signed.challenge)?;
+pub fn prove(tx: &mut Tx, app: &App, signed: &Signed, client: &Client) -> Result<Outcome> {
+    let counted = device_keys::prove(tx, &signed.key, &signed.challenge, client)?;
     let Some(key) = living_key(tx, app, &signed.key.session_id)? else {
         return Ok(Outcome::Ended);
     };
@@ -123,12 +125,20 @@ fn proven(tx: &mut Tx, app: &App, key: &DeviceKey) -> Result<Proven> {
     })
 }
 
-/// Somebody came with the cookie of a bound session, and did not prove to be on its device. The browser that the session
-/// was last seen in may have lost its key; from anywhere else it may be a copy, and the owner is told.
-pub fn note_not_proven(tx: &mut Tx, app: &App, session: &Session, client: &Client) -> Result<()> {
-    if sessions::was_seen_with(tx, &session.id, client)? {
-        return Ok(());
+/// Whether somebody who came with the cookie of a bound session, and did not prove to be on its device, is to be written
+/// down. The browser that proved it last may have lost its key; from anywhere else it may be a copy. Whoever sends one over
+/// and over is written down now and then, and must not hold the account at every request: so this is asked before.
+pub fn is_noteworthy(tx: &mut Tx, session: &Session, client: &Client) -> Result<bool> {
+    if events::was_noted_lately(tx, &session.user_id, Event::DeviceNotProven, client)? {
+        return Ok(false);
     }
+    let key = device_keys::find(tx, &session.id)?;
+    let is_its_network = key.is_some_and(|key| key.was_last_in(&client.network));
+    Ok(!is_its_network || !sessions::was_seen_in(tx, &session.id, client)?)
+}
+
+/// Writes it down, and tells the owner.
+pub fn note_not_proven(tx: &mut Tx, app: &App, session: &Session, client: &Client) -> Result<()> {
     let Some(user) = users::hold(tx, &session.user_id)? else {
         return Ok(());
     };

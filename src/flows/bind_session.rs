@@ -32,12 +32,17 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 /// The session that the challenge names is bound to the key that has signed it.
-async fn bind(SecureSession { app, proof, .. }: SecureSession) -> Answer {
+async fn bind(asked: SecureSession) -> Answer {
+    let SecureSession {
+        app, client, proof, ..
+    } = asked;
     let (proof, now) = (proof.ok_or(Rejection::Unreadable)?, app.clock.now());
     let binding = Binding::verify(&proof, &app.keys, &app.config, now);
     let binding = binding.ok_or(Rejection::Unreadable)?;
     let session_id = binding.challenge.session_id.clone();
-    let bound = act(&app, move |tx, app| bind_session::bind(tx, app, &binding));
+    let bound = act(&app, move |tx, app| {
+        bind_session::bind(tx, app, &binding, &client)
+    });
     match bound.await? {
         Bound::Now(proven) => Ok(goes_on(&app, &proven)?),
         // In words that end nothing: the browser may have bound it before.
@@ -47,7 +52,13 @@ async fn bind(SecureSession { app, proof, .. }: SecureSession) -> Answer {
 }
 
 /// The device of the session that the browser names is there; or is challenged to prove it.
-async fn prove(SecureSession { app, id, proof }: SecureSession) -> Answer {
+async fn prove(asked: SecureSession) -> Answer {
+    let SecureSession {
+        app,
+        client,
+        id,
+        proof,
+    } = asked;
     let session_id = &id.ok_or(Rejection::Unreadable)?;
     if !random::is_id(session_id) {
         return Ok(is_over(session_id));
@@ -59,7 +70,9 @@ async fn prove(SecureSession { app, id, proof }: SecureSession) -> Answer {
         Asked::Challenged(challenge) => return Ok(challenged(session_id, &challenge)?),
         Asked::Ended => return Ok(is_over(session_id)),
     };
-    let proven = act(&app, move |tx, app| bind_session::prove(tx, app, &signed));
+    let proven = act(&app, move |tx, app| {
+        bind_session::prove(tx, app, &signed, &client)
+    });
     match proven.await? {
         Outcome::Proven(proven) => Ok(goes_on(&app, &proven)?),
         Outcome::Challenged(challenge) => Ok(challenged(session_id, &challenge)?),

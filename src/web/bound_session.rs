@@ -27,6 +27,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::client::Client;
 use crate::accounts::device_keys;
 use crate::accounts::sessions::Session;
 use crate::actions::bind_session::{self, Proven};
@@ -34,6 +35,7 @@ use crate::app::App;
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, Result};
 use crate::keys::KeyPurpose;
+use crate::web::client;
 use crate::web::next::Next;
 use crate::web::rejection::Rejection;
 use crate::web::same_origin;
@@ -59,6 +61,8 @@ const SKIPPED: [&str; 2] = ["secure-session-skipped", "sec-secure-session-skippe
 /// at all, and no body.
 pub struct SecureSession {
     pub app: Data<App>,
+    /// From where.
+    pub client: Client,
     /// The id that the session had when it was bound.
     pub id: Option<String>,
     /// What it has signed.
@@ -72,6 +76,7 @@ impl FromRequest for SecureSession {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(app_of(req).and_then(|app| {
             Ok(Self {
+                client: client::of(req, &app.config),
                 app,
                 id: only(req, "sec-secure-session-id")?,
                 proof: only(req, "secure-session-response")?,

@@ -302,12 +302,23 @@ impl Visitor {
         if matches!(another_way, Some(Rejection::LoadAgain)) {
             return Err(Rejection::LoadAgain);
         }
-        let client = self.client();
-        self.act(move |tx, app| bind_session::note_not_proven(tx, app, &session, &client))
-            .await?;
+        self.note_not_proven(session).await?;
         match another_way {
             Some(another_way) => Err(another_way),
             None => Ok(()),
+        }
+    }
+
+    async fn note_not_proven(&self, session: Session) -> Result<(), Rejection> {
+        let client = self.client();
+        let (asked_about, caller) = (session.clone(), client.clone());
+        let look = move |tx: &mut Tx| bind_session::is_noteworthy(tx, &asked_about, &caller);
+        match self.app.read(look).await? {
+            true => {
+                self.act(move |tx, app| bind_session::note_not_proven(tx, app, &session, &client))
+                    .await
+            }
+            false => Ok(()),
         }
     }
 

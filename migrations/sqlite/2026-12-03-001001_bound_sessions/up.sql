@@ -13,5 +13,7 @@ CREATE TABLE device_keys (
     proven_at       BIGINT NOT NULL,
     -- How many proofs counted within nine minutes, and when the first of them did: a browser gives six, and then none.
     proofs          INTEGER NOT NULL,
-    proofs_since    BIGINT NOT NULL
+    proofs_since    BIGINT NOT NULL,
+    -- Where the last proof came from, which no copy of the cookie can change as it can where its session was last seen.
+    ip              TEXT   NOT NULL
 ) WITHOUT ROWID;
