@@ -239,7 +239,7 @@ on_both! {
         let shown = json(&site.users(&["show", ADA, "--json"]));
         for (name, value) in [
             ("email", json!(ADA)), ("state", json!("active")), ("locked_at", Value::Null),
-            ("has_password", json!(true)), ("passkeys", json!(0)), ("sessions", json!(1)), ("program_sessions", json!(1)),
+            ("has_password", json!(true)), ("passkeys", json!(0)), ("sessions", json!(1)), ("bound_sessions", json!(0)), ("program_sessions", json!(1)),
             ("pending_email", Value::Null), ("notification_links", json!(true)),
         ] {
             assert_eq!(shown[name], value, "{name}: {shown}");

@@ -140,6 +140,8 @@ pub(super) struct Account {
     pending_email: Option<String>,
     /// Living ones, in browsers.
     sessions: usize,
+    /// So many of them are bound to their device.
+    bound_sessions: usize,
     /// Living ones, of programs.
     program_sessions: usize,
     last_seen_at: Option<String>,
@@ -168,6 +170,7 @@ impl Account {
         let hold = user.reset_hold(tx.now, config);
         let of_programs = sessions.iter().filter(|session| session.for_program);
         let program_sessions = of_programs.count();
+        let bound = sessions.iter().filter(|session| session.bound_at.is_some());
         Ok(Some(Self {
             password_set_at: user.password_set_at.map(rfc3339),
             passkeys: passkeys.len(),
@@ -177,6 +180,7 @@ impl Account {
             announcements: user.announcements,
             pending_email: pending.map(|pending| pending.email),
             sessions: sessions.len() - program_sessions,
+            bound_sessions: bound.count(),
             program_sessions,
             last_seen_at: sessions.first().map(|newest| rfc3339(newest.last_seen_at)),
             links: links
@@ -255,6 +259,7 @@ impl Account {
             ("announcements", yes_or_no(self.announcements)),
             ("pending email", known(&self.pending_email)),
             ("sessions", self.sessions.to_string()),
+            ("bound sessions", self.bound_sessions.to_string()),
             ("program sessions", self.program_sessions.to_string()),
             ("last seen at", known(&self.last_seen_at)),
         ];
