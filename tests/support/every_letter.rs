@@ -166,7 +166,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     house
         .execute("UPDATE sessions SET bound_at = 1 WHERE user_id IN (SELECT id FROM users WHERE email LIKE 'ben%')")
         .await;
-    let copied = ben.calling_from("198.51.100.7");
+    let copied = ben.calling_itself(BROWSER);
     let copied = copied.get_plainly("/account").await;
     copied.goes_on_to("/sign-in?next=%2Faccount");
 
