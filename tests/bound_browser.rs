@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::proxy::{HOST, Kind, Proxy};
@@ -104,6 +105,13 @@ impl Site {
             .await
     }
 
+    /// When the session that was bound last was.
+    async fn bound_at(&self) -> i64 {
+        self.house
+            .count("SELECT COALESCE(max(bound_at), 0) AS n FROM sessions")
+            .await
+    }
+
     async fn proofs(&self) -> i64 {
         self.house
             .count("SELECT CAST(max(proofs) AS BIGINT) AS n FROM device_keys")
@@ -171,6 +179,31 @@ async fn each_way_in_is_bound_by_the_browser_itself() {
     browser.click("Continue").await;
     browser.comes_to("/account").await;
     site.is_bound(1).await;
+
+    // By a click in webmail, which is another site; while one is signed in, whose session ends by it.
+    site.house.advance(MINUTE);
+    browser.goto(&site.at("/sign-in")).await;
+    browser.fill("Email address", ADA).await;
+    browser.click("Send me a link").await;
+    browser.comes_to("/sign-in/sent").await;
+    let link = async || {
+        let letters = site.sink.taken_for(ADA);
+        let links = letters.iter().map(|letter| letter.mail());
+        let mut links = links.filter(|mail| mail.code.is_some());
+        links.nth(2).map(|mail| mail.link)
+    };
+    eventually("the link", async || link().await.is_some()).await;
+    let before = site.bound_at().await;
+    let link = link().await.unwrap();
+    let webmail = OtherSite::with_page(format!(r#"<a href="{link}">Open</a>"#));
+    browser.goto(&webmail.url).await;
+    browser.click("Open").await;
+    browser.comes_to("/account").await;
+    eventually("the new session is bound", async || {
+        site.bound_at().await > before
+    })
+    .await;
+    assert_eq!(site.count("sessions").await, 1);
 }
 
 #[tokio::test]
@@ -236,6 +269,9 @@ async fn a_copied_jar_is_dead_in_a_plain_client_and_in_another_browser_and_the_o
     assert_eq!(plain.signed_in_as().await.as_deref(), Some(ADA));
 
     site.house.advance(AWAY);
+    // A script need not say that it comes from a page of ours; it is told so all the same.
+    let refused = plain.get_plainly("/account").await;
+    assert_eq!(refused.status, StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(plain.signed_in_as().await, None);
     thief.goto(&site.at("/account")).await;
     thief.comes_to("/sign-in?next=%2Faccount").await;
@@ -248,6 +284,7 @@ async fn a_copied_jar_is_dead_in_a_plain_client_and_in_another_browser_and_the_o
     thief.sees("This browser could not be recognised").await;
     browser.goto(&site.at("/account/activity")).await;
     browser.sees("A copy of a session was refused").await;
+    browser.sees("198.51.100.7").await;
     browser.photograph("activity-device-not-proven").await;
 }
 
