@@ -350,12 +350,14 @@ on_both! {
         let changed = [("password", "another horse that eats staples")];
         invitation_of("a new password", &ada.post("/account/password", &changed).await);
 
-        // Its rights are changed from elsewhere: then the next answer, whatever it is.
+        // Its rights are changed from elsewhere: the next answer has another token, and may be a thief's.
         let asked = ada.post("/account/email", &[("email", EVE)]).await;
         not_invited.push(asked);
         let mail = site.sink.letter_for(EVE).await.mail();
         not_invited.push(elsewhere.use_link(&mail, EVE).await);
-        invitation_of("a new address", &ada.get("/account").await);
+        let renewed = ada.get("/account").await;
+        assert!(renewed.header("set-cookie").is_some(), "another token");
+        not_invited.push(renewed);
 
         let notice = site.sink.taken_for(ADA).into_iter().rev().map(|letter| letter.mail())
             .find(|mail| mail.link.contains("login_token"));
@@ -897,7 +899,8 @@ on_both! {
         thief.forget_cookie(BOUND);
         thief.send(own(&thief, "/account")).await.goes_on_to("/sign-in?next=%2Faccount");
         let holder = Holder::of(&site, "users").await;
-        for _ in 0..20 {
+        for host in 0..20 {
+            let thief = thief.calling_from(&format!("2001:db8:0:{host}::1"));
             let refused = thief.send(own(&thief, "/account"));
             let refused = tokio::time::timeout(SECOND, refused).await.expect("it waits for nobody");
             refused.goes_on_to("/sign-in?next=%2Faccount");
@@ -916,6 +919,13 @@ on_both! {
         assert_eq!(page.status, StatusCode::OK, "it was bound seconds ago");
         site.house.advance(MINUTE);
         assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "for looking that is enough");
+        let too_long = format!("/account/password?x={}", "a".repeat(600));
+        for spelled in [&*too_long, "/account/password?x=%00", "/account/password?x=%ff"] {
+            let copy = ada.with_copied_jar();
+            is_sent_to_prove(&copy.get(spelled).await, "/account/password");
+            let (copy, form) = (ada.with_copied_jar(), [("password", "a horse of somebody else's")]);
+            is_sent_to_prove(&copy.post(spelled, &form).await, "/account/password");
+        }
         is_sent_to_prove(&ada.get("/account/password").await, "/account/password");
         device.proves(&ada).await;
         assert_eq!(ada.get("/account/password").await.status, StatusCode::OK);

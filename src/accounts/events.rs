@@ -335,27 +335,28 @@ fn insert(tx: &mut Tx, user_id: &str, event: Event, by: Actor<'_>) -> Result<()>
     Ok(())
 }
 
-/// Writes it down unless the same was written within the last minute: for what loading a page does. Whether it was
-/// written.
-pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
-    if was_noted_lately(tx, user_id, event, client)? {
-        return Ok(false);
+/// Writes it down unless the same was written within the last minute, from the same address: for what loading a page does.
+pub fn note_seldom(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<()> {
+    match noted_lately(tx, user_id, event)?.contains(&client.ip()) {
+        true => Ok(()),
+        false => note(tx, user_id, event, client),
     }
-    note(tx, user_id, event, client)?;
-    Ok(true)
 }
 
-/// Whether the same was written within the last minute: then [`note_seldom`] would write nothing, and nobody need wait for
-/// the account to ask it.
-pub fn was_noted_lately(tx: &mut Tx, user_id: &str, event: Event, client: &Client) -> Result<bool> {
-    let lately: i64 = events::table
+/// Whether it was written within the last minute, from wherever: what somebody can do over and over, from one address after
+/// the other, is written no oftener than that.
+pub fn was_noted_lately(tx: &mut Tx, user_id: &str, event: Event) -> Result<bool> {
+    Ok(!noted_lately(tx, user_id, event)?.is_empty())
+}
+
+/// From where it was written within the last minute.
+fn noted_lately(tx: &mut Tx, user_id: &str, event: Event) -> Result<Vec<String>> {
+    Ok(events::table
         .filter(events::user_id.eq(user_id))
         .filter(events::at.gt(tx.now - millis(Duration::from_secs(60))))
         .filter(events::name.eq(event.name()))
-        .filter(events::ip.eq(client.ip()))
-        .count()
-        .get_result(tx.conn)?;
-    Ok(lately > 0)
+        .select(events::ip)
+        .load(tx.conn)?)
 }
 
 fn forget_all_but_newest(tx: &mut Tx, user_id: &str, event: Event) -> Result<()> {

@@ -129,7 +129,7 @@ fn proven(tx: &mut Tx, app: &App, key: &DeviceKey) -> Result<Proven> {
 /// down. The browser that proved it last may have lost its key; from anywhere else it may be a copy. Whoever sends one over
 /// and over is written down now and then, and must not hold the account at every request: so this is asked before.
 pub fn is_noteworthy(tx: &mut Tx, session: &Session, client: &Client) -> Result<bool> {
-    if events::was_noted_lately(tx, &session.user_id, Event::DeviceNotProven, client)? {
+    if events::was_noted_lately(tx, &session.user_id, Event::DeviceNotProven)? {
         return Ok(false);
     }
     let key = device_keys::find(tx, &session.id)?;
@@ -142,9 +142,11 @@ pub fn note_not_proven(tx: &mut Tx, app: &App, session: &Session, client: &Clien
     let Some(user) = users::hold(tx, &session.user_id)? else {
         return Ok(());
     };
-    if events::note_seldom(tx, &user.id, Event::DeviceNotProven, client)? {
-        let notice = Notice::DeviceNotProven;
-        app.outbox.tell(tx, &user.email, notice, client)?;
+    // Of two at once one does.
+    if events::was_noted_lately(tx, &user.id, Event::DeviceNotProven)? {
+        return Ok(());
     }
-    Ok(())
+    events::note(tx, &user.id, Event::DeviceNotProven, client)?;
+    app.outbox
+        .tell(tx, &user.email, Notice::DeviceNotProven, client)
 }

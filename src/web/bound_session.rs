@@ -182,13 +182,19 @@ pub fn another_way(req: &HttpRequest, app: &App, is_click: bool) -> Option<Rejec
 }
 
 /// Sends a request to where it went, without its cookie, so that its browser proves itself on the way. One that has no
-/// cookie has been there.
+/// cookie has been there. A query that leads nowhere of ours (too long, say) is left out: no spelling gets around this.
 pub fn send_again(req: &HttpRequest, app: &App) -> Option<Rejection> {
     let without = take_back(req, app)?;
-    let page = Next::parse(req.uri().path_and_query()?.as_str())?;
-    Some(Rejection::ProveFirst {
-        page: page.as_str().to_owned(),
-        without: Box::new(without),
+    let target = req.uri().path_and_query().map(|target| target.as_str());
+    let page = target
+        .and_then(Next::parse)
+        .or_else(|| Next::parse(req.path()));
+    Some(match page {
+        Some(page) => Rejection::ProveFirst {
+            page: page.as_str().to_owned(),
+            without: Box::new(without),
+        },
+        None => Rejection::Unreadable,
     })
 }
 

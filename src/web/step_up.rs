@@ -208,11 +208,11 @@ async fn prove_device(
         .app
         .read(move |tx| device_keys::find(tx, &id))
         .await?;
-    let can_be_asked = key.is_some_and(|key| key.can_be_asked(now));
-    match bound_session::send_again(&visitor.req, &visitor.app).filter(|_| can_be_asked) {
-        Some(prove_first) => Err(prove_first),
-        None => Ok(device_keys::good_for(&visitor.app.config).map(|long| at + millis(long))),
+    if key.is_some_and(|key| key.can_be_asked(now)) {
+        let prove_first = bound_session::send_again(&visitor.req, &visitor.app);
+        return Err(prove_first.unwrap_or(Rejection::NotProvenNow));
     }
+    Ok(device_keys::good_for(&visitor.app.config).map(|long| at + millis(long)))
 }
 
 async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {

@@ -240,11 +240,16 @@ impl Visitor {
     /// Hands the browser a new token of this session, and invites it to bind the session to its device; the token of a
     /// shared computer goes when the browser is closed.
     pub fn hand_over(&self, token: &Token, session: &Session) -> Result<(), Rejection> {
+        self.replace_token(token, session)?;
+        bound_session::invite(&self.req, &self.app, session)?;
+        Ok(())
+    }
+
+    fn replace_token(&self, token: &Token, session: &Session) -> Result<(), Rejection> {
         session_cookie::hand_over(&self.carried, token)?;
         if session.shared {
             self.req.extensions_mut().insert(EndsWithBrowser);
         }
-        bound_session::invite(&self.req, &self.app, session)?;
         Ok(())
     }
 
@@ -323,7 +328,8 @@ impl Visitor {
     }
 
     /// The session's rights were changed from elsewhere: here it gets its new token. Of two requests at once
-    /// one does that.
+    /// one does that. It is invited to nothing, for whoever comes first has shown a cookie and no more: a copy of it must
+    /// not be bound to a thief's device.
     async fn renew_if_wanted(&mut self) -> Result<(), Rejection> {
         let wanted = self.session.as_ref().filter(|found| found.wants_new_token);
         let wanted = wanted.and_then(|it| Some((it.clone(), self.token_hash()?)));
@@ -332,7 +338,7 @@ impl Visitor {
         };
         let renewed = self.app.transaction(move |tx| sessions::renew(tx, &old));
         if let Some(token) = renewed.await? {
-            self.hand_over(&token, &session)?;
+            self.replace_token(&token, &session)?;
             self.token = Some(token);
         }
         Ok(())
