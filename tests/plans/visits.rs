@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::interleavings::program::Program;
 use crate::program::{Doorpost, run};
 use crate::routes;
-use crate::support::{Answer, Mail, PASSWORD, ScriptedServer, Visitor, eventually};
+use crate::support::{Answer, Authenticator, Mail, PASSWORD, ScriptedServer, Visitor, eventually};
 
 /// Those who are there already, with a password.
 const ADA: &str = "reader1@example.org";
@@ -25,6 +25,8 @@ const NEXT_OF_ADA: &str = "countess@example.net";
 /// Whose mail the server does not take now, or never.
 const LATER: &str = "later@example.org";
 const NEVER: &str = "never@example.org";
+
+const SITE: &str = "http://localhost:8080";
 
 const ANOTHER_PASSWORD: &str = "quite another horse altogether";
 
@@ -72,6 +74,15 @@ async fn every_route(who: &Visitor) {
             assert!(page.status.as_u16() < 500, "{path}: {}", page.body);
         }
     }
+}
+
+async fn uses_passkey(visitor: &Visitor, ceremony: &str, passkey: &mut Authenticator) {
+    let asked = visitor
+        .script(&format!("{ceremony}/options"), &json!({}))
+        .await;
+    let signed = json!({ "credential": passkey.sign(&asked.json()) });
+    let used = visitor.script(ceremony, &signed).await;
+    assert_eq!(used.status.as_u16(), 200, "{}", used.body);
 }
 
 impl Visits<'_> {
@@ -201,11 +212,12 @@ impl Visits<'_> {
         let set = elsewhere.post("/reset-password", &fields).await;
         set.goes_on_to("/sign-in/password");
         ada.enter(ADA, PASSWORD).await.goes_on_to("/account");
+        // She has a passkey, and does not use it.
         let asked = ada.post("/account/email", &[("email", NEXT_OF_ADA)]).await;
-        asked.goes_on_to("/account/email");
-        ada.post("/account/email/cancel", &[])
-            .await
-            .goes_on_to("/account");
+        asked.goes_on_to("/account/reset-hold?next=%2Faccount%2Femail");
+        ada.get("/account/reset-hold").await;
+        ada.post("/account/reset-hold", &[("answer", "young-not-mine")])
+            .await;
     }
 
     async fn ben_comes_by_password_and_resets_it(&self) {
@@ -224,6 +236,7 @@ impl Visits<'_> {
         ];
         ben.post("/reauthenticate", &wrong).await.says_mistake("");
         ben.reauthenticate().await;
+        let mut passkey = self.has_passkey(&ben).await;
         let changed = ben
             .post("/account/password", &[("password", ANOTHER_PASSWORD)])
             .await;
@@ -251,11 +264,46 @@ impl Visits<'_> {
         let end = format!("/account/sessions/{}/end", ids.next().unwrap());
         ben.post(&end, &[]).await;
         ben.enter(BEN, PASSWORD).await.goes_on_to("/account");
+        uses_passkey(&ben, "/reauthenticate/passkey", &mut passkey).await;
+        ben.post("/account/reset-hold", &[("answer", "not-mine")])
+            .await
+            .goes_on_to("/account");
         ben.post("/account/sessions/end-others", &[]).await;
         let trail = ben.get("/account/activity").await;
         if let Some(older) = trail.between("href=\"/account/activity?", "\"") {
             ben.get(&format!("/account/activity?{older}")).await;
         }
+    }
+
+    /// One is added, has another name, and lets its owner in elsewhere; a second one goes again.
+    async fn has_passkey(&self, owner: &Visitor) -> Authenticator {
+        let [mut kept, mut gone] = [(); 2].map(|()| Authenticator::on(SITE));
+        for passkey in [&mut kept, &mut gone] {
+            let asked = owner
+                .script("/account/passkeys/add/options", &json!({}))
+                .await;
+            let made = json!({ "credential": passkey.make(&asked.json()) });
+            let added = owner.script("/account/passkeys/add", &made).await;
+            assert_eq!(added.status.as_u16(), 200, "{}", added.body);
+        }
+        let list = owner.get("/account/passkeys").await;
+        let id = list
+            .between("href=\"/account/passkeys/", "/rename\"")
+            .unwrap();
+        let named = [("name", "the key on my key ring")];
+        owner
+            .post(&format!("/account/passkeys/{id}/rename"), &named)
+            .await
+            .goes_on_to("/account/passkeys");
+        uses_passkey(&self.visitor(), "/passkeys/sign-in", &mut kept).await;
+        let (_, last) = list.body.rsplit_once("href=\"/account/passkeys/").unwrap();
+        let (id, _) = last.split_once("/remove\"").unwrap();
+        owner.get(&format!("/account/passkeys/{id}/remove")).await;
+        owner
+            .post(&format!("/account/passkeys/{id}/remove"), &[])
+            .await
+            .goes_on_to("/account/passkeys");
+        kept
     }
 
     async fn cyd_has_programs(&self) {
