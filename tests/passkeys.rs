@@ -40,8 +40,8 @@ async fn bring(visitor: &Visitor, ceremony: &str, credential: &Value) -> Page {
 /// Somebody whose session may do what is sensitive adds a passkey.
 async fn add(owner: &Visitor, house: &House) -> Authenticator {
     let mut authenticator = Authenticator::at(house);
-    let made = authenticator.make(&options(owner, ADD).await);
-    bring(owner, ADD, &made).await.is_taken("/account/passkeys");
+    let added = authenticator.make_at(owner, ADD).await;
+    added.is_taken("/account/passkeys");
     authenticator
 }
 
@@ -53,13 +53,11 @@ async fn with_passkey(house: &House, address: &str) -> (Visitor, Authenticator) 
 }
 
 async fn sign_in(visitor: &Visitor, authenticator: &mut Authenticator) -> Page {
-    let signed = authenticator.sign(&options(visitor, SIGN_IN).await);
-    bring(visitor, SIGN_IN, &signed).await
+    authenticator.sign_at(visitor, SIGN_IN).await
 }
 
 async fn open_gate(visitor: &Visitor, authenticator: &mut Authenticator) -> Page {
-    let signed = authenticator.sign(&options(visitor, GATE).await);
-    bring(visitor, GATE, &signed).await
+    authenticator.sign_at(visitor, GATE).await
 }
 
 /// Whether the gate is open to this session.

@@ -4,21 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use doorpost::accounts::passkeys;
-use doorpost::accounts::sessions;
 use doorpost::accounts::users::{self, Named, Operator};
 use doorpost::actions::make_sign_in_link::{self, Outcome};
-use doorpost::app::App;
 use doorpost::operator::out::Out;
 use doorpost::operator::users::{self as users_command, Command, Who};
-use doorpost::random::TokenHash;
 use doorpost::schema;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, House, Mail, PASSWORD, Page, Passkey, Visitor, asked_by_script, eventually,
-    gets_passkey, postgres,
+    Authenticator, Database, House, Mail, PASSWORD, Page, Visitor, eventually, postgres,
 };
 
 const ADA: &str = "ada@example.org";
@@ -33,14 +28,6 @@ const HOLD: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Where whoever has to wait is sent.
 const PAGE: &str = "/account/reset-hold";
-
-/// The id of a browser's session, as its own page names it.
-async fn session_id(visitor: &Visitor) -> String {
-    let page = visitor.get("/account/sessions").await;
-    let id = page.between("(this session)", "/end\"").unwrap();
-    let (_, id) = id.rsplit_once('/').unwrap();
-    id.to_owned()
-}
 
 /// Somebody who reads her mailbox, and has nothing else of hers: they have a password set, and sign in with it.
 async fn resets(house: &House) -> Visitor {
@@ -83,42 +70,18 @@ async fn deletes(visitor: &Visitor) -> Page {
     visitor.post("/account/delete", &[("email", ADA)]).await
 }
 
-/// What came of somebody's wish to remove the passkey.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Done,
-    Waits,
-    /// The gate is shut to this session, or it has ended.
-    Refused,
+/// The page on which the one passkey of the account is removed.
+async fn page_to_remove(house: &House) -> String {
+    let id = house.app.read(|tx| {
+        let ids = schema::passkeys::table.select(schema::passkeys::id);
+        Ok(ids.first::<String>(tx.conn)?)
+    });
+    let id = id.await.unwrap();
+    format!("/account/passkeys/{id}/remove")
 }
 
-/// What the action behind the page of passkeys does in this session.
-async fn removes_passkey(app: &App, session: &str) -> Wish {
-    let (at_hand, session) = (app.clone(), session.to_owned());
-    let removed = app.transaction(move |tx| {
-        let row = schema::sessions::table
-            .filter(schema::sessions::id.eq(session))
-            .select((schema::sessions::user_id, schema::sessions::token_hash))
-            .first::<(String, Vec<u8>)>(tx.conn)
-            .optional()?;
-        let Some((user_id, token)) = row else {
-            return Ok(Wish::Refused);
-        };
-        let token = TokenHash::stored(&token).unwrap();
-        let held = sessions::hold(tx, &at_hand.config, &user_id, &token)?;
-        let Some(owner) = held.and_then(|held| held.into_owner(tx.now, &at_hand.config, None))
-        else {
-            return Ok(Wish::Refused);
-        };
-        let Ok(owner) = owner.settled(tx.now, &at_hand.config) else {
-            return Ok(Wish::Waits);
-        };
-        let passkey = passkeys::list(tx, &user_id)?.remove(0);
-        let removed = passkeys::remove(tx, &owner, &passkey.id)?;
-        assert_eq!(removed.map(|removed| removed.id), Some(passkey.id));
-        Ok(Wish::Done)
-    });
-    removed.await.unwrap()
+async fn removes_passkey(visitor: &Visitor, page: &str) -> Page {
+    visitor.post(page, &[("sure", "yes")]).await
 }
 
 async fn passkeys(house: &House) -> i64 {
@@ -141,9 +104,11 @@ async fn noted(house: &House, event: &str) -> i64 {
 async fn all_waits(house: &House, visitor: &Visitor) {
     waits(&asks_for_address(visitor).await, "/account/email");
     waits(&deletes(visitor).await, "/account/delete");
-    let session = session_id(visitor).await;
-    assert_eq!(removes_passkey(&house.app, &session).await, Wish::Waits);
-    let added = asked_by_script(visitor, "/account/passkeys/add/options", &json!({})).await;
+    let remove = page_to_remove(house).await;
+    waits(&removes_passkey(visitor, &remove).await, &remove);
+    let added = visitor
+        .script("/account/passkeys/add/options", &json!({}))
+        .await;
     assert_eq!(added.status, StatusCode::CONFLICT, "{}", added.body);
     let problem: Value = serde_json::from_str(&added.body).unwrap();
     assert_eq!(problem["type"], "urn:doorpost:problem:held");
@@ -157,10 +122,14 @@ async fn all_waits(house: &House, visitor: &Visitor) {
 
 /// Nothing waits in this session: another passkey is offered, this one goes, an address is asked for, and then all of it is gone.
 async fn nothing_waits(house: &House, visitor: &Visitor) {
-    let offered = asked_by_script(visitor, "/account/passkeys/add/options", &json!({})).await;
+    let offered = visitor
+        .script("/account/passkeys/add/options", &json!({}))
+        .await;
     assert_eq!(offered.status, StatusCode::OK, "{}", offered.body);
-    let session = session_id(visitor).await;
-    assert_eq!(removes_passkey(&house.app, &session).await, Wish::Done);
+    let remove = page_to_remove(house).await;
+    let removed = removes_passkey(visitor, &remove).await;
+    removed.goes_on_to("/account/passkeys");
+    assert_eq!(passkeys(house).await, 0);
     asks_for_address(visitor).await.goes_on_to("/account/email");
     deletes(visitor).await.goes_on_to("/");
     assert_eq!(accounts_with(house, ADA).await, 0);
@@ -174,7 +143,7 @@ on_both! {
     async fn what_the_passkeys_guard_waits_after_a_reset_by_mail(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         let thief = resets(&house).await;
         all_waits(&house, &thief).await;
         // The password is theirs all the same: they may do what shuts nobody out.
@@ -182,7 +151,7 @@ on_both! {
 
         // It is told, on each page of the account and by mail, with the moment at which it ends.
         let until = "25 November 2026, 00:02 UTC";
-        for path in ["/account", "/account/email", "/account/sessions", PAGE] {
+        for path in ["/account", "/account/email", "/account/sessions", "/account/passkeys", PAGE] {
             let page = thief.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{path}");
             assert!(page.body.contains(until), "{path}: {}", page.body);
@@ -210,7 +179,7 @@ on_both! {
     async fn a_passkey_frees_the_session_in_which_it_is_used_and_no_other(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        let passkey = gets_passkey(&house, ADA).await;
+        let mut passkey = Authenticator::of(&house, ADA).await;
         let (thief, ada) = (resets(&house).await, house.visitor());
         ada.enter(ADA, NEW).await.goes_on_to("/account");
         waits(&asks_for_address(&ada).await, "/account/email");
@@ -236,7 +205,7 @@ on_both! {
     async fn an_owner_who_says_it_was_they_waits_nowhere(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        let passkey = gets_passkey(&house, ADA).await;
+        let mut passkey = Authenticator::of(&house, ADA).await;
         let (other, ada) = (resets(&house).await, house.visitor());
         ada.enter(ADA, NEW).await.goes_on_to("/account");
         for answer in ["mine", "not-mine"] {
@@ -263,7 +232,7 @@ on_both! {
     async fn an_owner_who_says_it_was_not_they_is_rid_of_it(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        let passkey = gets_passkey(&house, ADA).await;
+        let mut passkey = Authenticator::of(&house, ADA).await;
         let (thief, ada) = (resets(&house).await, house.visitor());
         house.advance(GAP);
         let (asker, link) = house.asked("/forgot-password", ADA).await;
@@ -294,7 +263,7 @@ on_both! {
     async fn what_counts_is_each_password_that_a_mailed_link_sets(db: Database) {
         let house = House::new(db).await;
         let ada = house.member(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         assert!(!ada.get("/account").await.body.contains(PAGE));
         let thief = resets(&house).await;
         all_waits(&house, &thief).await; // the first password as well
@@ -311,14 +280,14 @@ on_both! {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
         let ada = resets(&house).await;
-        gets_passkey(&house, ADA).await; // one that came later guards nothing of before
+        Authenticator::of(&house, ADA).await; // one that came later guards nothing of before
         let told = house.news_to(ADA).await;
         assert!(told.iter().any(|news| news.subject.ends_with("was set")), "{told:?}");
         nothing_waits(&house, &ada).await;
 
         let house = House::with(db, &[("RESET_HOLD", "off")]).await;
         house.member_with_password(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         let ada = resets(&house).await;
         assert!(!ada.get("/account").await.body.contains(PAGE));
         nothing_waits(&house, &ada).await;
@@ -328,7 +297,7 @@ on_both! {
     async fn a_shorter_setting_counts_at_once(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         let thief = resets(&house).await;
         house.advance(DAY);
         let house = house.restart(&[("RESET_HOLD", "25h")]).await;
@@ -343,7 +312,7 @@ on_both! {
     async fn a_change_that_was_asked_for_before_does_not_happen(db: Database) {
         let house = House::new(db).await;
         let ada = house.owner(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         for (mails, is_ended_by_reset) in [(1, true), (2, false)] {
             house.advance(GAP);
             ada.reauthenticate().await;
@@ -372,7 +341,7 @@ on_both! {
     async fn an_undo_is_not_held(db: Database) {
         let house = House::new(db).await;
         let ada = house.owner(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         asks_for_address(&ada).await.goes_on_to("/account/email");
         let link = house.mail_to(NEXT).await;
         ada.use_link(&link, NEXT).await.goes_on_to("/account");
@@ -399,7 +368,7 @@ on_both! {
     async fn a_program_is_told_until_when_it_waits(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         sets_password(&house, ADA).await;
         let tried = async |method: Method, path: &str, body: Value| {
             let program = house.visitor().refusing_cookies();
@@ -432,7 +401,7 @@ on_both! {
     async fn the_operator_sees_it_and_ends_it(db: Database) {
         let house = House::new(db).await;
         house.member_with_password(ADA).await;
-        gets_passkey(&house, ADA).await;
+        Authenticator::of(&house, ADA).await;
         let ada = resets(&house).await;
         for dry_run in [true, false] {
             all_waits(&house, &ada).await;
@@ -452,10 +421,10 @@ on_both! {
         for way in WAYS {
             let house = House::with(db, &[("LIMIT_TOKEN_PER_NETWORK", "off")]).await;
             house.member_with_password(ADA).await;
-            let passkey = gets_passkey(&house, ADA).await;
+            let mut passkey = Authenticator::of(&house, ADA).await;
             sets_password(&house, ADA).await;
             house.advance(GAP);
-            let may = come_in(&house, &passkey, way).await.may().await;
+            let may = come_in(&house, &mut passkey, way).await.may().await;
             let [look, sensitive, held] = may.map(|may| if may { "yes" } else { "no" });
             seen.push(format!("| {way} | {look} | {sensitive} | {held} |"));
         }
@@ -486,7 +455,7 @@ enum CameIn {
     Program { http: Visitor, access: String },
 }
 
-async fn come_in(house: &House, passkey: &Passkey, way: &str) -> CameIn {
+async fn come_in(house: &House, passkey: &mut Authenticator, way: &str) -> CameIn {
     let by_link = async || {
         let (visitor, mail) = house.asked("/sign-in", ADA).await;
         visitor.click(&mail.link).await.goes_on_to("/account");
@@ -636,14 +605,14 @@ fn asked_by(
     }
 }
 
-/// Both wait for the account, and the second one sees what the first one did.
+/// Both wait for the account: a removal ends the link of the reset, and a reset the session of the removal.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_passkey_is_removed_before_a_reset_or_waits_for_its_hold() {
+async fn of_a_removal_and_a_reset_at_once_one_is_done() {
     for removal_first in [true, false] {
         let house = House::new(Database::Postgres).await;
         let ada = house.owner(ADA).await;
-        gets_passkey(&house, ADA).await;
-        let session = session_id(&ada).await;
+        Authenticator::of(&house, ADA).await;
+        let remove = page_to_remove(&house).await;
         let (asker, mail) = house.asked("/forgot-password", ADA).await;
         let mut holder = postgres(house.database_url()).await;
         let watcher = postgres(house.database_url()).await;
@@ -660,10 +629,7 @@ async fn a_passkey_is_removed_before_a_reset_or_waits_for_its_hold() {
             })
             .await;
         };
-        let removal = {
-            let (app, session) = (house.app.clone(), session);
-            async move { removes_passkey(&app, &session).await }
-        };
+        let removal = async move { removes_passkey(&ada, &remove).await };
         let reset = async move { chooses(&asker, &mail, ADA).await };
         let (removal, reset) = match removal_first {
             true => {
@@ -679,10 +645,25 @@ async fn a_passkey_is_removed_before_a_reset_or_waits_for_its_hold() {
         };
         waiting(2).await;
         lock.rollback().await.unwrap();
-        reset.await.unwrap().goes_on_to("/sign-in/password");
-        let removed = removal.await.unwrap() == Wish::Done;
+        let (removal, reset) = (removal.await.unwrap(), reset.await.unwrap());
         let held = "SELECT count(*) AS n FROM users WHERE reset_hold_since IS NOT NULL";
-        assert_eq!(removed, removal_first);
+        let removed = removal_first;
+        match removed {
+            // It ends every link, the one of the reset as well.
+            true => {
+                removal.goes_on_to("/account/passkeys");
+                reset.says_the_link_is_gone();
+            }
+            // It ends every session.
+            false => {
+                reset.goes_on_to("/sign-in/password");
+                assert!(
+                    removal.location().starts_with("/reauthenticate"),
+                    "{}",
+                    removal.location()
+                );
+            }
+        }
         assert_eq!(house.count(held).await, i64::from(!removed));
         assert_eq!(passkeys(&house).await, i64::from(!removed));
     }

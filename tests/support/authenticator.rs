@@ -3,12 +3,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::prelude::*;
+use doorpost::accounts::passkeys::user_handle;
+use doorpost::accounts::users;
+use doorpost::random;
+use doorpost::schema::passkeys;
+use reqwest::StatusCode;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::House;
+use super::{House, Page, Visitor};
 
 const USER_PRESENT: u8 = 0x01;
 const USER_VERIFIED: u8 = 0x04;
@@ -89,6 +95,57 @@ impl Authenticator {
             aaguid: [0xaa; 16],
             pkcs8: pkcs8.unwrap().as_ref().to_vec(),
         }
+    }
+
+    /// The same, with a passkey of this account, whatever it takes there to add one.
+    pub async fn of(house: &House, address: &str) -> Self {
+        let mut it = Self::at(house);
+        let (credential_id, public_key) = (it.credential_id.clone(), it.cose_key());
+        let address = address.to_owned();
+        let added = house.app.transaction(move |tx| {
+            let owner = users::of_address(tx, &address)?.unwrap();
+            let row = (
+                passkeys::id.eq(random::id()),
+                passkeys::user_id.eq(&owner.id),
+                passkeys::credential_id.eq(credential_id),
+                passkeys::public_key.eq(public_key),
+                passkeys::sign_count.eq(0),
+                passkeys::backup_eligible.eq(false),
+                passkeys::backed_up.eq(false),
+                passkeys::aaguid.eq(vec![0; 16]),
+                passkeys::transports.eq("internal"),
+                passkeys::name.eq(""),
+                passkeys::created_at.eq(tx.now),
+            );
+            let insert = diesel::insert_into(passkeys::table).values(row);
+            insert.execute(tx.conn)?;
+            Ok(user_handle(&owner.id))
+        });
+        it.user_handle = added.await.unwrap().to_vec();
+        it
+    }
+
+    /// Signs in with its passkey; the page that it leads to.
+    pub async fn signs_in(&mut self, visitor: &Visitor) -> String {
+        let page = self.sign_at(visitor, "/passkeys/sign-in").await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        page.json()["next"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens the gate with it.
+    pub async fn opens_gate(&mut self, visitor: &Visitor) {
+        let page = self.sign_at(visitor, "/reauthenticate/passkey").await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    }
+
+    /// Signs what this ceremony asks for; what is answered, or why nothing is asked for.
+    pub async fn sign_at(&mut self, visitor: &Visitor, ceremony: &str) -> Page {
+        ceremony_at(visitor, ceremony, |options| self.sign(options)).await
+    }
+
+    /// Makes the passkey that this ceremony asks for, likewise.
+    pub async fn make_at(&mut self, visitor: &Visitor, ceremony: &str) -> Page {
+        ceremony_at(visitor, ceremony, |options| self.make(options)).await
     }
 
     /// Makes the passkey that these options ask for: what a script sends then.
@@ -186,6 +243,23 @@ impl Authenticator {
     fn pair(&self) -> EcdsaKeyPair {
         let random = SystemRandom::new();
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.pkcs8, &random).unwrap()
+    }
+}
+
+async fn ceremony_at(
+    visitor: &Visitor,
+    ceremony: &str,
+    answer: impl FnOnce(&Value) -> Value,
+) -> Page {
+    let asked = visitor
+        .script(&format!("{ceremony}/options"), &json!({}))
+        .await;
+    match asked.status {
+        StatusCode::OK => {
+            let body = json!({ "credential": answer(&asked.json()) });
+            visitor.script(ceremony, &body).await
+        }
+        _ => asked,
     }
 }
 

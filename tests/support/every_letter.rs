@@ -14,7 +14,7 @@ use doorpost::operator::users::{self as users_command, Command, How, Who};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually, gets_passkey};
+use super::{Authenticator, House, Mail, PASSWORD, Visitor, eventually};
 
 /// Every letter, by the subject it has.
 const LETTERS: [(&str, &str); 28] = [
@@ -172,7 +172,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
 
     // Somebody who reads Eve's mail sets her password, and she says that it was not she.
     house.advance(Duration::from_secs(61)); // past the gap
-    let passkey = gets_passkey(house, EVE).await;
+    let mut passkey = Authenticator::of(house, EVE).await;
     eve.ask("/forgot-password", EVE).await.sees_inbox_page();
     let mail = newest(EVE, "/reset-password").await;
     let fields = [("token", mail.token()), ("password", PASSWORD)];
@@ -268,21 +268,10 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
 /// The copy has counted to no more than the original.
 async fn her_passkey_is_copied(house: &House, ada: &Visitor) {
     let mut passkey = Authenticator::at(house);
-    let add = "/account/passkeys/add";
-    let asked = ada
-        .script(&format!("{add}/options"), &json!({}))
-        .await
-        .json();
-    let made = json!({ "credential": passkey.make(&asked) });
-    assert_eq!(ada.script(add, &made).await.status, StatusCode::OK);
+    let added = passkey.make_at(ada, "/account/passkeys/add").await;
+    assert_eq!(added.status, StatusCode::OK, "{}", added.body);
     passkey.counts = false;
-    let gate = "/reauthenticate/passkey";
-    let asked = ada
-        .script(&format!("{gate}/options"), &json!({}))
-        .await
-        .json();
-    let copied = json!({ "credential": passkey.sign(&asked) });
-    let refused = ada.script(gate, &copied).await;
+    let refused = passkey.sign_at(ada, "/reauthenticate/passkey").await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
