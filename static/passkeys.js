@@ -10,20 +10,26 @@
 //   data-accepted-passkeys="{…}"     those that are still taken, for what keeps them
 //   data-without-passkeys            goes where there are passkeys
 //
-// A place is hidden until it is known that the browser has passkeys. What goes wrong is said in it, and all other ways
-// on the page are as good as before.
-const places = [...document.querySelectorAll("[data-passkey]")];
+// Where a page has these it has them in a script of type text/html, which no browser shows, a text browser neither: they
+// come out of it once it is known that this one has passkeys. What goes wrong is said there, and all other ways on the
+// page are as good as before.
 const WORN_OUT = "the challenge is about to be worn out";
 
 // What the server says why not, in words for the visitor.
 class Refusal extends Error {}
 
-// One request at a time is all that a browser takes.
+// One request at a time is all that a browser takes: whatever waits gives way to the next one.
 let running = new AbortController();
 
+function takeTurn() {
+  running.abort();
+  return (running = new AbortController());
+}
+
 if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
+  document.querySelectorAll("script[type='text/html']:not([data-offer-passkey])").forEach(show);
+  const places = [...document.querySelectorAll("[data-passkey]")];
   for (const place of places) {
-    place.hidden = false;
     place.querySelector("button").addEventListener("click", () => onPress(place));
   }
   const quiet = places.find((place) => "autofill" in place.dataset);
@@ -41,10 +47,15 @@ if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
   document.querySelectorAll("[data-accepted-passkeys]").forEach(tellOfAccepted);
 }
 
+// What is written in it takes its place.
+function show(script) {
+  script.replaceWith(document.createRange().createContextualFragment(script.textContent));
+}
+
 async function onPress(place) {
   say(place, "");
   try {
-    await go(place);
+    await go(place, takeTurn());
   } catch (error) {
     tell(place, error);
     // It was called off: what gave way to it waits again.
@@ -54,21 +65,20 @@ async function onPress(place) {
 
 // Waits beside the form until somebody chooses a passkey there; without a word, if nobody does.
 async function offer(place) {
+  const turn = takeTurn();
   if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
   try {
-    await go(place, "conditional");
+    await go(place, turn, "conditional");
   } catch (error) {
     if (error === WORN_OUT) offer(place);
     else if (error instanceof Refusal) tell(place, error);
   }
 }
 
-async function go(place, mediation) {
-  running.abort();
-  const mine = (running = new AbortController());
-  const { signal } = mine;
+async function go(place, turn, mediation) {
+  const { signal } = turn;
   const options = await send(place, "/options", {}, signal);
-  const renewal = mediation && setTimeout(() => mine.abort(WORN_OUT), options.timeout);
+  const renewal = mediation && setTimeout(() => turn.abort(WORN_OUT), options.timeout);
   const credential = await ask(place.dataset.passkey, options, { mediation, signal });
   clearTimeout(renewal);
   const { next } = await bring(place, options, credential);
@@ -77,19 +87,20 @@ async function go(place, mediation) {
 
 // Only a device that makes sure of its owner by itself: nobody is sent to look for a telephone.
 async function offerToMake(offer) {
-  if (await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable?.()) offer.replaceWith(offer.content);
+  if (await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable?.()) show(offer);
 }
 
 // Right after a password some browsers make a passkey beside it, if their owner let them. Whatever comes of it, nobody
 // waits for it or hears of it here; the mailbox does.
 async function makeByItself(where) {
+  const { signal } = takeTurn();
   try {
     const { conditionalCreate } = await PublicKeyCredential.getClientCapabilities();
     if (!conditionalCreate) return;
     const place = { dataset: { at: where.dataset.passkeyByItself } };
     const by_itself = true;
-    const options = await send(place, "/options", { by_itself });
-    const credential = await ask("create", options, { mediation: "conditional" });
+    const options = await send(place, "/options", { by_itself }, signal);
+    const credential = await ask("create", options, { mediation: "conditional", signal });
     await send(place, "", { by_itself, credential: credential.toJSON() });
   } catch {
     // Then there is none.

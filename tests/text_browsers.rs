@@ -53,9 +53,17 @@ async fn uses_the_site(browser: TextBrowser, db: Database) {
     terminal.follow("Continue").await;
     terminal.sees("With the code from a message").await;
 
+    // A passkey wants a script.
+    assert!(
+        !terminal.text().contains("Make a passkey"),
+        "{}",
+        terminal.text()
+    );
+
     // Through the gate, by the password.
     terminal.follow("Change your password").await;
     terminal.sees("Enter your password").await;
+    assert!(!terminal.text().contains("passkey"), "{}", terminal.text());
     terminal.fill("Password", PASSWORD).await;
     terminal.follow("Continue").await;
     let other = "quite another horse altogether";
@@ -69,7 +77,9 @@ async fn uses_the_site(browser: TextBrowser, db: Database) {
     terminal
         .sees("We send a link and a code to your inbox")
         .await;
-    assert!(!terminal.text().contains(ADA), "{}", terminal.text());
+    for word in [ADA, "passkey"] {
+        assert!(!terminal.text().contains(word), "{}", terminal.text());
+    }
 
     terminal.goto(&at("/sign-in/password")).await;
     terminal.fill("Email address", ADA).await;
