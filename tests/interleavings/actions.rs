@@ -25,10 +25,10 @@ use serde_json::json;
 use super::program::Program;
 use super::world::{
     CHANGE_LINK, CONFIRM_LINK, EVERY_SESSION, KNOWN_BROWSER, NOTIFICATION_LINK, OTHER, OWNER,
-    PASSWORD_BEFORE, PASSWORDS, PROGRAM, PROGRAM_CODE, REFRESH_TOKEN, RESET_LINK, SIGN_IN_LINK,
-    UNDO_LINK, World,
+    PASSKEY, PASSWORD_BEFORE, PASSWORDS, PROGRAM, PROGRAM_CODE, REFRESH_TOKEN, RESET_LINK,
+    SIGN_IN_LINK, UNDO_LINK, World,
 };
-use crate::support::{Mail, PASSWORD, Page, Visitor};
+use crate::support::{Authenticator, Mail, PASSWORD, Page, Visitor};
 
 /// What has to be there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub enum Need {
     Invitation,
     RefusedLetter,
     Lock,
+    Passkey,
+    /// Somebody has set the password by mail, and the owner has used the passkey since.
+    ResetHold,
 }
 
 /// One row.
@@ -72,7 +75,11 @@ impl Action {
             return String::new();
         };
         let answer = in_short(page);
-        let refusals = ["303 /sign-in", "303 /reauthenticate"];
+        let refusals = [
+            "303 /sign-in",
+            "303 /reauthenticate",
+            "303 /account/reset-hold",
+        ];
         match page.status.as_u16() {
             _ if self.done.contains(&&*answer) => DONE.to_owned(),
             400..500 => NO.to_owned(),
@@ -123,6 +130,8 @@ pub struct Got {
     pub browser: Option<Visitor>,
     /// The program that did it.
     pub program: Option<Program>,
+    /// What it was given.
+    pub passkey: Option<Authenticator>,
 }
 
 impl Got {
@@ -227,6 +236,17 @@ impl Turn {
             .await
     }
 
+    /// The passkey of before, in this browser.
+    async fn signs(&self, browser: Visitor, ceremony: &str) -> Got {
+        let mut passkey = self.world.passkey.clone().unwrap();
+        let answer = passkey.sign_at(&browser, ceremony).await;
+        Got::browser(browser, answer)
+    }
+
+    fn page_of_passkey(&self, does: &str) -> String {
+        format!("/account/passkeys/{}/{does}", self.world.passkey_id)
+    }
+
     async fn uses(&self, name: &str, address: &str) -> Got {
         let browser = self.new_browser();
         let answer = browser.use_link(self.mail(name), address).await;
@@ -268,6 +288,22 @@ const ALL: &[&str] = &[
     KNOWN_BROWSER,
     EVERY_SESSION,
 ];
+/// Not even a passkey opens an account that is locked or gone.
+const ALL_AND_PASSKEYS: &[&str] = &[
+    OWNER,
+    OTHER,
+    PROGRAM,
+    REFRESH_TOKEN,
+    PASSWORD_BEFORE,
+    PASSKEY,
+    SIGN_IN_LINK,
+    PROGRAM_CODE,
+    RESET_LINK,
+    CHANGE_LINK,
+    NOTIFICATION_LINK,
+    KNOWN_BROWSER,
+    EVERY_SESSION,
+];
 /// What is left of nothing once the operator has another mailbox for the owner.
 const ALL_AND_THE_WAY_BACK: &[&str] = &[
     OWNER,
@@ -282,6 +318,20 @@ const ALL_AND_THE_WAY_BACK: &[&str] = &[
     UNDO_LINK,
     NOTIFICATION_LINK,
     KNOWN_BROWSER,
+    EVERY_SESSION,
+];
+/// What ends with a passkey: the password stays.
+const ALL_BUT_THE_PASSWORD: &[&str] = &[
+    OWNER,
+    OTHER,
+    PROGRAM,
+    REFRESH_TOKEN,
+    PASSKEY,
+    SIGN_IN_LINK,
+    PROGRAM_CODE,
+    RESET_LINK,
+    CHANGE_LINK,
+    NOTIFICATION_LINK,
     EVERY_SESSION,
 ];
 const LINKS: &[&str] = &[
@@ -365,7 +415,7 @@ pub const ACTIONS: &[Action] = &[
         name: "delete the account",
         needs: &[],
         shows: OWNER,
-        ends: ALL,
+        ends: ALL_AND_PASSKEYS,
         done: &["303 /"],
         act: act!(|turn| {
             let fields = [("email", turn.address())];
@@ -377,7 +427,7 @@ pub const ACTIONS: &[Action] = &[
         name: "delete the account by program",
         needs: &[],
         shows: PROGRAM,
-        ends: ALL,
+        ends: ALL_AND_PASSKEYS,
         done: &["204"],
         act: act!(|turn| {
             let program = turn.program();
@@ -389,7 +439,7 @@ pub const ACTIONS: &[Action] = &[
         name: "delete the account by command",
         needs: &[],
         shows: "",
-        ends: ALL,
+        ends: ALL_AND_PASSKEYS,
         done: &["200"],
         act: act!(|turn| turn
             .operates_on_it(|tx, app, operator, it| {
@@ -401,7 +451,7 @@ pub const ACTIONS: &[Action] = &[
         name: "lock the account by command",
         needs: &[],
         shows: "",
-        ends: ALL,
+        ends: ALL_AND_PASSKEYS,
         done: &["200"],
         act: act!(|turn| turn
             .operates_on_it(|tx, _, operator, it| {
@@ -815,6 +865,91 @@ pub const ACTIONS: &[Action] = &[
                 Ok(announce::announce_to(tx, app, &announcement, &id)? == Fate::Told)
             })
             .await
+        }),
+    },
+    Action {
+        name: "sign in with a passkey",
+        needs: &[Need::Passkey],
+        shows: PASSKEY,
+        ends: SIGN_IN_LINKS,
+        done: &["200"],
+        act: act!(|turn| turn.signs(turn.new_browser(), "/passkeys/sign-in").await),
+    },
+    Action {
+        name: "open the gate with a passkey",
+        needs: &[Need::Passkey],
+        shows: PASSKEY,
+        ends: &[OTHER],
+        done: &["200"],
+        act: act!(|turn| {
+            let browser = turn.with(&turn.world.other);
+            turn.signs(browser, "/reauthenticate/passkey").await
+        }),
+    },
+    Action {
+        name: "add a passkey",
+        needs: &[],
+        shows: OWNER,
+        ends: &[],
+        done: &["200"],
+        act: act!(|turn| {
+            let browser = turn.with(&turn.world.owner);
+            let mut passkey = Authenticator::at(&turn.world.stage.house);
+            passkey.counts = false;
+            let answer = passkey.make_at(&browser, "/account/passkeys/add").await;
+            Got {
+                passkey: Some(passkey),
+                ..Got::browser(browser, answer)
+            }
+        }),
+    },
+    Action {
+        name: "remove a passkey",
+        needs: &[Need::Passkey],
+        shows: OWNER,
+        ends: ALL_BUT_THE_PASSWORD,
+        done: &["303 /account/passkeys"],
+        act: act!(|turn| {
+            let page = turn.page_of_passkey("remove");
+            turn.posts(&turn.world.owner, &page, &[]).await
+        }),
+    },
+    Action {
+        name: "rename a passkey",
+        needs: &[Need::Passkey],
+        shows: OWNER,
+        ends: &[],
+        done: &["303 /account/passkeys"],
+        act: act!(|turn| {
+            let page = turn.page_of_passkey("rename");
+            let name = ["The first one's", "The second one's"][turn.side];
+            turn.posts(&turn.world.owner, &page, &[("name", name)])
+                .await
+        }),
+    },
+    Action {
+        name: "say of a reset that it was mine",
+        needs: &[Need::Passkey, Need::ResetHold],
+        shows: OWNER,
+        ends: &[],
+        done: &["303 /account"],
+        act: act!(|turn| {
+            let said = [("answer", "mine")];
+            turn.posts(&turn.world.owner, "/account/reset-hold", &said)
+                .await
+        }),
+    },
+    Action {
+        name: "say of a reset that it was not mine",
+        needs: &[Need::Passkey, Need::ResetHold],
+        shows: OWNER,
+        ends: ALL,
+        done: &["303 /account"],
+        act: act!(|turn| {
+            // There whoever comes too late is sent on to.
+            let said = [("answer", "not-mine"), ("next", "/account/reset-hold")];
+            turn.posts(&turn.world.owner, "/account/reset-hold", &said)
+                .await
         }),
     },
 ];

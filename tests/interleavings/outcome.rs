@@ -7,8 +7,8 @@ use reqwest::StatusCode;
 
 use super::actions::Got;
 use super::world::{
-    FIRST_IS_KNOWN, KNOWN_BROWSER, NOTIFICATION_LINK, OTHER, OWNER, PASSWORD_BEFORE, PASSWORDS,
-    PROGRAM, REFRESH_TOKEN, SECOND_IS_KNOWN, World, nobodys,
+    FIRST_IS_KNOWN, KNOWN_BROWSER, NOTIFICATION_LINK, OTHER, OWNER, PASSKEY, PASSWORD_BEFORE,
+    PASSWORDS, PROGRAM, REFRESH_TOKEN, SECOND_IS_KNOWN, World, nobodys,
 };
 use crate::support::{Mail, PASSWORD, Visitor};
 
@@ -32,6 +32,7 @@ impl World {
         self.try_programs(&mut seen, got).await;
         self.try_links(&mut seen).await;
         self.try_known_browsers(&mut seen, got).await;
+        self.try_passkeys(&mut seen, got).await;
         self.try_passwords(&mut seen).await;
         self.try_strangers(&mut seen).await;
         seen
@@ -53,6 +54,8 @@ impl World {
             ("sessions", format!("SELECT auth_method FROM sessions WHERE user_id = '{id}' ORDER BY 1")),
             ("refresh tokens", format!("SELECT CASE WHEN used_at IS NULL THEN 'unused' ELSE 'used' END
                 FROM refresh_tokens JOIN sessions ON sessions.id = session_id WHERE user_id = '{id}' ORDER BY 1")),
+            ("passkeys", format!("SELECT '\"' || name || '\"' FROM passkeys WHERE user_id = '{id}' ORDER BY 1")),
+            ("held", format!("SELECT 'until a passkey is used' FROM users WHERE id = '{id}' AND reset_hold_since IS NOT NULL")),
         ];
         for (what, query) in counted {
             let rows = self.stage.query(&query).await;
@@ -187,6 +190,25 @@ impl World {
             }
             let who = browser.signed_in_as().await;
             seen.insert(name.to_owned(), self.role(who.as_deref()));
+        }
+    }
+
+    async fn try_passkeys(&self, seen: &mut Outcome, got: [&Got; 2]) {
+        let [first, second] = got.map(|got| got.passkey.as_ref());
+        let passkeys = [
+            (PASSKEY, self.passkey.as_ref()),
+            ("the first one's passkey", first),
+            ("the second one's passkey", second),
+        ];
+        for (name, passkey) in passkeys {
+            let Some(passkey) = passkey else { continue };
+            let (browser, mut passkey) = (self.browser(), passkey.clone());
+            let signed = passkey.sign_at(&browser, "/passkeys/sign-in").await;
+            let what = match signed.status {
+                StatusCode::OK => "a session",
+                _ => NOTHING,
+            };
+            seen.insert(name.to_owned(), what.to_owned());
         }
     }
 

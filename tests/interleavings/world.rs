@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 use super::actions::Need;
 use super::program::Program;
 use super::stage::Stage;
-use crate::support::{Mail, PASSWORD, Visitor};
+use crate::support::{Authenticator, Mail, PASSWORD, Visitor};
 
 const GAP: Duration = Duration::from_secs(61);
 
@@ -28,6 +28,7 @@ pub const OTHER: &str = "another browser, by its cookie of before";
 pub const PROGRAM: &str = "the program, by its access token of before";
 pub const REFRESH_TOKEN: &str = "the program, by its refresh token of before";
 pub const PASSWORD_BEFORE: &str = "the password of before";
+pub const PASSKEY: &str = "the passkey of before";
 pub const SIGN_IN_LINK: &str = "the sign-in link of before";
 pub const PROGRAM_CODE: &str = "the program's code of before";
 pub const RESET_LINK: &str = "the reset link of before";
@@ -57,6 +58,9 @@ pub struct World {
     pub program: Program,
     /// It holds a refresh token that was used.
     pub robbed: Option<Program>,
+    /// One that does not count: whoever has it may have copied it.
+    pub passkey: Option<Authenticator>,
+    pub passkey_id: String,
     /// Somebody else, who asked for the address; and who asked for one that nobody has.
     pub strangers: [Visitor; 2],
     /// Where the sign-in link was asked for.
@@ -105,6 +109,8 @@ impl World {
             away: browser(),
             program: Program::new(&browser()),
             robbed: None,
+            passkey: None,
+            passkey_id: String::new(),
             strangers: [browser(), browser()],
             asker: browser(),
             sign_in_id: String::new(),
@@ -222,6 +228,8 @@ impl World {
             }
             Need::Invitation => self.invites_next().await,
             Need::Lock => self.is_locked().await,
+            Need::Passkey => self.has_passkey().await,
+            Need::ResetHold => self.is_held().await,
             Need::RefusedLetter => {
                 let refused = format!(
                     "UPDATE outbox SET state = 'refused', due_at = NULL, settled_at = {}
@@ -265,6 +273,27 @@ impl World {
             .app
             .transaction(move |tx| lock_account::lock(tx, operator, &named));
         assert!(matches!(locked.await.unwrap(), Outcome::Done(_)));
+    }
+
+    async fn has_passkey(&mut self) {
+        let mut passkey = Authenticator::of(&self.stage.house, &self.address).await;
+        passkey.counts = false;
+        self.passkey = Some(passkey);
+        let its_id = format!("SELECT id FROM passkeys WHERE user_id = '{}'", self.id);
+        self.passkey_id = self.stage.query(&its_id).await[0].get(0);
+    }
+
+    /// All that a reset leaves of use here is its hold: it would end every session.
+    async fn is_held(&self) {
+        let now = self.stage.house.clock.now();
+        let held = format!(
+            "UPDATE users SET reset_hold_since = {now} WHERE id = '{}'",
+            self.id
+        );
+        self.stage.query(&held).await;
+        self.stage.house.advance(GAP);
+        let mut passkey = self.passkey.clone().unwrap();
+        passkey.opens_gate(&self.owner).await;
     }
 
     /// Keeps the mail that just went to the account's address.
