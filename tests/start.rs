@@ -638,3 +638,17 @@ fn an_env_file_that_would_be_half_ignored_stops_the_start() {
         }
     }
 }
+
+/// Browsers know passkeys only where a site has a name.
+#[test]
+fn where_the_host_is_an_ip_address_it_is_said_that_there_are_no_passkeys() {
+    let folder = empty_folder();
+    let by_address = [ANY_PORT, ("PUBLIC_URL", "http://127.0.0.1:8080")];
+    let checked = run(folder.path(), &["check"], &by_address);
+    assert_eq!(
+        line_on("passkeys", &checked),
+        "passkeys       ok      there are none: the host of PUBLIC_URL is an IP address, and no name"
+    );
+    let doorpost = Doorpost::start(folder.path(), &by_address);
+    doorpost.says("there are no passkeys: browsers know them only where");
+}
