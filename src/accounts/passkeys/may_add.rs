@@ -1,9 +1,10 @@
 //! Proof that whoever acts may give an account a passkey.
 //!
-//! Its owner may, if no hold stands in their way. Besides, an account that has neither a password nor a passkey, and so nothing that its owner could
-//! enter at the gate, gets its first passkey where it would get its first password: by the mailed link that sets one;
-//! and in the first minutes, in the very session in which its address was confirmed. That session has shown what such
-//! a link shows, and nobody has had a moment in which to put anything on the account that a thief could want.
+//! Its owner may, if no hold stands in their way. Besides, an account that has neither a password nor a passkey, and so
+//! nothing that its owner could enter at the gate, gets its first passkey where it would get its first password: by the
+//! mailed link that sets one; and in the first minutes, in the very session in which its address was confirmed. That
+//! session has shown what such a link shows, and nobody has had a moment in which to put anything on the account that a
+//! thief could want.
 //!
 //! Only here one is made, and only of an account that is held. A session from any other link may look, however fresh.
 
