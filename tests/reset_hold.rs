@@ -337,11 +337,61 @@ on_both! {
         }
     }
 
+    /// Somebody had her session for a moment, and added one: a reset by mail does not hold its end.
+    async fn a_passkey_that_a_thief_has_just_added_goes_at_once(db: Database) {
+        let house = House::new(db).await;
+        house.member_with_password(ADA).await;
+        let mut hers = Authenticator::of(&house, ADA).await;
+        house.advance(HOLD + DAY);
+        let mut thiefs = Authenticator::of(&house, ADA).await;
+        let ada = resets(&house).await;
+        all_waits(&house, &ada).await;
+        let thief = house.visitor();
+        thiefs.signs_in(&thief).await;
+        let asked = ada.get(PAGE).await;
+        assert!(asked.body.contains("Did somebody else add a passkey?"), "{}", asked.body);
+        says(&ada, "young-not-mine").await.goes_on_to("/account");
+        assert_eq!(thief.signed_in_as().await, None, "who came in by it is out");
+        let refused = thiefs.sign_at(&thief, "/passkeys/sign-in").await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "who said it goes on");
+        let told = house.news_to(ADA).await;
+        assert!(told.iter().any(|news| news.subject.ends_with("was removed")), "{told:?}");
+
+        // What was there before is nobody's to remove so, and holds as ever.
+        assert!(!ada.get(PAGE).await.body.contains("Did somebody else add a passkey?"));
+        says(&ada, "young-not-mine").await.goes_on_to("/account");
+        all_waits(&house, &ada).await;
+        hers.signs_in(&house.visitor()).await;
+    }
+
+    /// An undo gives the old address back, and leaves a thief nothing to come in by.
+    async fn an_undo_takes_away_what_a_thief_has_added(db: Database) {
+        let house = House::new(db).await;
+        let thief = house.owner(ADA).await;
+        let mut thiefs = Authenticator::of(&house, ADA).await;
+        asks_for_address(&thief).await.goes_on_to("/account/email");
+        let link = house.mail_to(NEXT).await;
+        thief.use_link(&link, NEXT).await.goes_on_to("/account");
+        let mails = house.mails_to(ADA, 2).await;
+        let undo = mails.into_iter().find(|mail| mail.route() == "/account/email/undo").unwrap();
+        house.advance(DAY);
+        let later = house.visitor();
+        thiefs.signs_in(&later).await;
+        house.visitor().use_link(&undo, ADA).await.goes_on_to("/sign-in/sent");
+        assert_eq!(later.signed_in_as().await, None);
+        let refused = thiefs.sign_at(&later, "/passkeys/sign-in").await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+        assert_eq!(noted(&house, "passkey_removed").await, 1);
+    }
+
     /// The thief has the new mailbox, and resets there: the old one takes the address back all the same.
     async fn an_undo_is_not_held(db: Database) {
         let house = House::new(db).await;
         let ada = house.owner(ADA).await;
         Authenticator::of(&house, ADA).await;
+        house.advance(HOLD + DAY);
+        ada.reauthenticate().await;
         asks_for_address(&ada).await.goes_on_to("/account/email");
         let link = house.mail_to(NEXT).await;
         ada.use_link(&link, NEXT).await.goes_on_to("/account");
