@@ -138,7 +138,7 @@ fn part(value: &Value) -> String {
 }
 
 enum Pair {
-    P256(EcdsaKeyPair),
+    P256(Box<EcdsaKeyPair>),
     Rsa(Box<RsaKeyPair>),
 }
 
@@ -151,7 +151,9 @@ impl Device {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self(Pair::P256(
-            EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap(),
+            EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random)
+                .unwrap()
+                .into(),
         ))
     }
 
