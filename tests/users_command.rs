@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use crate::program::{ANY_PORT, Doorpost, command, dressed, empty_folder, everything_in, run};
 use crate::support::{
-    Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor, eventually, secret_key,
+    Authenticator, Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor,
+    eventually, secret_key,
 };
 
 const ADA: &str = "ada@example.org";
@@ -407,6 +408,8 @@ on_both! {
         // A thief who reads the old mailbox took the address away before: the way back leads to that mailbox.
         let thief = ada;
         thief.reauthenticate().await;
+        let mut passkey = Authenticator::on("http://localhost:8080");
+        assert_eq!(passkey.make_at(&thief, "/account/passkeys/add").await.status, StatusCode::OK);
         thief.post("/account/email", &[("email", "thief@example.org")]).await.goes_on_to("/account/email");
         let change = site.mail("thief@example.org", "/account/email/confirm", 0).await;
         thief.use_link(&change, "thief@example.org").await.goes_on_to("/account");
@@ -442,6 +445,8 @@ on_both! {
         }
         let shown = json(&site.users(&["show", NEW, "--json"]));
         assert_eq!((&shown["has_password"], &shown["sessions"]), (&json!(false), &json!(0)), "{shown}");
+        let refused = passkey.sign_at(&site.visitor(), "/passkeys/sign-in").await;
+        assert_eq!((refused.status, &shown["passkeys"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(0)));
         let old = site.told("thief@example.org", "Your account at localhost has another address").await;
         assert_eq!(old.link, "", "no way back for whoever reads it");
         assert!(!old.text.contains(NEW) && old.text.contains("By: the people who run localhost\n"), "{}", old.text);
