@@ -357,9 +357,9 @@ on_both! {
         not_invited.push(asked);
         let mail = site.sink.letter_for(EVE).await.mail();
         not_invited.push(elsewhere.use_link(&mail, EVE).await);
-        let renewed = ada.get("/account").await;
-        assert!(renewed.header("set-cookie").is_some(), "another token");
-        not_invited.push(renewed);
+        let before = ada.cookie(SESSION);
+        not_invited.push(ada.get("/account").await);
+        assert_ne!(ada.cookie(SESSION), before, "another token");
 
         let notice = site.sink.taken_for(ADA).into_iter().rev().map(|letter| letter.mail())
             .find(|mail| mail.link.contains("login_token"));
@@ -922,7 +922,7 @@ on_both! {
         site.house.advance(MINUTE);
         assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "for looking that is enough");
         let too_long = format!("/account/password?x={}", "a".repeat(600));
-        for spelled in [&*too_long, "/account/password?x=%00", "/account/password?x=%ff"] {
+        for spelled in [&*too_long, "/account/password?x=%00"] {
             let copy = ada.with_copied_jar();
             is_sent_to_prove(&copy.get(spelled).await, "/account/password");
             let (copy, form) = (ada.with_copied_jar(), [("password", "a horse of somebody else's")]);

@@ -227,10 +227,6 @@ async fn a_letter_tells_its_reader_what_to_know_before_a_click() {
             let unasked = ["invitation", "test", "announcement", "own"].contains(name);
             let by_operator = name.ends_with("_by_operator");
             let (whoever_did_not, whence) = match by_operator {
-                // A copy comes from somewhere else.
-                false if *name == "device_not_proven" => {
-                    ("Was it not you? ", "IP address: 198.51.100.7")
-                }
                 false => ("Was it not you? ", "IP address: 127.0.0.1"),
                 true => (
                     "Did you not ask them for it? ",

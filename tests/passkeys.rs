@@ -118,35 +118,35 @@ type Bend = fn(&mut Signed);
 /// What an authenticator, or the browser around it, must not say.
 const WRONG: &[(&str, Bend)] = &[
     ("another origin", |it| {
-        it.origin = "https://evil.test".to_owned()
+        it.origin = "https://evil.test".to_owned();
     }),
     ("another port", |it| {
-        it.origin = "http://localhost:1".to_owned()
+        it.origin = "http://localhost:1".to_owned();
     }),
     ("an origin with a slash", |it| it.origin.push('/')),
     ("the same host by https", |it| {
-        it.origin = it.origin.replace("http:", "https:")
+        it.origin = it.origin.replace("http:", "https:");
     }),
     ("an origin in capitals", |it| {
-        it.origin = it.origin.to_uppercase()
+        it.origin = it.origin.to_uppercase();
     }),
     ("no origin", |it| it.origin = String::new()),
     ("a frame on another site", |it| {
-        it.more = json!({ "crossOrigin": true })
+        it.more = json!({ "crossOrigin": true });
     }),
     ("a page around it", |it| {
-        it.more = json!({ "topOrigin": "https://evil.test" })
+        it.more = json!({ "topOrigin": "https://evil.test" });
     }),
     ("another site", |it| it.rp_id = "evil.test".to_owned()),
     ("a host above", |it| it.rp_id = "example.org".to_owned()),
     ("nobody there", |it| it.flags &= !Signed::USER_PRESENT),
     ("nobody verified", |it| it.flags &= !Signed::USER_VERIFIED),
     ("backed up, and never to be", |it| {
-        it.flags |= Signed::BACKED_UP
+        it.flags |= Signed::BACKED_UP;
     }),
     ("extensions that are not there", |it| it.flags |= 0x80),
     ("a challenge of its own", |it| {
-        it.challenge = "AAAAAAAAAAAAAAAAAAAAAA".to_owned()
+        it.challenge = "AAAAAAAAAAAAAAAAAAAAAA".to_owned();
     }),
     ("a challenge that is bent", |it| {
         it.challenge.replace_range(
@@ -174,7 +174,7 @@ const WRONG: &[(&str, Bend)] = &[
 /// Wrong only for a passkey that is known already.
 const WRONG_TO_SIGN: &[(&str, Bend)] = &[
     ("a passkey that may be copied now", |it| {
-        it.flags |= Signed::BACKUP_ELIGIBLE
+        it.flags |= Signed::BACKUP_ELIGIBLE;
     }),
     ("another account", |it| it.user_handle = Some(vec![1; 32])),
     ("an empty account", |it| it.user_handle = Some(Vec::new())),

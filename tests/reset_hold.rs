@@ -345,7 +345,7 @@ on_both! {
         house.advance(HOLD + DAY);
         let mut thiefs = Authenticator::of(&house, ADA).await;
         let ada = resets(&house).await;
-        all_waits(&house, &ada).await;
+        waits(&asks_for_address(&ada).await, "/account/email");
         let thief = house.visitor();
         thiefs.signs_in(&thief).await;
         let asked = ada.get(PAGE).await;

@@ -109,6 +109,7 @@ const CAROL: &str = "carol@example.org";
 const DAN: &str = "dan@example.org";
 const EVE: &str = "eve&lt@example.org";
 const FAY: &str = "fay@example.org";
+const GIL: &str = "gil&gt@example.org";
 
 /// A browser that tries to get words of its own into a letter.
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux <b>evil.test</b>) Firefox/140.0 https://evil.test/";
@@ -150,8 +151,14 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     let token = json!({ "token": newest(FAY, "/reset-password").await.token() });
     make_passkey(house, &fay, "/reset-password/passkey", token).await;
     let [dan, ada] = [house.visitor(), house.visitor()].map(|it| it.calling_itself(BROWSER));
-    let (ben, eve) = (house.visitor(), house.visitor());
-    for (visitor, address) in [(&ben, BEN), (&eve, EVE), (&dan, DAN), (&ada, ADA)] {
+    let [ben, eve, gil] = [(); 3].map(|()| house.visitor());
+    for (visitor, address) in [
+        (&ben, BEN),
+        (&eve, EVE),
+        (&gil, GIL),
+        (&dan, DAN),
+        (&ada, ADA),
+    ] {
         visitor.ask("/register", address).await.sees_inbox_page();
         let mail = newest(address, "/confirm-email").await;
         let fields = [("token", mail.token()), ("password", PASSWORD)];
@@ -170,17 +177,17 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     let copied = copied.get_plainly("/account").await;
     copied.goes_on_to("/sign-in?next=%2Faccount");
 
-    // Somebody who reads Eve's mail sets her password, and she says that it was not she.
+    // Somebody who reads Gil's mail sets his password, and he says that it was not he.
     house.advance(Duration::from_secs(61)); // past the gap
-    let mut passkey = Authenticator::of(house, EVE).await;
-    eve.ask("/forgot-password", EVE).await.sees_inbox_page();
-    let mail = newest(EVE, "/reset-password").await;
+    let mut passkey = Authenticator::of(house, GIL).await;
+    gil.ask("/forgot-password", GIL).await.sees_inbox_page();
+    let mail = newest(GIL, "/reset-password").await;
     let fields = [("token", mail.token()), ("password", PASSWORD)];
-    let set = eve.post("/reset-password", &fields).await;
+    let set = gil.post("/reset-password", &fields).await;
     set.goes_on_to("/sign-in/password");
-    eve.enter(EVE, PASSWORD).await.goes_on_to("/account");
-    passkey.opens_gate(&eve).await;
-    let said = eve
+    gil.enter(GIL, PASSWORD).await.goes_on_to("/account");
+    passkey.opens_gate(&gil).await;
+    let said = gil
         .post("/account/reset-hold", &[("answer", "not-mine")])
         .await;
     said.goes_on_to("/account");
@@ -253,7 +260,7 @@ pub async fn every_letter_is_sent(house: &House, mailbox: impl AsyncFn(&str) -> 
     };
     operated(house, delete).await;
 
-    let everybody = [ADA, BEN, BENS_NEXT, CAROL, DAN, EVE, FAY, address];
+    let everybody = [ADA, BEN, BENS_NEXT, CAROL, DAN, EVE, FAY, GIL, address];
     let all_sent = async || {
         let mut names = Vec::new();
         for address in everybody {
