@@ -171,7 +171,12 @@ async fn a_letter_has_one_url_and_loads_nothing() {
         }
     }
     for Letter { name, mail, .. } in letters().await {
-        let lower = mail.html.to_ascii_lowercase();
+        // Without its link, in which anything may stand by chance.
+        let words = match &*mail.link {
+            "" => mail.html.clone(),
+            link => mail.html.replace(link, ""),
+        };
+        let lower = words.to_ascii_lowercase();
         for loads in LOADS {
             assert!(!lower.contains(loads), "{name}: {loads}");
         }
