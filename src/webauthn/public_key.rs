@@ -152,8 +152,9 @@ mod tests {
          Dq8Ky8x7SBqL3gco_Rez2KDKDNfbWHIDxysndEsA9G2oynLT6zHQQXBEmhEyMHyRlVQeHMRMT70Uz_lXx0vB3S \
          WT7gEC6TN_m5FIaX8B--LiYwfqDCNJeUOQea0zcNy10LWEcRwmwOyDasMFhCOJtwnTbyGeI8bkESWJeVvm6g";
 
+    /// Of lines with a space between them.
     fn bytes(text: &str) -> Vec<u8> {
-        URL_SAFE_NO_PAD.decode(text).unwrap()
+        URL_SAFE_NO_PAD.decode(text.replace(' ', "")).unwrap()
     }
 
     /// {1: 3, 3: -257, -1: n, -2: 65537}
