@@ -69,7 +69,7 @@ fn it_is_installed_and_serves_as_systemd_runs_it() {
 
     settle(&mut machine);
     let checked = machine.run(&format!("{BY_HAND} check"));
-    assert_eq!(checked.matches(" ok ").count(), 5, "{checked}");
+    assert_eq!(checked.matches(" ok ").count(), 6, "{checked}");
     machine.run("systemctl enable --now doorpost");
     machine.run(SERVES);
     assert_eq!(machine.run("systemctl is-active doorpost"), "active");
