@@ -14,11 +14,12 @@ use crate::accounts::links;
 use crate::accounts::passkeys;
 use crate::accounts::sessions;
 use crate::accounts::users::{self, Named, Operator, Owner, ResetHold, Settled};
+use crate::actions::change_password::ThisSession;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::mail::notices::Notice;
-use crate::random::{Token, TokenHash};
+use crate::random::Token;
 
 /// The password was set by mail: the hold that begins with it, if the account has passkeys. A later reset begins it anew,
 /// lest a thief waits for the end of one that was the owner's.
@@ -40,12 +41,6 @@ pub fn begin(tx: &mut Tx, app: &App, owner: &Owner, client: &Client) -> Result<O
 pub enum Said {
     Mine,
     NotMine,
-}
-
-/// The session in which they say it.
-pub struct ThisSession {
-    pub id: String,
-    pub token: TokenHash,
 }
 
 /// What came of it.

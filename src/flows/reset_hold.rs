@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::accounts::client::Client;
 use crate::accounts::passkeys;
-use crate::actions::reset_hold::{self, Answered, Said, ThisSession};
+use crate::actions::change_password::ThisSession;
+use crate::actions::reset_hold::{self, Answered, Said};
 use crate::flows::Answer;
 use crate::web::form;
 use crate::web::link_request_form;
