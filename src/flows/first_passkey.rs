@@ -13,6 +13,7 @@ use crate::accounts::links::Purpose;
 use crate::accounts::passkeys::challenge::For;
 use crate::actions::{add_passkey, set_first_passkey};
 use crate::web::link_page::{self, Checked, LinkForm, LinkView, Ready, Submitted};
+use crate::web::next;
 use crate::web::page::confidential;
 use crate::web::passkey_options::{self, site};
 use crate::web::script::{Answer, ScriptError, Sent};
@@ -104,10 +105,7 @@ fn mistake(view: LinkView) -> ScriptError {
 fn to_sign_in(visitor: &Visitor, asked: Option<PendingRequest>) -> Answer {
     let next = asked.as_ref().and_then(|asked| asked.next.as_deref());
     let sign_in = match next {
-        Some(next) => {
-            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-            format!("/sign-in?next={next}")
-        }
+        Some(next) => next::before("/sign-in", next),
         None => "/sign-in".to_owned(),
     };
     let done = asked.map(|asked| PendingRequest {

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::humanize;
 use crate::web::headers;
+use crate::web::next;
 
 /// What the layout needs to know on every page.
 pub struct Frame {
@@ -48,8 +49,7 @@ impl ShownHold {
 
     /// The same, on the way to this one.
     pub fn page(next: &str) -> String {
-        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-        format!("{}?next={next}", Self::PAGE)
+        next::before(Self::PAGE, next)
     }
 
     /// The one that lies on the account of this session, if one does.

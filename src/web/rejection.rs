@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::actions::TooMany;
 use crate::error::Error;
+use crate::web::next;
 use crate::web::page::ShownHold;
 
 /// Why a request goes no further.
@@ -163,14 +164,14 @@ impl ResponseError for Rejection {
         self.leave_a_note(&mut response);
         match self {
             Self::SignInFirst { next } => {
-                response.insert_header((LOCATION, first("/sign-in", next)));
+                response.insert_header((LOCATION, next::before("/sign-in", next)));
             }
             Self::ReauthenticateFirst { next, typed } | Self::Held { next, typed } => {
                 let page = match self {
                     Self::Held { .. } => ShownHold::PAGE,
                     _ => "/reauthenticate",
                 };
-                response.insert_header((LOCATION, first(page, next)));
+                response.insert_header((LOCATION, next::before(page, next)));
                 if let Some(typed) = typed {
                     response.cookie((**typed).clone());
                 }
@@ -198,8 +199,3 @@ const LOAD_AGAIN: &str = concat!(
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>One moment</title>\n</head>\n",
     "<body>\n<p><a href=\"\">Go on</a></p>\n</body>\n</html>\n",
 );
-
-fn first(page: &str, next: &str) -> String {
-    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-    format!("{page}?next={next}")
-}
