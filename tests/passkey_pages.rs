@@ -745,13 +745,7 @@ async fn after_a_password_nothing_is_seen_of_a_passkey_that_was_not_made() {
     house.member_with_password(ADA).await;
     let browser = Browser::open(Scripts::On).await;
     browser.plug_authenticator_in().await;
-    browser
-        .goto(&format!("{}/sign-in/password", house.url))
-        .await;
-    browser.fill("Email address", ADA).await;
-    browser.fill("Password", PASSWORD).await;
-    browser.click("Sign in").await;
-    browser.comes_to("/account").await;
+    browser.enters(&house.url, ADA, PASSWORD).await;
     let asked =
         "performance.getEntriesByName(location.origin + '/account/passkeys/add/options').length";
     let there = async || browser.value(asked).await != 0;
@@ -788,13 +782,7 @@ async fn an_owner_adds_one_in_firefox() {
     house.member_with_password(ADA).await;
     let browser = Browser::open_firefox(Scripts::On).await;
     browser.plug_authenticator_in().await;
-    browser
-        .goto(&format!("{}/sign-in/password", house.url))
-        .await;
-    browser.fill("Email address", ADA).await;
-    browser.fill("Password", PASSWORD).await;
-    browser.click("Sign in").await;
-    browser.comes_to("/account").await;
+    browser.enters(&house.url, ADA, PASSWORD).await;
     browser.click("Passkeys").await;
     browser.comes_to(LIST).await;
     browser.click("Add a passkey").await;

@@ -11,13 +11,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Ada, signed in with her password, adds a passkey, and signs out.
 async fn adds_a_passkey(browser: &Browser, house: &House) {
     house.member_with_password(ADA).await;
-    browser
-        .goto(&format!("{}/sign-in/password", house.url))
-        .await;
-    browser.fill("Email address", ADA).await;
-    browser.fill("Password", PASSWORD).await;
-    browser.click("Sign in").await;
-    browser.comes_to("/account").await;
+    browser.enters(&house.url, ADA, PASSWORD).await;
     // A browser that was asked to make one by itself may still be at it.
     browser.click("Passkeys").await;
     browser.comes_to("/account/passkeys").await;

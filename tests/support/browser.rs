@@ -155,6 +155,15 @@ impl Browser {
         self.client.goto(url).await.unwrap();
     }
 
+    /// Signs in at this site by the password.
+    pub async fn enters(&self, site: &str, address: &str, password: &str) {
+        self.goto(&format!("{site}/sign-in/password")).await;
+        self.fill("Email address", address).await;
+        self.fill("Password", password).await;
+        self.click("Sign in").await;
+        self.comes_to("/account").await;
+    }
+
     /// Follows the link, or presses the button, that says this; in the main part of the page, if it is
     /// there, else anywhere. Waits until the page is left.
     pub async fn click(&self, words: &str) {
