@@ -19,6 +19,7 @@ mod public_url;
 mod reader;
 #[cfg(test)]
 mod reference;
+mod return_hosts;
 mod rules;
 mod secret_key;
 mod security;
@@ -42,12 +43,14 @@ use lettre::message::Mailbox;
 use tracing_subscriber::filter::Targets;
 
 use crate::clock::Timestamp;
+use crate::domain_name::DomainName;
 
 pub use amounts::Rate;
 pub use database_url::{DatabaseUrl, PostgresUrl};
 pub use log::LogFormat;
 pub use public_url::PublicUrl;
 pub use reader::{Mistake, Refusal};
+pub use return_hosts::ReturnHosts;
 pub use secret_key::SecretKey;
 pub use service_manager::ServiceManager;
 pub use sign_up::{DomainPattern, SignUp};
@@ -231,6 +234,18 @@ variables! {
         /// The last day (`2027-06-30`, at most a year from now) on which that is right: what it says, too.
         expires: Option<Timestamp> = "SECURITY_CONTACT_EXPIRES", "", optional(security::last_day);
         check rules::a_contact_says_until_when(&contact, expires);
+    }
+
+    /// In front of other apps
+    gateway: Gateway {
+        /// Hosts between commas (`wiki.example.org,*.apps.example.org`, with a port if it is not 443) of apps that this site
+        /// is a sign-in for, to which visitors may be sent back; unset, none. See docs/gateway.md.
+        return_hosts: ReturnHosts = "RETURN_HOSTS", "", ReturnHosts::parse;
+
+        /// The domain that the site and these apps have in common (`example.org`): all hosts below it get a cookie by which a
+        /// proxy in front of them may ask who their visitors are, and which is good for nothing else; unset, none does.
+        cookie_domain: Option<DomainName> = "COOKIE_DOMAIN", "", optional(network::cookie_domain);
+        check rules::a_shared_cookie_reaches_the_site(&server, &cookie_domain);
     }
 
     /// Metrics

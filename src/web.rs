@@ -11,8 +11,8 @@
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
 //! * [`script`], [`passkey_options`]: what a script of ours is answered, and asks authenticators for.
 //! * [`passkey_offer`]: whether a passkey is offered.
-//! * [`form`], [`one_click`], [`json`], [`next`], [`path_id`], [`pasted_link`]: what visitors send, parsed
-//!   once.
+//! * [`form`], [`one_click`], [`json`], [`next`], [`return_url`], [`path_id`], [`pasted_link`]: what visitors send,
+//!   parsed once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
@@ -40,6 +40,7 @@ pub mod pasted_link;
 pub mod path_id;
 pub mod pending_change;
 pub mod rejection;
+pub mod return_url;
 pub mod same_origin;
 pub mod script;
 pub mod sealed_cookies;

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::PublicUrl;
 use super::reader::{Mistake, Parsed, comma_list};
+use crate::domain_name::DomainName;
 
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     let form = "an IP address and a port: 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080";
@@ -57,4 +58,15 @@ pub(super) fn audience(text: &str) -> Parsed<String> {
             "names or addresses between commas, such as https://files.example.org",
         )),
     }
+}
+
+/// A domain for whose hosts a cookie is meant. A single word is none: browsers would keep no cookie for `org`.
+pub(super) fn cookie_domain(text: &str) -> Parsed<DomainName> {
+    let domain = DomainName::parse(text).filter(DomainName::is_full);
+    domain.ok_or_else(|| {
+        Mistake::new(
+            "is not the name of a domain",
+            "the domain that the site and the apps have in common, such as example.org",
+        )
+    })
 }

@@ -12,6 +12,7 @@ use super::public_url::is_this_machine;
 use super::reader::{Mistake, Refusal};
 use super::{PublicUrl, SecretKey, Server, SmtpUrl, argon2, secret_key, smtp_url};
 use crate::clock::Timestamp;
+use crate::domain_name::DomainName;
 
 type Judged = Result<(), Refusal>;
 
@@ -61,6 +62,29 @@ pub(super) fn metrics_have_an_address_of_their_own(
         "METRICS_ADDRESS",
         "is that of BIND_ADDRESS, where visitors are",
         "another port, such as 127.0.0.1:9464",
+    )
+}
+
+pub(super) fn a_shared_cookie_reaches_the_site(
+    server: &Server,
+    domain: &Option<DomainName>,
+) -> Judged {
+    let Some(domain) = domain else {
+        return Ok(());
+    };
+    refuse_if(
+        !server.public_url.is_https(),
+        "COOKIE_DOMAIN",
+        "is set, and PUBLIC_URL is http",
+        "nothing, or set PUBLIC_URL to the https address of the site",
+    )?;
+    let host = server.public_url.host();
+    let above = host.strip_suffix(domain.as_str());
+    refuse_if(
+        !above.is_some_and(|above| above.is_empty() || above.ends_with('.')),
+        "COOKIE_DOMAIN",
+        "is not the domain of PUBLIC_URL, nor one above it",
+        "the domain that the site and the apps have in common, such as example.org",
     )
 }
 

@@ -57,7 +57,8 @@ impl DomainPattern {
         pattern.ok_or_else(|| Mistake::new("is neither a choice nor a list of domains", CHOICES))
     }
 
-    fn matches(&self, domain: &str) -> bool {
+    /// Whether a domain in canonical form is one of these.
+    pub fn matches(&self, domain: &str) -> bool {
         match self {
             Self::Exactly(name) => domain == name.as_str(),
             // With the dot: `notexample.org` is not below `example.org`.

@@ -79,7 +79,7 @@ impl Followed {
             others => format!("{}?{}", req.path(), others.join("&")),
         };
         Some(Self {
-            page: Next::parse(&page)?,
+            page: Next::here(&page)?,
             token,
         })
     }

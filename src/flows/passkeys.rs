@@ -14,7 +14,6 @@ use crate::actions::passkey_answer::{self, Answer as PasskeyAnswer};
 use crate::actions::reauthenticate::{self, Attempt};
 use crate::actions::sign_in_with_passkey;
 use crate::web::form::NoFields;
-use crate::web::link_request_form;
 use crate::web::next::Next;
 use crate::web::page::ShownHold;
 use crate::web::passkey_options::{self, site};
@@ -85,7 +84,7 @@ async fn sign_in(Sent { by: visitor, body }: Sent<Visitor, SignInBody>) -> Answe
     let begun = visitor
         .act(move |tx, app| sign_in_with_passkey::conclude(tx, app, answer.as_ref().ok(), &device));
     let begun = begun.await??.ok_or(why_not)?;
-    let next = link_request_form::path(&body.next);
+    let next = visitor.next(&body.next);
     let next = next.as_deref().unwrap_or(Next::DEFAULT);
     // After a reset by mail whoever has a passkey is asked first whether it was they.
     let hold = ShownHold::of(&begun.session, visitor.now(), &visitor.app.config);
@@ -135,7 +134,7 @@ async fn open_gate(
     }: Sent<SignedIn, GateBody>,
 ) -> Answer {
     let SignedIn { visitor, session } = signed_in;
-    let next = link_request_form::path(&body.next);
+    let next = visitor.next(&body.next);
     let next = next.unwrap_or_else(|| Next::DEFAULT.to_owned());
     let Some(token) = visitor.token_hash() else {
         return Err(Rejection::SignInFirst { next }.into());

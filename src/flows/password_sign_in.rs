@@ -16,8 +16,7 @@ use crate::actions::sign_in_with_password::{self, Attempt};
 use crate::clock::millis;
 use crate::flows::Answer;
 use crate::web::field_error::FieldError;
-use crate::web::form::{self, Form};
-use crate::web::link_request_form;
+use crate::web::form::Form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::password_entry;
@@ -33,15 +32,12 @@ const LATELY: Duration = Duration::from_secs(60 * 60);
 /// Whoever has just set a password in this browser finds the address filled in, and goes on to where the
 /// way led before.
 async fn show(visitor: Visitor) -> Answer {
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let next = visitor.next_in_query()?;
     let asked = visitor.pending_requests();
     let lately = visitor.now() - millis(LATELY);
     let reset = asked
         .newest()
         .filter(|pending| pending.done && pending.at > lately);
-    let next = query
-        .get("next")
-        .and_then(|next| link_request_form::path(next));
     Ok(page(&SignInPage {
         frame: visitor.frame(),
         email: reset
@@ -92,7 +88,7 @@ async fn sign_in(visitor: Visitor, Form(form): Form<SignInForm>) -> Answer {
     );
     match entered.await?.flatten() {
         Some(begun) => {
-            let next = link_request_form::path(&form.next);
+            let next = visitor.next(&form.next);
             visitor.welcome(&begun, next.as_deref().unwrap_or(Next::DEFAULT))
         }
         None => again(
@@ -112,7 +108,7 @@ fn again(
 ) -> Answer {
     let again = SignInPage {
         frame: visitor.frame(),
-        next: link_request_form::path(&form.next),
+        next: visitor.next(&form.next),
         shared: form.shared == "yes",
         email: form.email,
         error,

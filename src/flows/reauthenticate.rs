@@ -18,8 +18,7 @@ use crate::actions::reauthenticate::{self, Attempt, Outcome};
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::field_error::FieldError;
-use crate::web::form::{self, Form};
-use crate::web::link_request_form;
+use crate::web::form::Form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::password_entry;
@@ -31,10 +30,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn show(signed_in: SignedIn) -> Answer {
-    let query = form::pairs(signed_in.visitor.req.query_string().as_bytes())?;
-    let next = query
-        .get("next")
-        .and_then(|next| link_request_form::path(next));
+    let next = signed_in.visitor.next_in_query()?;
     let shown = EnterPage::of(&signed_in, next).await?;
     Ok(page(&shown)?)
 }
@@ -47,7 +43,7 @@ struct EnterForm {
 }
 
 async fn enter(signed_in: SignedIn, Form(form): Form<EnterForm>) -> Answer {
-    let next = link_request_form::path(&form.next);
+    let next = signed_in.visitor.next(&form.next);
     if form.password.is_empty() {
         return again(&signed_in, next, FieldError::NoPassword).await;
     }

@@ -16,8 +16,6 @@ use crate::accounts::passkeys;
 use crate::actions::change_password::ThisSession;
 use crate::actions::reset_hold::{self, Answered, Said};
 use crate::flows::Answer;
-use crate::web::form;
-use crate::web::link_request_form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, ShownHold, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -29,10 +27,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
 }
 
 async fn open(SignedIn { visitor, .. }: SignedIn) -> Answer {
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
-    let next = query
-        .get("next")
-        .and_then(|next| link_request_form::path(next))
+    let next = visitor
+        .next_in_query()?
         .filter(|next| next != AnswerForm::PAGE);
     show(&visitor, StatusCode::OK, next).await
 }
@@ -75,7 +71,7 @@ impl BehindGate for AnswerForm {
 
 async fn answer(Sensitive { gate, form }: Sensitive<AnswerForm>) -> Answer {
     let visitor = &gate.visitor;
-    let next = link_request_form::path(&form.next);
+    let next = visitor.next(&form.next);
     let (client, here) = (
         visitor.client(),
         ThisSession {

@@ -187,8 +187,8 @@ pub fn send_again(req: &HttpRequest, app: &App) -> Option<Rejection> {
     let without = take_back(req, app)?;
     let target = req.uri().path_and_query().map(|target| target.as_str());
     let page = target
-        .and_then(Next::parse)
-        .or_else(|| Next::parse(req.path()));
+        .and_then(Next::here)
+        .or_else(|| Next::here(req.path()));
     Some(match page {
         Some(page) => Rejection::ProveFirst {
             page: page.as_str().to_owned(),

@@ -11,8 +11,6 @@ use crate::actions::request_link::{self, AskedBy, LinkKind, LinkRequest, Outcome
 use crate::db::Tx;
 use crate::random;
 use crate::web::field_error::FieldError;
-use crate::web::form;
-use crate::web::next::Next;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
 use crate::web::sealed_cookies::{CodeTaken, LookedAt, PendingRequest};
@@ -38,11 +36,10 @@ pub struct LinkRequestView {
 }
 
 impl LinkRequestView {
-    /// An empty form that will lead on to the page named in the query, if that is one of ours.
+    /// An empty form that will lead on to the page named in the query, if a visitor may be sent there.
     pub fn empty(visitor: &Visitor) -> Result<Self, Rejection> {
-        let query = form::pairs(visitor.req.query_string().as_bytes())?;
         Ok(Self {
-            next: query.get("next").and_then(|next| path(next)),
+            next: visitor.next_in_query()?,
             ..Self::default()
         })
     }
@@ -63,11 +60,6 @@ impl LinkRequestView {
     }
 }
 
-/// The page of ours that `next` names, if it names one.
-pub fn path(next: &str) -> Option<String> {
-    Next::parse(next).map(|next| next.as_str().to_owned())
-}
-
 /// Takes the form that was sent to `route` and goes on to the page that waits for the inbox. With a mistake
 /// in it, the form is shown again, as `page` lays it out.
 pub async fn submit<P: Template>(
@@ -77,7 +69,7 @@ pub async fn submit<P: Template>(
     kind: LinkKind,
     page: impl FnOnce(Frame, LinkRequestView) -> P,
 ) -> Result<HttpResponse, Rejection> {
-    let next = path(&form.next);
+    let next = visitor.next(&form.next);
     let shared = form.shared == "yes";
     let email = match EmailAddress::parse(&form.email) {
         Ok(email) => email,

@@ -1,17 +1,23 @@
-//! Where to go afterwards: a page of this site, and nowhere else.
+//! Where to go afterwards: a page of this site, or of an app that it is a sign-in for.
 //!
 //! A `next` comes from the address bar, a form or a cookie, so anybody may have written it. It is parsed
 //! once, here, as a browser would parse it, and kept in the form that goes into `Location`. What could be
 //! read as another host by any reader (a browser, an old browser, a proxy that decodes) is dropped, and
 //! the visitor lands on the account page: a wrong `next` is never an error. It only ever leads to a GET.
+//!
+//! A page of an app is on another host, one that `RETURN_HOSTS` names ([`ReturnUrl`]). The way there leads over a page of
+//! ours, so that whatever holds a `next` holds a path.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 
+use crate::config::Config;
+use crate::web::return_url::ReturnUrl;
+
 /// Longer ones are dropped: they would not fit the cookie they wait in.
-const LONGEST: usize = 512;
+pub const LONGEST: usize = 512;
 
 /// Any origin serves to see whether a path leaves it; this one can belong to nobody (RFC 6761).
 const SOME_ORIGIN: &str = "https://doorpost.invalid";
@@ -24,8 +30,22 @@ impl Next {
     /// Where a visitor goes who was on the way to nowhere in particular.
     pub const DEFAULT: &'static str = "/account";
 
+    /// The path that `raw` names on this site, or that leads to the page which it names on one of the hosts that visitors may
+    /// be sent back to; `None` where it names anything else.
+    pub fn parse(raw: &str, config: &Config) -> Option<Self> {
+        if let Some(url) = ReturnUrl::parse(raw, config) {
+            return Some(Self(url.page()));
+        }
+        let next = Self::here(raw)?;
+        match ReturnUrl::led_to_by(next.as_str()) {
+            // Written by hand, perhaps, and to a host that nobody named.
+            Some(elsewhere) => Some(Self(ReturnUrl::parse(&elsewhere, config)?.page())),
+            None => Some(next),
+        }
+    }
+
     /// The path that `raw` names on this site, or `None` where it names anything else.
-    pub fn parse(raw: &str) -> Option<Self> {
+    pub fn here(raw: &str) -> Option<Self> {
         if !is_harmless(raw) {
             return None;
         }
@@ -63,7 +83,7 @@ fn is_harmless(text: &str) -> bool {
 
 /// Percent signs that say something, and never a control character: a reader that decodes once more must
 /// not find a line end.
-fn decodes_to_printable_text(text: &str) -> bool {
+pub fn decodes_to_printable_text(text: &str) -> bool {
     let escapes_are_whole = text
         .split('%')
         .skip(1)
@@ -102,8 +122,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A site that nobody may be sent away from.
+    fn alone() -> Config {
+        Config::from_environment(std::iter::empty::<(&str, &str)>()).expect("a configuration")
+    }
+
     fn parsed(raw: &str) -> Option<String> {
-        Next::parse(raw).map(|next| next.to_string())
+        Next::parse(raw, &alone()).map(|next| next.to_string())
     }
 
     #[test]
@@ -278,7 +303,7 @@ mod tests {
 
     /// A browser that is told to go there stays here.
     fn holds_what_it_promises(raw: &str) -> Result<(), TestCaseError> {
-        let Some(next) = Next::parse(raw) else {
+        let Some(next) = Next::here(raw) else {
             return Ok(());
         };
         for page in ["https://own.test/x", "http://localhost:8080/x/y?z"] {
@@ -291,7 +316,7 @@ mod tests {
         }
         prop_assert!(next.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
         prop_assert!(next.as_str().len() <= LONGEST);
-        prop_assert_eq!(Next::parse(next.as_str()), Some(next));
+        prop_assert_eq!(Next::here(next.as_str()), Some(next));
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub fn page_of(typed: &str, site: &PublicUrl) -> Option<Next> {
     let site = Url::parse(site.as_str()).ok()?;
     let is_ours = link.origin() == site.origin();
     is_ours
-        .then(|| Next::parse(&link[Position::BeforePath..]))
+        .then(|| Next::here(&link[Position::BeforePath..]))
         .flatten()
 }
 

@@ -128,7 +128,7 @@ impl Visitor {
             passkeys: self.app.relying_party.is_some(),
             done: None,
             hold: self.hold(),
-            next: self.session.is_none().then(|| self.next()).flatten(),
+            next: self.next_from_masthead(),
             device_not_proven: self.is_not_proven(),
         }
     }
@@ -139,10 +139,23 @@ impl Visitor {
         ShownHold::of(session, self.now(), &self.app.config)
     }
 
-    /// The page that the query names: whoever takes the way in from the masthead gets there as well.
-    fn next(&self) -> Option<String> {
-        let query = form::pairs(self.req.query_string().as_bytes()).ok()?;
-        let next = Next::parse(query.get("next")?)?;
+    /// Whoever takes the way in from the masthead gets there as well.
+    fn next_from_masthead(&self) -> Option<String> {
+        match self.session {
+            Some(_) => None,
+            None => self.next_in_query().ok().flatten(),
+        }
+    }
+
+    /// The page that the query names as the next one, if a visitor may be sent there.
+    pub fn next_in_query(&self) -> Result<Option<String>, Rejection> {
+        let query = form::pairs(self.req.query_string().as_bytes())?;
+        Ok(query.get("next").and_then(|named| self.next(named)))
+    }
+
+    /// The page that a form names as the next one, if a visitor may be sent there.
+    pub fn next(&self, named: &str) -> Option<String> {
+        let next = Next::parse(named, &self.app.config)?;
         Some(next.as_str().to_owned())
     }
 
