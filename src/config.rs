@@ -12,6 +12,8 @@ mod argon2;
 mod credentials;
 mod database_url;
 mod dot_env;
+mod gate_file;
+mod host_pattern;
 mod log;
 mod mail;
 mod network;
@@ -47,6 +49,8 @@ use crate::domain_name::DomainName;
 
 pub use amounts::Rate;
 pub use database_url::{DatabaseUrl, PostgresUrl};
+pub use gate_file::{Allowed, Asked, Demand, Demands, GateFile, GateRules, HostRules, Strength};
+pub use host_pattern::HostPattern;
 pub use log::LogFormat;
 pub use public_url::PublicUrl;
 pub use reader::{Mistake, Refusal};
@@ -246,6 +250,10 @@ variables! {
         /// proxy in front of them may ask who their visitors are, and which is good for nothing else; unset, none does.
         cookie_domain: Option<DomainName> = "COOKIE_DOMAIN", "", optional(network::cookie_domain);
         check rules::a_shared_cookie_reaches_the_site(&server, &cookie_domain);
+
+        /// A file of rules (TOML) that say who may pass to which app, and with what; unset, whoever is signed in. It is read
+        /// again at SIGHUP. See docs/gateway.md.
+        gate: Option<GateFile> = "GATE_FILE", "", optional(GateFile::parse);
     }
 
     /// Metrics

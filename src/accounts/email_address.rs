@@ -207,6 +207,7 @@ impl std::error::Error for NotAnAddress {}
 mod tests {
     use super::NotAnAddress::*;
     use super::*;
+    use crate::config::{Asked, GateRules};
     use proptest::prelude::*;
 
     fn parsed(typed: &str) -> Result<String, NotAnAddress> {
@@ -455,6 +456,18 @@ mod tests {
         Ok(())
     }
 
+    /// Whether a gate file that allows this and nothing else, and knows nothing of accounts, lets an address pass; none where
+    /// it is no gate file.
+    fn passes(allowed: &str, address: &str) -> Option<bool> {
+        let allowed = allowed.replace('\\', "\\\\").replace('"', "\\\"");
+        let rules = format!("[[host]]\nname = 'a.example'\nallow = [\"{allowed}\"]");
+        let rules = GateRules::parse(&rules).ok()?;
+        match rules.of("a.example")?.asks("/") {
+            Asked::Of(demands) => Some(demands.admit(address)),
+            Asked::Nothing => None,
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_parsed_without_harm(typed in any::<String>()) {
@@ -469,6 +482,14 @@ mod tests {
         #[test]
         fn names_in_all_scripts_are_too(typed in "[a-zA-Z0-9.+'_-]{1,20}@[a-z\\PC]{1,12}[.\u{3002}][\\p{L}a-z0-9-]{1,8}") {
             holds_what_it_promises(&typed)?;
+        }
+
+        #[test]
+        fn a_gate_file_takes_the_same_for_an_address(typed in "[!-~]{1,12}@[a-zA-Z0-9\\p{L}.-]{1,20}\\.[A-Za-z0-9]{1,6}") {
+            match EmailAddress::parse(&typed) {
+                Ok(address) => prop_assert_eq!(passes(&typed, address.as_str()), Some(true)),
+                Err(_) => prop_assert_eq!(passes(&typed, &typed), None),
+            }
         }
     }
 }

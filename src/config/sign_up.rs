@@ -46,7 +46,7 @@ impl SignUp {
 }
 
 impl DomainPattern {
-    fn parse(text: &str) -> Parsed<Self> {
+    pub(super) fn parse(text: &str) -> Parsed<Self> {
         let pattern = match text.strip_prefix("*.") {
             Some(parent) => DomainName::parse(parent).map(Self::Below),
             // A single word is no domain of an address, but `closed`, or `invited` misspelt.

@@ -223,6 +223,10 @@ fn every_value_that_does_not_parse_is_refused_by_name() {
         ("SECURITY_CONTACT", "mailto:security@example.org"),
         ("SECURITY_CONTACT_EXPIRES", "next year"),
         ("SECURITY_CONTACT_EXPIRES", "2027-06-30"),
+        ("GATE_FILE", "/no/such/file"),
+        ("GATE_FILE", "/dev/null"),
+        ("GATE_FILE", "/dev/zero"),
+        ("GATE_FILE", "Cargo.toml"),
         ("RUST_LOG", "doorpost=loud"),
         ("LOG_FORMAT", "xml"),
     ] {
