@@ -37,6 +37,29 @@ impl HostPattern {
         self.port == port && self.host.matches(host)
     }
 
+    /// Whether it names this host and no other, at whatever port.
+    pub fn is(&self, host: &str) -> bool {
+        matches!(&self.host, DomainPattern::Exactly(name) if name.as_str() == host)
+    }
+
+    /// Whether it names every host that the other one names.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.port == other.port
+            && match (&self.host, &other.host) {
+                (own, DomainPattern::Exactly(name)) => own.matches(name.as_str()),
+                (DomainPattern::Exactly(_), DomainPattern::Below(_)) => false,
+                (own, DomainPattern::Below(parent)) => {
+                    self.host == other.host || own.matches(parent.as_str())
+                }
+            }
+    }
+
+    /// Whether all that it names is this domain or below it, at whatever port: where a cookie of that domain goes.
+    pub fn is_within(&self, domain: &DomainName) -> bool {
+        let (DomainPattern::Exactly(name) | DomainPattern::Below(name)) = &self.host;
+        name == domain || DomainPattern::Below(domain.clone()).matches(name.as_str())
+    }
+
     /// How closely it says which host it means, to be compared: one host more than all below a name, and the longer name
     /// more than the shorter.
     pub(super) fn closeness(&self) -> (bool, usize) {
@@ -99,6 +122,51 @@ mod tests {
                 Ok(named),
                 "{pattern}"
             );
+        }
+    }
+
+    #[test]
+    fn one_may_cover_another() {
+        let pattern = |text| HostPattern::parse(text).expect(text);
+        for (wide, narrow) in [
+            ("a.example.org", "a.example.org"),
+            ("*.example.org", "a.example.org"),
+            ("*.example.org", "*.example.org"),
+            ("*.example.org", "*.a.example.org"),
+            ("*.example.org:8443", "a.example.org:8443"),
+        ] {
+            assert!(pattern(wide).covers(&pattern(narrow)), "{wide} {narrow}");
+            assert_eq!(
+                pattern(narrow).covers(&pattern(wide)),
+                wide == narrow,
+                "{wide} {narrow}"
+            );
+        }
+        for (one, other) in [
+            ("*.example.org", "example.org"),
+            ("*.example.org", "a.example.org:8443"),
+            ("*.example.org", "*.notexample.org"),
+            ("a.example.org", "b.example.org"),
+        ] {
+            assert!(!pattern(one).covers(&pattern(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_a_domain_goes_to_it_and_all_below() {
+        let domain = DomainName::parse("example.org").expect("a domain");
+        for within in [
+            "example.org",
+            "a.example.org:8443",
+            "*.example.org",
+            "*.a.example.org",
+        ] {
+            let hosts = HostPattern::parse(within).expect(within);
+            assert!(hosts.is_within(&domain), "{within}");
+        }
+        for without in ["org", "example.net", "notexample.org", "*.notexample.org"] {
+            let hosts = HostPattern::parse(without).expect(without);
+            assert!(!hosts.is_within(&domain), "{without}");
         }
     }
 

@@ -2,27 +2,22 @@
 
 use url::Url;
 
+use super::host_pattern::HostPattern;
 use super::reader::{Mistake, Parsed, comma_list};
-use super::sign_up::DomainPattern;
-use crate::domain_name::DomainName;
 
 const FORM: &str =
     "hosts between commas, such as wiki.example.org,*.apps.example.org,files.example.org:8443";
 
 /// The hosts that `RETURN_HOSTS` names; none, unless it is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReturnHosts(Vec<ReturnHost>);
-
-/// A host, or all of them below a name, and the port: of a URL that has none, that of its scheme.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ReturnHost {
-    host: DomainPattern,
-    port: Option<u16>,
-}
+pub struct ReturnHosts(Vec<HostPattern>);
 
 impl ReturnHosts {
     pub(super) fn parse(text: &str) -> Parsed<Self> {
-        comma_list(text, ReturnHost::parse).map(Self)
+        let host = |text: &str| {
+            HostPattern::parse(text).map_err(|mistake| Mistake::new(mistake.wrong, FORM))
+        };
+        comma_list(text, host).map(Self)
     }
 
     /// Whether a visitor may be sent to this URL's host and port. Its scheme is judged elsewhere.
@@ -30,50 +25,18 @@ impl ReturnHosts {
         let Some(host) = url.domain() else {
             return false;
         };
-        let mut hosts = self.0.iter();
-        hosts.any(|named| named.port == url.port() && named.host.matches(host))
+        self.0.iter().any(|named| named.matches(host, url.port()))
+    }
+
+    /// Whether it may be so for every host of this pattern.
+    pub fn cover(&self, hosts: &HostPattern) -> bool {
+        self.0.iter().any(|named| named.covers(hosts))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-impl ReturnHost {
-    fn parse(text: &str) -> Parsed<Self> {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port_number(port)?)),
-            None => (text, None),
-        };
-        let host = match host.strip_prefix("*.") {
-            // Everything below a single word would be half of the Internet, but for one's own machine.
-            Some(parent) => DomainName::parse(parent)
-                .filter(|name| name.is_full() || name.as_str() == "localhost")
-                .map(DomainPattern::Below),
-            None => DomainName::parse(host).map(DomainPattern::Exactly),
-        };
-        let host = host.ok_or_else(no_host)?;
-        Ok(Self { host, port })
-    }
-}
-
-/// 443 goes without saying.
-fn port_number(text: &str) -> Parsed<u16> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    let port = text.parse().ok().filter(|_| is_plain);
-    let port = port.ok_or_else(no_host)?;
-    match port {
-        443 => Err(Mistake::new(
-            "names port 443, which goes without saying",
-            FORM,
-        )),
-        port => Ok(port),
-    }
-}
-
-fn no_host() -> Mistake {
-    Mistake::new("is not a list of hosts", FORM)
 }
 
 #[cfg(test)]
@@ -134,6 +97,7 @@ mod tests {
             "192.0.2.1",
             "[2001:db8::1]",
             "wiki.example.org:",
+            "wiki.example.org:80",
             "wiki.example.org:443",
             "wiki.example.org:0",
             "wiki.example.org:08443",
