@@ -1,5 +1,7 @@
 //! What a request may need, built the same way by the program and by the tests.
 
+pub mod gate;
+
 use std::sync::Arc;
 use std::thread;
 
@@ -19,6 +21,7 @@ use crate::mail::health::Health;
 use crate::mail::outbox::Outbox;
 use crate::webauthn::RelyingParty;
 use crate::writable;
+use gate::Gate;
 
 /// What a site is called that was given no other name.
 pub const NAME: &str = "Doorpost";
@@ -43,6 +46,8 @@ pub struct App {
     /// Those that were read lately.
     pub access_tokens: ReadLately,
     pub outbox: Outbox,
+    /// Who may pass to which app.
+    pub gate: Gate,
     /// What an app that is built on Doorpost keeps of an account.
     pub own_data: Vec<OwnData>,
     /// How the mail worker is doing.
@@ -78,6 +83,7 @@ impl App {
             signing_keys: SigningKeys::new(keys.clone()),
             access_tokens: ReadLately::default(),
             outbox: Outbox::new(config.clone(), keys.clone()),
+            gate: Gate::new(config.gateway.gate.as_ref()),
             own_data: Vec::new(),
             mail_health: Arc::new(Health::default()),
             config,

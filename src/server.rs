@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accounts::key_probe::{self, Proof};
 use crate::accounts::users::User;
+use crate::app::gate::Gate;
 use crate::app::{App, OwnData};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -167,8 +168,10 @@ impl Server {
 
     /// Migrates, starts the mail worker and serves until told to stop; then finishes what is under way.
     pub async fn serve(&self, app: App) -> Result<()> {
-        let notifier = Arc::new(Notifier::of(Config::service_manager()));
+        let manager = Config::service_manager();
         let mut signals = Signals::listen()?;
+        let hangups = hangups(&app, manager.is_some())?;
+        let notifier = Arc::new(Notifier::of(manager));
         prepare(&app).await?;
         // Listed before the first token is asked for: some who verify take an empty list for a broken one.
         app.signing_keys
@@ -179,6 +182,7 @@ impl Server {
         let exporter = export_metrics(&app)?;
         let mail = delivery::start(app.clone())?;
         announce(&app, listening);
+        let reading = hangups.map(|hangups| rt::spawn(read_again(app.gate.clone(), hangups)));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let db = app.db.clone();
         let server = self.build(app, listener, workers)?;
@@ -200,6 +204,9 @@ impl Server {
             }
         };
         watching.abort();
+        if let Some(reading) = reading {
+            reading.abort();
+        }
         let stopped = web::block(move || mail.join()).await;
         if let Some(exporter) = exporter {
             exporter.stop(false).await;
@@ -258,6 +265,45 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => FINISH,
             _ = self.interrupt.recv() => Duration::ZERO,
+        }
+    }
+}
+
+/// What tells the program to read again what may change while it serves (SIGHUP). To a program that says nothing about it,
+/// that is the end, and so it stays on a terminal: one that is closed sends it, and nobody could press Ctrl-C any more. It is
+/// another matter where there is something to read; and where a service manager reloads us, perhaps without knowing that
+/// there is not.
+fn hangups(app: &App, is_managed: bool) -> Result<Option<Signal>> {
+    if app.gate.rules().is_none() && !is_managed {
+        return Ok(None);
+    }
+    let hangups = signal(SignalKind::hangup()).map_err(Error::internal)?;
+    Ok(Some(hangups))
+}
+
+/// The rules of the gate, whenever we are told to.
+async fn read_again(gate: Gate, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let gate = gate.clone();
+        match web::block(move || gate.read_again()).await {
+            Ok(Ok(Some(rules))) => tracing::info!(
+                hosts = rules.hosts().len(),
+                event = "gate_read",
+                "the rules of GATE_FILE were read again, and hold from now on"
+            ),
+            Ok(Ok(None)) => tracing::info!(
+                event = "nothing_read",
+                "nothing was read again: the settings are read at the start, and there is no GATE_FILE"
+            ),
+            Ok(Err(mistake)) => tracing::error!(
+                event = "gate_not_read",
+                "the rules of before stay: GATE_FILE {mistake}"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                event = "gate_not_read",
+                "the rules of before stay: GATE_FILE could not be read again"
+            ),
         }
     }
 }

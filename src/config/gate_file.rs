@@ -27,6 +27,7 @@ mod written;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::DomainPattern;
@@ -39,7 +40,7 @@ use paths::{PathPattern, PlainPath};
 pub struct GateFile {
     path: PathBuf,
     /// The rules.
-    pub rules: GateRules,
+    pub rules: Arc<GateRules>,
 }
 
 /// All of the rules. A host that they do not name lets nobody pass.
@@ -106,7 +107,7 @@ pub struct Demands<'r>(Vec<&'r Demand>);
 impl GateFile {
     pub(super) fn parse(path: &str) -> Parsed<Self> {
         let path = PathBuf::from(path);
-        let rules = rules_in(&path)?;
+        let rules = Arc::new(rules_in(&path)?);
         Ok(Self { path, rules })
     }
 
