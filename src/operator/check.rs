@@ -4,7 +4,9 @@
 //! what is pending, opens what the key has sealed, writes, logs in at the mail server. What remains is as it was: no
 //! file, no key, no table, no mail.
 
+use std::iter;
 use std::net::SocketAddr;
+use std::ops::Not;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,9 +16,10 @@ use serde::Serialize;
 use crate::accounts::key_probe::{self, Proof};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{Config, DatabaseUrl, GateRules, HostPattern};
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::humanize;
 use crate::keys::{self, Keys};
 use crate::mail::bounce_address;
 use crate::mail::smtp::Smtp;
@@ -42,6 +45,9 @@ pub struct Arguments {
 struct Part {
     part: &'static str,
     ok: bool,
+    /// Nothing that would stop a start, and hardly what was meant.
+    #[serde(skip_serializing_if = "Not::not")]
+    warning: bool,
     words: String,
 }
 
@@ -55,7 +61,7 @@ pub async fn run(
 ) -> Result<ExitCode> {
     let keys = app::keys_at_hand(config);
     let (database, fits) = database(&config.database.url, server, keys.as_ref());
-    let parts = [
+    let found = [
         ("configuration", Ok(where_from())),
         ("address", addresses(config)),
         ("database", database),
@@ -63,11 +69,8 @@ pub async fn run(
         ("passkeys", passkeys(config)),
         ("mail", mail(config).await),
     ];
-    let parts = parts.map(|(part, found)| Part {
-        part,
-        ok: found.is_ok(),
-        words: found.unwrap_or_else(|why| why),
-    });
+    let parts = found.map(|(part, found)| Part::found(part, found));
+    let parts: Vec<Part> = parts.into_iter().chain(gate(config)).collect();
     match arguments.json {
         true => out.json(&parts)?,
         false => parts.iter().for_each(|part| out.line(part.line())),
@@ -79,8 +82,28 @@ pub async fn run(
 }
 
 impl Part {
+    fn found(part: &'static str, found: Found) -> Self {
+        Self {
+            part,
+            ok: found.is_ok(),
+            warning: false,
+            words: found.unwrap_or_else(|why| why),
+        }
+    }
+
+    fn warning(part: &'static str, words: String) -> Self {
+        Self {
+            warning: true,
+            ..Self::found(part, Ok(words))
+        }
+    }
+
     fn line(&self) -> String {
-        let how = if self.ok { "ok    " } else { "FAILED" };
+        let how = match (self.ok, self.warning) {
+            (false, _) => "FAILED",
+            (true, true) => "but   ",
+            (true, false) => "ok    ",
+        };
         format!("{:<14} {how}  {}", self.part, self.words)
     }
 }
@@ -192,4 +215,44 @@ async fn mail(config: &Config) -> Found {
         Ok(()) => Ok(format!("{server} would have our mail")),
         Err(failure) => Err(format!("{server}: {failure}")),
     }
+}
+
+/// Who may pass to the apps that this is a sign-in for; nothing where it is one for none.
+fn gate(config: &Config) -> Vec<Part> {
+    match &config.gateway.gate {
+        Some(file) => rules(&file.rules, config),
+        None if config.gateway.return_hosts.is_empty() => Vec::new(),
+        None => {
+            let words = "no GATE_FILE: whoever is signed in may pass";
+            vec![Part::found("gate", Ok(words.to_owned()))]
+        }
+    }
+}
+
+/// Below that, the hosts that stand in the file, and were forgotten in the settings.
+fn rules(rules: &GateRules, config: &Config) -> Vec<Part> {
+    let hosts = || rules.hosts().iter().map(|host| &host.name);
+    let count = humanize::counted(rules.hosts().len() as u64, "host");
+    let found = Part::found("gate", Ok(format!("GATE_FILE has rules for {count}")));
+    let forgotten = listed(hosts().filter(|host| !config.gateway.return_hosts.cover(host)));
+    let out_of_reach = listed(hosts().filter(|host| !is_reached_by_a_cookie(host, config)));
+    let warnings = [
+        forgotten.map(|names| format!("RETURN_HOSTS leads nobody back to {names}")),
+        out_of_reach
+            .map(|names| format!("COOKIE_DOMAIN does not reach {names}, where nobody is known")),
+    ];
+    let warnings = warnings.into_iter().flatten();
+    let warnings = warnings.map(|words| Part::warning("gate", words));
+    iter::once(found).chain(warnings).collect()
+}
+
+fn listed<'h>(hosts: impl Iterator<Item = &'h HostPattern>) -> Option<String> {
+    let names: Vec<String> = hosts.map(HostPattern::to_string).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The site's own goes to its own host, whatever the port; that for all goes to those below its domain.
+fn is_reached_by_a_cookie(host: &HostPattern, config: &Config) -> bool {
+    let shared = config.gateway.cookie_domain.as_ref();
+    host.is(config.server.public_url.host()) || shared.is_some_and(|domain| host.is_within(domain))
 }
