@@ -34,6 +34,7 @@ mod faults;
 mod firefox;
 mod foreign_ids;
 mod forms;
+mod gate_file;
 mod headers;
 mod hosts;
 mod house_rules;
