@@ -96,6 +96,15 @@ fn it_is_installed_and_serves_as_systemd_runs_it() {
     machine.wait_for("grep --quiet 'To: ada@example.org' /tmp/letters");
     machine.run("curl --silent --fail http://127.0.0.1:8080/.well-known/jwks.json");
 
+    // Told to reload, it reads again who may pass to which app, and goes on.
+    machine.run(
+        "cd /etc/doorpost && echo GATE_FILE=gate.toml >> doorpost.env && \
+         printf '[[host]]\\nname = \"wiki.example.org\"\\n' > gate.toml && systemctl restart doorpost",
+    );
+    machine.run("systemctl reload doorpost");
+    machine.wait_for("journalctl --unit doorpost --output cat --no-pager | grep --quiet 'rules of GATE_FILE were read again'");
+    machine.run(SERVES);
+
     // Killed, it comes again.
     machine.run("kill -KILL $(systemctl show --property MainPID --value doorpost)");
     machine.wait_for(&format!("sleep 1; {SERVES}"));

@@ -42,3 +42,43 @@ impl Gate {
         Ok(Some(read))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::fs;
+
+    #[test]
+    fn a_mistake_changes_no_rule_and_its_mending_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.toml");
+        let write =
+            |name: &str| fs::write(&path, format!("[[host]]\nname = \"{name}\"\n")).unwrap();
+        write("wiki.example.org");
+        let variable = ("GATE_FILE", path.to_str().unwrap());
+        let config = Config::from_environment([variable]).unwrap();
+        let gate = Gate::new(config.gateway.gate.as_ref());
+        let elsewhere = gate.clone();
+        let names = |host: &str| {
+            elsewhere
+                .rules()
+                .is_some_and(|rules| rules.of(host).is_some())
+        };
+        assert!(names("wiki.example.org"));
+
+        write("no host");
+        assert!(gate.read_again().is_err());
+        assert!(names("wiki.example.org"));
+        write("blog.example.org");
+        assert!(gate.read_again().is_ok_and(|rules| rules.is_some()));
+        assert!(names("blog.example.org") && !names("wiki.example.org"));
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_to_read_again() {
+        let gate = Gate::new(None);
+        assert!(gate.rules().is_none());
+        assert!(gate.read_again().is_ok_and(|rules| rules.is_none()));
+    }
+}
