@@ -21,6 +21,7 @@
 //!   only the owner may do.
 //! * [`reset_hold`]: what waits after a reset by mail, and how the owner ends that.
 //! * [`end_sessions`], [`end_links`], [`switch_mail`]: what anybody signed in may do.
+//! * [`pass_gate`]: the visitor of another app may go on to it, or not.
 //! * [`refresh`]: a program's session goes on.
 //! * [`invite`], [`announce`], [`lock_account`], [`set_email`], [`make_sign_in_link`]: what the operator does.
 //! * [`after_restore`]: the database is one of before.
@@ -42,6 +43,7 @@ pub mod invite;
 pub mod lock_account;
 pub mod make_sign_in_link;
 pub mod note_bounce;
+pub mod pass_gate;
 pub mod passkey_answer;
 pub mod password_try;
 pub mod reauthenticate;

@@ -47,7 +47,7 @@ use tracing_subscriber::filter::Targets;
 use crate::clock::Timestamp;
 use crate::domain_name::DomainName;
 
-pub use amounts::Rate;
+pub use amounts::{Rate, duration};
 pub use database_url::{DatabaseUrl, PostgresUrl};
 pub use gate_file::{Allowed, Asked, Demand, Demands, GateFile, GateRules, HostRules, Strength};
 pub use host_pattern::HostPattern;
@@ -61,7 +61,7 @@ pub use sign_up::{DomainPattern, SignUp};
 pub use smtp_url::{SmtpSecurity, SmtpUrl};
 pub use summary::Summary;
 
-use amounts::{count, duration, month_or_off, rate, yes_or_no};
+use amounts::{count, month_or_off, rate, yes_or_no};
 use reader::{Reader, list_of, optional};
 
 // A row: what it means, then field: type = variable, default, parser. An empty default is not set. A `check`

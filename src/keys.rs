@@ -68,10 +68,14 @@ pub enum KeyPurpose {
     BounceAddress,
     /// What an authenticator is to sign.
     PasskeyChallenge,
+    /// By what proxies in front of other apps know a session.
+    GateCookie,
+    /// Where this browser was sent back to lately.
+    ReturnedCookie,
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::SessionCookie,
         Self::AskedCookie,
         Self::KnownCookie,
@@ -90,6 +94,8 @@ impl KeyPurpose {
         Self::Probe,
         Self::BounceAddress,
         Self::PasskeyChallenge,
+        Self::GateCookie,
+        Self::ReturnedCookie,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -112,6 +118,8 @@ impl KeyPurpose {
             Self::Probe => b"doorpost probe",
             Self::BounceAddress => b"doorpost bounce address",
             Self::PasskeyChallenge => b"doorpost passkey challenge",
+            Self::GateCookie => b"doorpost gate cookie",
+            Self::ReturnedCookie => b"doorpost returned cookie",
         }
     }
 }

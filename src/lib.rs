@@ -5,7 +5,7 @@
 //! ```text
 //!        main · operator · server                     the program
 //!                   │
-//!  flows · api · pages · health · exporter            interfaces: who may call, what is shown; never each other
+//!  flows · api · gateway · pages · health · exporter  interfaces: who may call, what is shown; never each other
 //!                   │
 //!                  web                                HTTP
 //!                   │
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! 1. [`flows`]: what a visitor sees, one flow a file. Start with [`flows::reset_password`].
-//!    [`api`]: the same for programs.
+//!    [`api`]: the same for programs. [`gateway`]: for proxies in front of other apps.
 //! 2. [`actions`]: what happens, whoever asks. Go on with [`actions::reset_password`].
 //! 3. [`accounts`]: who, which links, which sessions. Begin with [`accounts::links::Found::consume`],
 //!    which uses a link up exactly once, and [`accounts::users::Held`], an account whose row is locked.
@@ -45,6 +45,7 @@ pub mod domain_name;
 pub mod error;
 pub mod exporter;
 pub mod flows;
+pub mod gateway;
 pub mod health;
 pub mod humanize;
 pub mod invisible;

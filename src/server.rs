@@ -27,7 +27,7 @@ use crate::keys;
 use crate::mail::delivery;
 use crate::service_manager::{Notifier, Pulses};
 use crate::web::{assets, form_token, middleware, same_origin, session_cookie};
-use crate::{api, exporter, flows, health};
+use crate::{api, exporter, flows, gateway, health};
 
 /// A client has this long to send its head: slow senders hold a socket and nothing else.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -137,6 +137,7 @@ impl Server {
                 .configure(health::configure)
                 .configure(api::configure)
                 .configure(flows::configure_for_browsers)
+                .configure(|cfg| gateway::configure(cfg, &data))
                 .service(
                     web::scope("")
                         .wrap(from_fn(notification_links::follow))

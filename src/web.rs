@@ -5,6 +5,7 @@
 //! * [`same_origin`], [`form_token`]: a POST is ours or it is refused.
 //! * [`cookie_header`], [`session_cookie`], [`sealed_cookies`], [`set_cookie`]: what a browser carries.
 //! * [`bound_session`]: what a request shows of the device that its session is bound to.
+//! * [`gate_cookie`]: what the hosts of other apps get of it.
 //! * [`forwarded_for`], [`client`]: where it comes from.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
@@ -24,6 +25,7 @@ pub mod field_error;
 pub mod form;
 pub mod form_token;
 pub mod forwarded_for;
+pub mod gate_cookie;
 pub mod headers;
 pub mod json;
 pub mod link_page;

@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["app", "mail"],
     &["actions"],
     &["web"],
-    &["api", "exporter", "flows", "health", "pages"],
+    &["api", "exporter", "flows", "gateway", "health", "pages"],
     &["service_manager"],
     &["server"],
     &["operator"],
@@ -75,7 +75,7 @@ fn lib_rs_names_the_modules_and_no_others() {
 
 #[test]
 fn no_flow_names_another_flow() {
-    let flows = ["api", "exporter", "flows", "health", "pages"];
+    let flows = ["api", "exporter", "flows", "gateway", "health", "pages"];
     for source in program().filter(|source| flows.contains(&source.module.as_str())) {
         let own = source.name.trim_end_matches(".rs").replace('/', "::");
         for (line, path) in source.paths() {
@@ -83,8 +83,9 @@ fn no_flow_names_another_flow() {
                 continue;
             };
             let is_a_flow = flows.contains(&module.as_str())
-                // The parts of the API may name each other.
+                // The parts of the API may name each other, and those of the gateway.
                 && !(source.module == "api" && module == "api")
+                && !(source.module == "gateway" && module == "gateway")
                 // What handlers give is said once, at the head of all flows.
                 && rest.first().is_none_or(|thing| thing != "Answer");
             let named = path.join("::");
@@ -207,6 +208,8 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "exporter.rs",
             "flows.rs",
             "flows/",
+            "gateway.rs",
+            "gateway/",
             "health.rs",
             "keys.rs",
             "operator.rs",
@@ -222,6 +225,7 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
         &[
             "api/openapi.rs",
             "flows/",
+            "gateway/",
             "mail/announcement.rs",
             "mail/announcement/html.rs",
             "mail/letters.rs",
@@ -290,7 +294,9 @@ const RESERVED: &[(&str, &[&str], &[&str])] = &[
             "flows/reauthenticate.rs",
             "flows/reset_hold.rs",
             "flows/sign_in.rs",
+            "flows/sign_out.rs",
             "flows/well_known.rs",
+            "gateway/return_page.rs",
         ],
     ),
     (

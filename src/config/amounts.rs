@@ -23,7 +23,7 @@ pub struct Rate {
 }
 
 /// Takes `90s`, `10m`, `1h` or `7d`.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub fn duration(text: &str) -> Parsed<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit = match unit {

@@ -94,6 +94,26 @@ impl<'a> CookieHeader<'a> {
     }
 }
 
+/// What a browser brings besides the cookies whose names begin like these, byte for byte and in its order: for an app that
+/// has cookies of its own, two of one name among them, and is to have none of ours. `None` if nothing is left.
+pub fn without(headers: &HeaderMap, beginnings: &[&str]) -> Option<HeaderValue> {
+    let pairs = headers
+        .get_all(COOKIE)
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii);
+    let is_ours = |pair: &[u8]| {
+        let mut beginnings = beginnings.iter();
+        beginnings.any(|beginning| pair.starts_with(beginning.as_bytes()))
+    };
+    let left: Vec<&[u8]> = pairs
+        .filter(|pair| !pair.is_empty() && !is_ours(pair))
+        .collect();
+    match left.is_empty() {
+        true => None,
+        false => HeaderValue::from_bytes(&left.join(&b"; "[..])).ok(),
+    }
+}
+
 impl<'a> Cookie<'a> {
     fn new(name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
         Self {

@@ -41,6 +41,12 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     believed
 }
 
+/// Whether whoever is connected to us is a proxy of the operator's, whose word about a request counts.
+pub fn is_proxied(req: &HttpRequest, trusted: &[IpNet]) -> bool {
+    let peer = req.peer_addr().map(|peer| peer.ip().to_canonical());
+    peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)))
+}
+
 /// The hops of all such headers together, left to right. A list may have empty places (RFC 9110, 5.6.1).
 fn hops(req: &HttpRequest) -> Vec<&[u8]> {
     req.headers()

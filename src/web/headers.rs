@@ -1,4 +1,4 @@
-//! The headers on every answer: what a browser must never do with our pages.
+//! The headers on every answer: what a browser must never do with our pages. And how those of a request are read.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
@@ -70,4 +70,11 @@ fn hsts(config: &Config) -> &'static str {
     } else {
         "max-age=63072000"
     }
+}
+
+/// The value of a header that a request brings exactly once: of two, somebody else may read the other.
+pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
 }

@@ -63,6 +63,11 @@ impl Next {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same as others name it: a page of an app by its own address.
+    pub fn named(&self) -> String {
+        ReturnUrl::led_to_by(&self.0).unwrap_or_else(|| self.0.clone())
+    }
 }
 
 /// This page, with the one that comes after it in its query.

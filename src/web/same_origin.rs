@@ -13,7 +13,7 @@ use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, ORIGIN};
+use actix_web::http::header::ORIGIN;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
@@ -22,6 +22,7 @@ use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
 use crate::error::Error as Trouble;
 use crate::web::form_token;
+use crate::web::headers::only;
 use crate::web::middleware::RequestId;
 use crate::web::rejection::Rejection;
 
@@ -104,11 +105,4 @@ pub fn is_anothers(req: &HttpRequest) -> bool {
 fn says_whence(req: &HttpRequest) -> bool {
     let says = |name: &str| req.headers().contains_key(name);
     says("sec-fetch-site") || says(ORIGIN.as_str())
-}
-
-/// The value of a header that was sent exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name);
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
 }

@@ -1,5 +1,6 @@
 //! The cookies beside the session: what this browser asked for, which accounts know it, the link it is
-//! looking at, a form that was interrupted, what was just done, and what nobody wants to be asked again.
+//! looking at, a form that was interrupted, what was just done, what nobody wants to be asked again, and where it was
+//! sent back to.
 //!
 //! All are sealed under keys of their own, so that a visitor can neither read nor make one. A cookie that
 //! does not open is as good as none. With `https` their names carry `__Host-`: no sibling host can plant
@@ -540,5 +541,52 @@ impl NotNow {
             app,
             &Self(std::iter::once(this).chain(others).take(4).collect()),
         )
+    }
+}
+
+/// To which host this browser was sent back lately, and how often.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Returned {
+    host: String,
+    times: u32,
+    until: Timestamp,
+}
+
+impl Sealed for Returned {
+    const SUFFIX: &'static str = "_returned";
+    const KEY: KeyPurpose = KeyPurpose::ReturnedCookie;
+    const MAX_AGE: i64 = 10;
+
+    fn without_oldest(self) -> Option<Self> {
+        None
+    }
+}
+
+impl Returned {
+    /// What this browser brings, with one more time that it is sent to this host.
+    pub fn once_more(req: &HttpRequest, app: &App, host: &str) -> Self {
+        let before: Self = read(req, app);
+        let now = app.clock.now();
+        match before.host == host && now < before.until {
+            true => Self {
+                times: before.times + 1,
+                ..before
+            },
+            false => Self {
+                host: host.to_owned(),
+                times: 1,
+                until: now + Self::MAX_AGE * 1000,
+            },
+        }
+    }
+
+    /// How often this was within ten seconds.
+    pub fn times(&self) -> u32 {
+        self.times
+    }
+
+    /// The cookie that says so.
+    pub fn keep(&self, app: &App) -> Result<Cookie<'static>> {
+        write(app, self)
     }
 }

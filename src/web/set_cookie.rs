@@ -12,6 +12,7 @@ use actix_web::{HttpMessage, HttpRequest};
 
 use crate::app::App;
 use crate::web::cookie_header::CookieHeader;
+use crate::web::gate_cookie;
 use crate::web::sealed_cookies;
 
 /// What the cookies of ours weigh together at most, in bytes, as a browser sends them.
@@ -24,6 +25,7 @@ pub struct EndsWithBrowser;
 pub fn finish(req: &HttpRequest, headers: &mut HeaderMap, app: &App) {
     let lines = headers.remove(SET_COOKIE);
     let mut lines: Vec<Line> = lines.filter_map(|line| Line::parse(&line)).collect();
+    lines.extend(gate_cookie::line(req).and_then(|cookie| Line::of(&cookie)));
     if lines.is_empty() {
         return;
     }
@@ -47,7 +49,7 @@ fn keep_within_budget(req: &HttpRequest, lines: &mut Vec<Line>, app: &App) {
     for line in lines.iter() {
         line.put_into(&mut carried);
     }
-    while carried.weight_of(&ours) > BUDGET {
+    while carried.weight_of(&ours) + carried.weight_of(gate_cookie::NAME) > BUDGET {
         let Some(lighter) = sealed_cookies::lighten(&carried, app) else {
             return;
         };

@@ -25,6 +25,7 @@ use crate::random::{Token, TokenHash};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::client;
 use crate::web::form;
+use crate::web::gate_cookie;
 use crate::web::middleware::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
 use crate::web::page::{Frame, ShownHold, see_other};
@@ -260,6 +261,7 @@ impl Visitor {
 
     fn replace_token(&self, token: &Token, session: &Session) -> Result<(), Rejection> {
         session_cookie::hand_over(&self.carried, token)?;
+        gate_cookie::hand_over(&self.req, &self.app, session, &token.hash())?;
         if session.shared {
             self.req.extensions_mut().insert(EndsWithBrowser);
         }
@@ -288,18 +290,24 @@ impl Visitor {
 
     /// Goes home without a session, and without what the browser keeps of the pages it saw.
     pub fn leave(&self, sentence: &'static str) -> Result<HttpResponse, Rejection> {
+        self.leave_for("/", sentence)
+    }
+
+    /// The same, to another page.
+    pub fn leave_for(&self, next: &str, sentence: &'static str) -> Result<HttpResponse, Rejection> {
         session_cookie::take_back(&self.carried);
+        gate_cookie::take_back(&self.req, &self.app);
         let forgotten = Interrupted::forget(&self.req, &self.app)?;
-        let mut home = self.done_with(sentence, "/", forgotten)?;
+        let mut onward = self.done_with(sentence, next, forgotten)?;
         if let Some(bound) = bound_session::take_back(&self.req, &self.app) {
-            home.add_cookie(&bound).map_err(Error::internal)?;
+            onward.add_cookie(&bound).map_err(Error::internal)?;
         }
         // Not "cookies": that would take those of sibling hosts too.
-        home.headers_mut().insert(
+        onward.headers_mut().insert(
             HeaderName::from_static("clear-site-data"),
             HeaderValue::from_static(r#""cache", "storage""#),
         );
-        Ok(home)
+        Ok(onward)
     }
 
     /// Whether this browser brings a session that it could not show to be on its device: there is none for it, then.

@@ -1,0 +1,206 @@
+//! What a visitor asked of an app, by the word of the proxy that asks us whether they may.
+//!
+//! Proxies say it in different ways, and understand different answers:
+//!
+//! | proxy | says it by | takes for an answer |
+//! |---|---|---|
+//! | Caddy, Traefik, HAProxy (by our Lua) | `X-Forwarded-Host`, `-Uri`, `-Method` | anything, and hands it on |
+//! | nginx (`auth_request`) | `X-Original-URL`, `-Method` | 2xx, 401 or 403; anything else is an error of 500 |
+//! | Envoy (`ext_authz`) | its own request: our prefix and the path, `Host`, the method | 200, or anything, and hands it on |
+//!
+//! Only a proxy that `TRUSTED_PROXIES` names is believed. Whoever is not says nothing; that leads nowhere, and back to
+//! nowhere.
+
+use actix_web::HttpRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, UPGRADE};
+use url::Url;
+
+use crate::config::{Config, PublicUrl};
+use crate::web::forwarded_for;
+use crate::web::headers::only;
+use crate::web::next::Next;
+use crate::web::return_url::ReturnUrl;
+
+/// Where Envoy's questions come: what follows is the path that was asked for.
+pub const ENVOY: &str = "/auth/envoy";
+
+/// What the proxy makes of our answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Whoever does not pass gets it as it is.
+    Redirect,
+    /// It only looks at the status.
+    Status,
+    /// The same as `Redirect`, but that whoever passes is a 200.
+    Envoy,
+}
+
+/// What a visitor asked an app for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub style: Style,
+    /// Of which app, by its host (and its port, where that does not go without saying) in lower case, and which page; `None`
+    /// where no proxy says so.
+    pub page: Option<AppPage>,
+    method: Method,
+    is_by_script: bool,
+    referrer: Option<String>,
+}
+
+/// A page of an app, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPage {
+    pub host: String,
+    /// Path and query.
+    pub uri: String,
+}
+
+impl Asked {
+    /// What the proxy says that makes this request.
+    pub fn by(req: &HttpRequest, config: &Config) -> Self {
+        let headers = req.headers();
+        let said = match forwarded_for::is_proxied(req, &config.proxies.trusted) {
+            true => Said::by(req),
+            false => Said::default(),
+        };
+        let method = said.method.and_then(|name| name.parse().ok());
+        Self {
+            style: said.style,
+            page: said
+                .host
+                .zip(said.uri)
+                .and_then(|(host, uri)| AppPage::parse(host, uri, &config.server.public_url)),
+            method: method.unwrap_or(Method::GET),
+            is_by_script: is_by_script(headers),
+            referrer: only(headers, REFERER.as_str()).map(str::to_owned),
+        }
+    }
+
+    /// Whether nobody looks at a page that it could be answered by: a script, a program.
+    pub fn is_for_nobody_to_see(&self) -> bool {
+        let shows = [Method::GET, Method::HEAD, Method::POST].contains(&self.method);
+        self.is_by_script || !shows
+    }
+
+    /// The page to come back to: the one that was asked for or, of a form, the one that it stood on. One that cannot be
+    /// named leads to the app's first page.
+    pub fn way_back(&self, config: &Config) -> Option<Next> {
+        let page = self.page.as_ref()?;
+        let wanted = match self.method == Method::POST {
+            true => self.page_of_form(page),
+            false => Some(page.clone()),
+        };
+        let first = || AppPage {
+            uri: "/".to_owned(),
+            ..page.clone()
+        };
+        wanted
+            .and_then(|page| page.next(config))
+            .or_else(|| first().next(config))
+    }
+
+    fn page_of_form(&self, page: &AppPage) -> Option<AppPage> {
+        let referrer = Url::parse(self.referrer.as_deref()?).ok()?;
+        let stood_on = AppPage {
+            host: referrer.authority().to_owned(),
+            uri: referrer[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
+        };
+        (stood_on.host == page.host).then_some(stood_on)
+    }
+}
+
+impl AppPage {
+    fn parse(host: &str, uri: &str, site: &PublicUrl) -> Option<Self> {
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let host = host.to_ascii_lowercase();
+        let default_port = if site.is_https() { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(&host);
+        let is_host = !host.is_empty() && !host.contains(['/', '\\', '@', '?', '#', ',']);
+        (is_host && is_plain(host) && uri.starts_with('/')).then(|| Self {
+            host: host.to_owned(),
+            uri: uri.to_owned(),
+        })
+    }
+
+    /// The way there, if visitors may be sent there. Apps are where this site is, on https: by whichever scheme one was asked for.
+    fn next(&self, config: &Config) -> Option<Next> {
+        let site = &config.server.public_url;
+        let scheme = if site.is_https() { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", self.host);
+        match origin == site.as_str() {
+            true => Next::here(&self.uri),
+            false => {
+                let url = ReturnUrl::parse(&format!("{origin}{}", self.uri), config)?;
+                Next::parse(url.as_str(), config)
+            }
+        }
+    }
+}
+
+/// The proxy's words.
+struct Said<'a> {
+    style: Style,
+    method: Option<&'a str>,
+    host: Option<&'a str>,
+    uri: Option<&'a str>,
+}
+
+impl Default for Said<'_> {
+    fn default() -> Self {
+        Self {
+            style: Style::Status,
+            method: None,
+            host: None,
+            uri: None,
+        }
+    }
+}
+
+impl<'a> Said<'a> {
+    fn by(req: &'a HttpRequest) -> Self {
+        let says = |name: &str| only(req.headers(), name);
+        let path = req.uri().path_and_query().map(|path| path.as_str());
+        if let Some(uri) = path.and_then(|path| path.strip_prefix(ENVOY)) {
+            return Self {
+                style: Style::Envoy,
+                method: Some(req.method().as_str()),
+                host: says(HOST.as_str()),
+                uri: Some(uri),
+            };
+        }
+        if let Some(uri) = says("x-forwarded-uri") {
+            return Self {
+                style: Style::Redirect,
+                method: says("x-forwarded-method"),
+                host: says("x-forwarded-host"),
+                uri: Some(uri),
+            };
+        }
+        let original = says("x-original-url").and_then(|url| url.split_once("://"));
+        let original =
+            original.map(|(_, rest)| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+        Self {
+            style: Style::Status,
+            method: says("x-original-method"),
+            host: original.map(|(host, _)| host),
+            uri: original.map(|(_, uri)| uri),
+        }
+    }
+}
+
+/// By what browsers and libraries say. Who says nothing may be a person.
+fn is_by_script(headers: &HeaderMap) -> bool {
+    let says = |name: &str| only(headers, name).unwrap_or_default();
+    let navigates = match says("sec-fetch-mode") {
+        "" => !asks_for_data(says(ACCEPT.as_str())),
+        mode => mode == "navigate",
+    };
+    !navigates
+        || headers.contains_key(UPGRADE)
+        || says("x-requested-with").eq_ignore_ascii_case("XMLHttpRequest")
+}
+
+fn asks_for_data(accept: &str) -> bool {
+    accept.contains("json") && !accept.contains("html")
+}
