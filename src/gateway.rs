@@ -36,6 +36,7 @@ pub fn configure(cfg: &mut ServiceConfig, app: &Data<App>) {
         web::scope("/auth")
             .wrap(session_cookie::middleware(app))
             .wrap(from_fn(session_cookie::mend))
+            .wrap(from_fn(verify::set_app_cookies_aside))
             .configure(verify::configure)
             .configure(return_page::configure),
     );

@@ -35,6 +35,7 @@ mod firefox;
 mod foreign_ids;
 mod forms;
 mod gate_file;
+mod gateway;
 mod headers;
 mod hosts;
 mod house_rules;

@@ -15,6 +15,7 @@ use crate::accounts::passkeys;
 use crate::accounts::passwords::Priority;
 use crate::accounts::users;
 use crate::actions::reauthenticate::{self, Attempt, Outcome};
+use crate::config::Config;
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::field_error::FieldError;
@@ -23,6 +24,7 @@ use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::password_entry;
 use crate::web::rejection::Rejection;
+use crate::web::return_url::ReturnUrl;
 use crate::web::visitor::SignedIn;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -83,6 +85,11 @@ async fn again(signed_in: &SignedIn, next: Option<String>, error: FieldError) ->
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &shown)?)
 }
 
+fn app_of(next: Option<&str>, config: &Config) -> Option<String> {
+    let there = ReturnUrl::parse(&ReturnUrl::led_to_by(next?)?, config)?;
+    Some(there.host().to_owned())
+}
+
 #[derive(Template)]
 #[template(path = "reauthenticate.html")]
 struct EnterPage {
@@ -91,6 +98,8 @@ struct EnterPage {
     has_password: bool,
     has_passkey: bool,
     window: String,
+    /// The app on whose way this lies, by its host.
+    app: Option<String>,
     next: Option<String>,
     error: Option<FieldError>,
 }
@@ -111,6 +120,7 @@ impl EnterPage {
             email: session.shown_email(),
             has_password: user.is_some_and(|user| user.has_password()),
             window: humanize::lasting(visitor.app.config.sessions.reauthentication_window),
+            app: app_of(next.as_deref(), &visitor.app.config),
             next,
             error: None,
         })

@@ -14,12 +14,15 @@
 use std::time::Duration;
 
 use actix_session::SessionExt;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
 };
+use actix_web::middleware::Next;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use crate::accounts::sessions::Session;
 use crate::actions::pass_gate::{self, Verdict};
@@ -41,6 +44,27 @@ pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/verify").get(verify))
         .service(web::resource("/turn-away").get(turn_away))
         .service(web::resource("/envoy{asked:.*}").to(verify));
+}
+
+/// The cookies that an app may have, as they were brought.
+struct AppCookies(HeaderValue);
+
+/// Sets them aside before anybody sifts ours.
+pub async fn set_app_cookies_aside(
+    req: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let ours = req
+        .app_data::<Data<App>>()
+        .map(|app| sealed_cookies::name(&app.config, ""));
+    let ours = [
+        ours.as_deref().unwrap_or(gate_cookie::NAME),
+        gate_cookie::NAME,
+    ];
+    if let Some(left) = cookie_header::without(req.headers(), &ours) {
+        req.extensions_mut().insert(AppCookies(left));
+    }
+    next.call(req).await
 }
 
 /// The question.
@@ -142,12 +166,7 @@ impl Question {
         };
         let mut answer = HttpResponseBuilder::new(status).finish();
         identify(answer.headers_mut(), session)?;
-        let ours = [
-            sealed_cookies::name(&self.app.config, ""),
-            gate_cookie::NAME.to_owned(),
-        ];
-        let ours = ours.each_ref().map(String::as_str);
-        if let Some(left) = cookie_header::without(self.req.headers(), &ours) {
+        if let Some(AppCookies(left)) = self.req.extensions_mut().remove() {
             answer.headers_mut().insert(COOKIE, left);
         }
         Ok(answer)

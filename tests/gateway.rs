@@ -1,0 +1,614 @@
+//! In front of other apps: what a proxy is told that asks about a visitor, in its own words, and how visitors come to an app
+//! and leave it. Here the test is the proxy; real ones are in `gateway_proxies.rs`.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+use crate::support::{
+    Database, House, Mail, PASSWORD, Page, ScriptedServer, Visitor, eventually, secret_key,
+};
+
+const ADA: &str = "ada@example.org";
+const EVE: &str = "eve@example.org";
+
+const APP: &str = "app.example.test";
+
+/// The cookie that the hosts of apps get, and the one that they do not.
+const GATE: &str = "__Secure-doorpost";
+const SESSION: &str = "__Host-doorpost";
+
+/// How a person's browser asks for a page.
+const PERSON: &[(&str, &str)] = &[
+    ("accept", "text/html,application/xhtml+xml"),
+    ("sec-fetch-mode", "navigate"),
+];
+
+const SETTINGS: &[(&str, &str)] = &[
+    ("RETURN_HOSTS", "app.example.test,*.apps.example.test:8443"),
+    ("COOKIE_DOMAIN", "example.test"),
+    ("LIMIT_MAIL_GAP", "off"),
+    ("LIMIT_MAIL_PER_ADDRESS", "off"),
+];
+
+/// A site that is a sign-in for apps, and its mail.
+struct Site {
+    house: House,
+    sink: ScriptedServer,
+}
+
+/// A proxy's way to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Caddy,
+    Nginx,
+    Envoy,
+}
+
+const WAYS: [Way; 3] = [Way::Caddy, Way::Nginx, Way::Envoy];
+
+impl Site {
+    async fn open(db: Database) -> Self {
+        Self::open_with(db, &[]).await
+    }
+
+    async fn open_with(db: Database, variables: &[(&str, &str)]) -> Self {
+        let sink = ScriptedServer::start();
+        let kept = SETTINGS
+            .iter()
+            .filter(|(name, _)| !variables.iter().any(|(other, _)| other == name));
+        let settings: Vec<_> = kept.chain(variables).copied().collect();
+        let house = House::public(db, &sink, &settings).await;
+        Self { house, sink }
+    }
+
+    async fn ask(&self, visitor: &Visitor, route: &str, fields: &[(&str, &str)]) -> Mail {
+        let address = fields[0].1;
+        let mails = || self.sink.taken_for(address).len();
+        let before = mails();
+        visitor.post(route, fields).await.sees_inbox_page();
+        eventually("the mail", async || mails() > before).await;
+        self.sink.taken_for(address).pop().unwrap().mail()
+    }
+
+    /// Somebody who has an account with [`PASSWORD`], and came in by link.
+    async fn member(&self, address: &str) -> Visitor {
+        let visitor = self.house.visitor();
+        let mail = self.ask(&visitor, "/register", &[("email", address)]).await;
+        let fields = [("token", mail.token()), ("password", PASSWORD)];
+        visitor
+            .post("/confirm-email", &fields)
+            .await
+            .goes_on_to("/account");
+        self.house.advance(Duration::from_secs(61));
+        visitor
+    }
+}
+
+/// What a browser sends to an app's host: of our cookies the one alone that is meant for it.
+fn at_app(visitor: &Visitor) -> Visitor {
+    let there = visitor.with_copied_jar();
+    for name in [
+        "",
+        "_asked",
+        "_known",
+        "_bound",
+        "_returned",
+        "_done",
+        "_link",
+    ] {
+        there.forget_cookie(&format!("{SESSION}{name}"));
+    }
+    there
+}
+
+impl Way {
+    /// The question whether this visitor may have this page of the app.
+    fn question(self, visitor: &Visitor, method: &str, uri: &str) -> RequestBuilder {
+        self.question_about(APP, visitor, method, uri, "")
+    }
+
+    /// The same about another host, with a demand of the proxy's own.
+    fn question_about(
+        self,
+        host: &str,
+        visitor: &Visitor,
+        method: &str,
+        uri: &str,
+        demand: &str,
+    ) -> RequestBuilder {
+        let ask = |path: &str| visitor.request(Method::GET, &format!("{path}{demand}"));
+        match self {
+            Self::Caddy => ask("/auth/verify")
+                .header("x-forwarded-method", method)
+                .header("x-forwarded-proto", "https")
+                .header("x-forwarded-host", host)
+                .header("x-forwarded-uri", uri),
+            Self::Nginx => ask("/auth/verify")
+                .header("x-original-method", method)
+                .header("x-original-url", format!("https://{host}{uri}")),
+            Self::Envoy => visitor
+                .request(method.parse().unwrap(), &format!("/auth/envoy{uri}"))
+                .header("host", host),
+        }
+    }
+
+    async fn asks(self, visitor: &Visitor, uri: &str) -> Page {
+        let question = dressed(self.question(visitor, "GET", uri), PERSON);
+        visitor.send(question).await
+    }
+}
+
+fn dressed(request: RequestBuilder, headers: &[(&str, &str)]) -> RequestBuilder {
+    headers.iter().fold(request, |request, (name, value)| {
+        request.header(*name, *value)
+    })
+}
+
+/// Asks as Caddy does, with a demand of its own.
+async fn asks_within(visitor: &Visitor, demand: &str) -> Page {
+    let question = Way::Caddy.question_about(APP, visitor, "GET", "/admin/", demand);
+    visitor.send(dressed(question, PERSON)).await
+}
+
+/// The visitor does not pass, and is sent there.
+#[track_caller]
+fn is_sent_to(page: &Page, way: Way, there: &str) {
+    let status = match way {
+        Way::Nginx => StatusCode::UNAUTHORIZED,
+        Way::Caddy | Way::Envoy => StatusCode::SEE_OTHER,
+    };
+    assert_eq!(page.status, status, "{way:?}: {}", page.body);
+    assert_eq!(
+        page.location(),
+        format!("{}{there}", House::PUBLIC),
+        "{way:?}"
+    );
+    says_nothing_of_anybody(page);
+}
+
+#[track_caller]
+fn says_nothing_of_anybody(page: &Page) {
+    let says = page
+        .headers
+        .keys()
+        .find(|name| name.as_str().starts_with("remote"));
+    assert_eq!(says, None);
+    assert_eq!(page.header("set-cookie"), None);
+}
+
+/// The visitor passes; and as whom.
+#[track_caller]
+fn passes(page: &Page, way: Way) -> (String, String) {
+    let status = match way {
+        Way::Envoy => StatusCode::OK,
+        Way::Caddy | Way::Nginx => StatusCode::NO_CONTENT,
+    };
+    assert_eq!(
+        page.status, status,
+        "{way:?}: {:?} {}",
+        page.headers, page.body
+    );
+    assert_eq!(page.header("set-cookie"), None);
+    let says = |name: &str| page.header(name).expect(name).to_owned();
+    assert!(says("remote-auth-time").parse::<i64>().unwrap() > 1_700_000_000);
+    assert!(!says("remote-user").is_empty());
+    (says("remote-email"), says("remote-auth-method"))
+}
+
+on_both! {
+    async fn a_stranger_is_sent_to_sign_in_and_back(db: Database) {
+        let site = Site::open(db).await;
+        let stranger = site.house.visitor();
+        let back = "/sign-in?next=https%3A%2F%2Fapp.example.test%2Fwiki%3Fpage%3D1%26x%3D%2525";
+        for way in WAYS {
+            let answer = way.asks(&stranger, "/wiki?page=1&x=%25").await;
+            is_sent_to(&answer, way, back);
+        }
+
+        let page = stranger.get(back).await;
+        assert_eq!(page.hidden("next").unwrap(), "/auth/return?to=https://app.example.test/wiki?page=1%26x=%2525");
+        let mail = site.ask(&stranger, "/register", &[("email", ADA), ("next", "https://app.example.test/wiki?page=1&x=%25")]).await;
+        assert!(!mail.link.contains("app.example.test"), "{}", mail.link);
+        let confirmed = stranger.post("/confirm-email", &[("token", mail.token())]).await;
+        confirmed.goes_on_to("/auth/return?to=https://app.example.test/wiki?page=1%26x=%2525");
+        let onward = stranger.follow(confirmed).await;
+        assert_eq!(onward.status, StatusCode::OK);
+        assert_eq!(onward.header("refresh"), Some("0; url=https://app.example.test/wiki?page=1&x=%25"));
+        assert!(onward.body.contains(r#"href="https://app.example.test/wiki?page=1&#38;x=%25""#), "{}", onward.body);
+        for way in WAYS {
+            let answer = way.asks(&at_app(&stranger), "/wiki?page=1&x=%25").await;
+            assert_eq!(passes(&answer, way), (ADA.to_owned(), "email_link".to_owned()));
+        }
+    }
+
+    async fn by_a_click_on_the_link_and_by_the_password_one_comes_back_too(db: Database) {
+        let site = Site::open(db).await;
+        site.member(ADA).await;
+        let next = ("next", "https://a.apps.example.test:8443/x#y");
+        let there = "/auth/return?to=https://a.apps.example.test:8443/x%23y";
+
+        let clicks = site.house.visitor();
+        let mail = site.ask(&clicks, "/sign-in", &[("email", ADA), next]).await;
+        let path = mail.link.strip_prefix(House::PUBLIC).unwrap();
+        let landed = clicks.follow(clicks.click(path).await).await;
+        assert_eq!(landed.header("refresh"), Some("0; url=https://a.apps.example.test:8443/x#y"));
+
+        let types = site.house.visitor();
+        let fields = [("email", ADA), ("password", PASSWORD), next];
+        types.post("/sign-in/password", &fields).await.goes_on_to(there);
+        let code = site.house.visitor();
+        let mail = site.ask(&code, "/sign-in", &[("email", ADA), next]).await;
+        code.type_code(&mail.code.unwrap()).await.goes_on_to(there);
+    }
+
+    async fn a_script_is_told_and_not_sent_anywhere(db: Database) {
+        let site = Site::open(db).await;
+        let visitor = site.house.visitor();
+        for way in WAYS {
+            for (method, said) in [
+                ("GET", &[("sec-fetch-mode", "cors"), ("accept", "*/*")][..]),
+                ("POST", &[("sec-fetch-mode", "same-origin"), ("accept", "text/html")]),
+                ("GET", &[("sec-fetch-mode", "websocket"), ("upgrade", "websocket")]),
+                ("GET", &[("upgrade", "websocket")]),
+                ("GET", &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")]),
+                ("GET", &[("accept", "application/json")]),
+                ("PUT", &[("accept", "*/*")]),
+                ("DELETE", &[]),
+            ] {
+                let question = dressed(way.question(&visitor, method, "/data"), said);
+                let answer = visitor.send(question).await;
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{way:?} {method} {said:?}");
+                assert_eq!(answer.header("www-authenticate"), Some("Doorpost"));
+                says_nothing_of_anybody(&answer);
+            }
+        }
+        // Whoever says nothing may be a person.
+        let answer = visitor.send(Way::Caddy.question(&visitor, "GET", "/")).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    }
+
+    async fn whoever_sends_a_form_comes_back_to_the_page_it_stands_on(db: Database) {
+        let site = Site::open(db).await;
+        let visitor = site.house.visitor();
+        for (referrer, back) in [
+            ("https://app.example.test/edit?id=7#end", "%2Fedit%3Fid%3D7"),
+            ("https://app.example.test/", "%2F"),
+            ("https://e.test/edit", "%2F"),
+            ("https://app.example.test.e.test/edit", "%2F"),
+            ("https://a.apps.example.test:8443/edit", "%2F"),
+            ("", "%2F"),
+        ] {
+            for way in WAYS {
+                let question = dressed(way.question(&visitor, "POST", "/save"), PERSON);
+                let answer = visitor.send(question.header("referer", referrer)).await;
+                is_sent_to(&answer, way, &format!("/sign-in?next=https%3A%2F%2Fapp.example.test{back}"));
+            }
+        }
+    }
+
+    async fn the_cookie_of_apps_is_worth_nothing_at_our_own_pages(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let answer = ada.post("/reauthenticate", &[("password", PASSWORD)]).await;
+        let lines = answer.set_cookies();
+        let line = |name: &str| {
+            let begins = format!("{name}=");
+            let mut lines = lines.iter().filter(|line| line.starts_with(&begins));
+            lines.next().unwrap_or_else(|| panic!("no {name} in {lines:?}")).to_owned()
+        };
+        let attributes = |line: &str| line.split_once("; ").unwrap().1.to_owned();
+        assert_eq!(
+            attributes(line(GATE)),
+            "HttpOnly; Secure; Path=/; Domain=example.test; Max-Age=2592000; SameSite=Lax"
+        );
+        assert!(!line(SESSION).contains("Domain"), "{}", line(SESSION));
+
+        let thief = at_app(&ada);
+        thief.set_cookie(SESSION, &thief.cookie(GATE).unwrap());
+        thief.get("/account").await.goes_on_to("/sign-in?next=%2Faccount");
+        thief.forget_cookie(SESSION);
+        thief.get("/account").await.goes_on_to("/sign-in?next=%2Faccount");
+        let out = thief.post("/sign-out", &[]).await;
+        assert_eq!(out.location(), "/sign-in?next=%2Faccount");
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA));
+    }
+
+    async fn an_app_never_gets_a_cookie_of_ours(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let page = Way::Caddy.asks(&ada, "/").await;
+        passes(&page, Way::Caddy);
+        assert_eq!(page.header("cookie"), None);
+
+        let there = at_app(&ada);
+        let gate = there.cookie(GATE).unwrap();
+        there.forget_cookie(GATE);
+        let carried = format!("sid=1; theme=dark; {GATE}={gate};sid=\"2\"; {GATE}={gate}; ä=ö; x__Secure-doorpost=3");
+        let question = Way::Nginx.question(&there, "GET", "/").header("cookie", carried);
+        let page = there.send(question).await;
+        passes(&page, Way::Nginx);
+        let left = page.headers.get("cookie").unwrap().as_bytes();
+        assert_eq!(left, "sid=1; theme=dark; sid=\"2\"; ä=ö; x__Secure-doorpost=3".as_bytes());
+    }
+
+    /// SUD-01
+    async fn a_session_that_came_from_a_link_stays_one_and_the_password_is_asked_for(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let app = at_app(&ada);
+        let (_, method) = passes(&Way::Caddy.asks(&app, "/").await, Way::Caddy);
+        assert_eq!(method, "email_link");
+
+        let gate = "/reauthenticate?next=https%3A%2F%2Fapp.example.test%2Fadmin%2F";
+        is_sent_to(&asks_within(&app, "?reauthenticated=10m").await, Way::Caddy, gate);
+        let by_script = Way::Caddy.question_about(APP, &app, "GET", "/admin/", "?reauthenticated=10m");
+        let answer = app.send(by_script.header("sec-fetch-mode", "cors")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some(r#"Doorpost error="insufficient_user_authentication", max_age="600""#)
+        );
+
+        let form = ada.get(gate).await;
+        assert!(form.body.contains(APP), "it says which app asks: {}", form.body);
+        let next = form.hidden("next").unwrap();
+        let entered = ada.post("/reauthenticate", &[("password", PASSWORD), ("next", &next)]).await;
+        entered.goes_on_to("/auth/return?to=https://app.example.test/admin/");
+        // The cookie of before is of no use any more.
+        is_sent_to(&asks_within(&app, "").await, Way::Caddy, "/sign-in?next=https%3A%2F%2Fapp.example.test%2Fadmin%2F");
+        let app = at_app(&ada);
+        let page = asks_within(&app, "?reauthenticated=10m").await;
+        assert_eq!(passes(&page, Way::Caddy).1, "email_link");
+        let entered_at: i64 = page.header("remote-auth-time").unwrap().parse().unwrap();
+        assert_eq!(entered_at, site.house.clock.now() / 1000);
+
+        site.house.advance(Duration::from_secs(599));
+        passes(&asks_within(&app, "?reauthenticated=10m").await, Way::Caddy);
+        is_sent_to(&asks_within(&app, "?reauthenticated=9m").await, Way::Caddy, gate);
+        site.house.advance(Duration::from_secs(1));
+        is_sent_to(&asks_within(&app, "?reauthenticated=10m").await, Way::Caddy, gate);
+        passes(&asks_within(&app, "?reauthenticated=1h").await, Way::Caddy);
+        passes(&asks_within(&app, "").await, Way::Caddy);
+    }
+
+    async fn a_visitor_makes_no_less_of_what_a_proxy_demands(db: Database) {
+        let site = Site::open(db).await;
+        let app = at_app(&site.member(ADA).await);
+        for demand in [
+            "?reauthenticated=10m&reauthenticated=10000d",
+            "?reauthenticated=3650d&reauthenticated=10m",
+            "?next=/x&reauthenticated=10m&a=%ff&a=b&token=x",
+        ] {
+            let answer = asks_within(&app, demand).await;
+            assert_ne!(answer.status, StatusCode::NO_CONTENT, "{demand}");
+            says_nothing_of_anybody(&answer);
+        }
+        for junk in ["?reauthenticated=", "?reauthenticated=10", "?reauthenticated=soon", "?reauthenticated=10m&reauthenticated=x"] {
+            assert_eq!(asks_within(&app, junk).await.status, StatusCode::BAD_REQUEST, "{junk}");
+        }
+        // What stands in the visitor's own address is none of ours.
+        passes(&asks_within(&app, "?page=1&page=2&x=%ff&token=a").await, Way::Caddy);
+        passes(&Way::Envoy.asks(&app, "/?reauthenticated=soon").await, Way::Envoy);
+    }
+
+    /// HOST-03
+    async fn nobody_is_sent_back_to_a_host_that_is_not_named(db: Database) {
+        let site = Site::open(db).await;
+        let visitor = site.house.visitor();
+        for host in [
+            "e.test",
+            "example.test",
+            "www.app.example.test",
+            "app.example.test.e.test",
+            "app.example.test@e.test",
+            "e.test#app.example.test",
+            "e.test/app.example.test",
+            "e.test\\app.example.test",
+            "app.example.test, e.test",
+            "app.example.test:444",
+            "app.example.test.",
+            "[::1]",
+            "",
+        ] {
+            for way in [Way::Caddy, Way::Nginx] {
+                let question = way.question_about(host, &visitor, "GET", "/", "");
+                let answer = visitor.send(dressed(question, PERSON)).await;
+                is_sent_to(&answer, way, "/sign-in");
+            }
+        }
+        let spelled = Way::Caddy.question_about("APP.example.test:443", &visitor, "GET", "/", "");
+        is_sent_to(&visitor.send(dressed(spelled, PERSON)).await, Way::Caddy, "/sign-in?next=https%3A%2F%2Fapp.example.test%2F");
+        for (uri, back) in [
+            ("//e.test/", "%2F%2Fe.test%2F"),
+            ("/\\e.test", "%2F"),
+            ("@e.test/", ""),
+            (".e.test/", ""),
+            ("", ""),
+        ] {
+            let answer = Way::Caddy.asks(&visitor, uri).await;
+            match back {
+                "" => is_sent_to(&answer, Way::Caddy, "/sign-in"),
+                back => is_sent_to(&answer, Way::Caddy, &format!("/sign-in?next=https%3A%2F%2Fapp.example.test{back}")),
+            }
+        }
+        let long = Way::Caddy.asks(&visitor, &format!("/{}", "a".repeat(600))).await;
+        is_sent_to(&long, Way::Caddy, "/sign-in?next=https%3A%2F%2Fapp.example.test%2F");
+
+        for to in ["https://e.test", "//e.test", "https://app.example.test@e.test", "javascript:alert(1)", ""] {
+            let page = visitor.get(&format!("/auth/return?to={to}")).await;
+            page.goes_on_to("/");
+            let page = visitor.get(&format!("/sign-in?next=/auth/return?to={to}")).await;
+            assert_eq!(page.hidden("next"), None, "{to}");
+        }
+    }
+
+    async fn a_proxy_that_is_not_trusted_says_nothing(db: Database) {
+        let site = Site::open_with(db, &[("TRUSTED_PROXIES", "192.0.2.1")]).await;
+        let visitor = site.house.visitor();
+        for way in [Way::Caddy, Way::Nginx] {
+            let answer = way.asks(&visitor, "/wiki").await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(answer.location(), format!("{}/sign-in", House::PUBLIC));
+        }
+        // Who somebody is, they may hear all the same.
+        let ada = site.member(ADA).await;
+        passes(&Way::Nginx.asks(&at_app(&ada), "/").await, Way::Nginx);
+    }
+
+    async fn whoever_signs_out_is_out_of_every_app_at_the_next_request(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let app = at_app(&ada);
+        let form = ada.get("/sign-out?next=https://app.example.test/bye").await;
+        assert_eq!(form.status, StatusCode::OK);
+        assert!(form.body.contains(ADA), "{}", form.body);
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "a look changes nothing");
+        passes(&Way::Caddy.asks(&app, "/").await, Way::Caddy);
+
+        let next = form.hidden("next").unwrap();
+        let out = ada.post("/sign-out", &[("next", &next)]).await;
+        out.goes_on_to("/auth/return?to=https://app.example.test/bye");
+        assert_eq!(ada.cookie(GATE), None, "its own host's cookie is taken back");
+        for way in WAYS {
+            let back = "/sign-in?next=https%3A%2F%2Fapp.example.test%2F";
+            is_sent_to(&way.asks(&app, "/").await, way, back);
+        }
+        let landed = ada.follow(out).await;
+        assert_eq!(landed.header("refresh"), Some("0; url=https://app.example.test/bye"));
+        // Whoever is out already has nothing to confirm.
+        ada.get("/sign-out").await.goes_on_to("/");
+        ada.get("/sign-out?next=https://e.test/").await.goes_on_to("/");
+    }
+
+    async fn sessions_that_are_ended_from_elsewhere_are_out_of_every_app(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let elsewhere = site.house.visitor();
+        elsewhere.enter(ADA, PASSWORD).await.goes_on_to("/account");
+        let app = at_app(&elsewhere);
+        passes(&Way::Caddy.asks(&app, "/").await, Way::Caddy);
+        ada.post("/account/sessions/end-others", &[]).await;
+        let back = "/sign-in?next=https%3A%2F%2Fapp.example.test%2F";
+        is_sent_to(&Way::Caddy.asks(&app, "/").await, Way::Caddy, back);
+        passes(&Way::Caddy.asks(&at_app(&ada), "/").await, Way::Caddy);
+    }
+
+    async fn whoever_is_signed_in_already_goes_straight_back_and_gets_the_cookie(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        ada.forget_cookie(GATE);
+        let back = "/sign-in?next=https://app.example.test/";
+        let onward = ada.get(back).await;
+        onward.goes_on_to("/auth/return?to=https://app.example.test/");
+        ada.follow(onward).await;
+        passes(&Way::Caddy.asks(&at_app(&ada), "/").await, Way::Caddy);
+        // To our own pages the form is shown, as ever.
+        assert_eq!(ada.get("/sign-in?next=/account").await.status, StatusCode::OK);
+    }
+
+    async fn nobody_goes_in_circles(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let back = "/auth/return?to=https://app.example.test/";
+        for _ in 0..4 {
+            assert!(ada.get(back).await.header("refresh").is_some());
+        }
+        let page = ada.get(back).await;
+        assert_eq!((page.status, page.header("refresh")), (StatusCode::OK, None));
+        assert!(page.body.contains("keeps sending you back"), "{}", page.body);
+        let another = ada.get("/auth/return?to=https://a.apps.example.test:8443/").await;
+        assert!(another.header("refresh").is_some());
+        site.house.advance(Duration::from_secs(10));
+        assert!(ada.get(back).await.header("refresh").is_some());
+    }
+
+    async fn a_cookie_that_is_none_opens_nothing(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let other = Site::open(db).await;
+        let good = ada.cookie(GATE).unwrap();
+        let eve = site.member(EVE).await;
+        let app = site.house.visitor();
+        let back = "/sign-in?next=https%3A%2F%2Fapp.example.test%2F";
+        for bad in [
+            "",
+            "x",
+            "%00",
+            &good[1..],
+            &format!("{good}="),
+            &good.chars().rev().collect::<String>(),
+            &ada.cookie(SESSION).unwrap(),
+            &ada.cookie(&format!("{SESSION}_known")).unwrap(),
+            &other.member(ADA).await.cookie(GATE).unwrap(),
+            &"A".repeat(4000),
+        ] {
+            app.set_cookie(GATE, bad);
+            is_sent_to(&Way::Caddy.asks(&app, "/").await, Way::Caddy, back);
+        }
+        app.forget_cookie(GATE);
+        // Two that differ: one of them may be planted.
+        let both = format!("{GATE}={good}; {GATE}={}", eve.cookie(GATE).unwrap());
+        let question = Way::Caddy.question(&app, "GET", "/").header("cookie", both);
+        is_sent_to(&app.send(dressed(question, PERSON)).await, Way::Caddy, back);
+        // Under a name that a lenient reader would take for it.
+        let lenient = format!("__Secure%2Ddoorpost={good}");
+        let question = Way::Caddy.question(&app, "GET", "/").header("cookie", lenient);
+        is_sent_to(&app.send(dressed(question, PERSON)).await, Way::Caddy, back);
+    }
+
+    async fn every_node_knows_the_cookie_and_after_a_rotation_of_the_key_too(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let (new, old) = (secret_key(), site.house.secret_key().to_owned());
+        let smtp = site.sink.url();
+        let settings = [
+            SETTINGS,
+            &[
+                ("PUBLIC_URL", House::PUBLIC),
+                ("SMTP_URL", &smtp),
+                ("MAIL_FROM", "doorpost@example.test"),
+                ("SECRET_KEY", &new),
+                ("SECRET_KEYS_OLD", &old),
+            ],
+        ]
+        .concat();
+        let other = site.house.second_node(&settings);
+        passes(&Way::Caddy.asks(&at_app(&ada.at(&other)), "/").await, Way::Caddy);
+        // At our own host by the session's own cookie.
+        let own = ada.at(&other);
+        own.forget_cookie(GATE);
+        passes(&Way::Caddy.asks(&own, "/").await, Way::Caddy);
+    }
+
+    async fn an_app_at_our_own_host_needs_no_other_cookie(db: Database) {
+        let site = Site::open_with(db, &[("COOKIE_DOMAIN", ""), ("RETURN_HOSTS", "")]).await;
+        let ada = site.member(ADA).await;
+        assert_eq!(ada.cookie(GATE), None);
+        let host = House::PUBLIC.trim_start_matches("https://");
+        let ask = |visitor: &Visitor| dressed(Way::Caddy.question_about(host, visitor, "GET", "/wiki/?a=b", ""), PERSON);
+        passes(&ada.send(ask(&ada)).await, Way::Caddy);
+        let stranger = site.house.visitor();
+        is_sent_to(&stranger.send(ask(&stranger)).await, Way::Caddy, "/sign-in?next=%2Fwiki%2F%3Fa%3Db");
+    }
+
+    async fn nginx_hands_on_to_here_whom_it_may_not_let_pass(db: Database) {
+        let site = Site::open(db).await;
+        let visitor = site.house.visitor();
+        let turn_away = |visitor: &Visitor| {
+            visitor
+                .request(Method::GET, "/auth/turn-away")
+                .header("x-forwarded-method", "GET")
+                .header("x-forwarded-host", APP)
+                .header("x-forwarded-uri", "/wiki")
+        };
+        let answer = visitor.send(turn_away(&visitor)).await;
+        is_sent_to(&answer, Way::Caddy, "/sign-in?next=https%3A%2F%2Fapp.example.test%2Fwiki");
+        let answer = visitor.send(turn_away(&visitor).header("sec-fetch-mode", "cors")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        // Signed in meanwhile.
+        let ada = at_app(&site.member(ADA).await);
+        let answer = ada.send(turn_away(&ada)).await;
+        is_sent_to(&answer, Way::Caddy, "/auth/return?to=https://app.example.test/wiki");
+    }
+}
