@@ -17,6 +17,7 @@
 //! * [`passkeys`]: what authenticators sign with, and which challenges were answered.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
 //! * [`access_tokens`], [`signing_keys`], [`es256`]: what a program shows, and what it is signed with.
+//! * [`app_tokens`]: what an app behind a proxy is told by.
 //! * [`limits`]: how often something may happen.
 //! * [`events`]: what happened to an account.
 //! * [`announced`]: who was sent which announcement; nobody is sent one twice.
@@ -27,6 +28,7 @@
 pub mod access_tokens;
 pub mod admission;
 pub mod announced;
+pub mod app_tokens;
 pub mod authenticators;
 pub mod client;
 pub mod device_keys;

@@ -3,10 +3,17 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
 use crate::support::{
-    Database, House, Mail, PASSWORD, Page, ScriptedServer, Visitor, eventually, secret_key,
+    Authenticator, Database, House, Mail, PASSWORD, Page, ScriptedServer, Visitor, eventually,
+    secret_key,
 };
 
 const ADA: &str = "ada@example.org";
@@ -610,5 +617,203 @@ on_both! {
         let ada = at_app(&site.member(ADA).await);
         let answer = ada.send(turn_away(&ada)).await;
         is_sent_to(&answer, Way::Caddy, "/auth/return?to=https://app.example.test/wiki");
+    }
+}
+
+/// Who may pass where, in a file.
+fn rules(text: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+impl Site {
+    async fn open_with_rules(db: Database, text: &str) -> (Self, NamedTempFile) {
+        let file = rules(text);
+        let path = file.path().to_str().unwrap();
+        (Self::open_with(db, &[("GATE_FILE", path)]).await, file)
+    }
+}
+
+const RULES: &str = r#"
+    [[host]]
+    name = "app.example.test"
+    allow = ["ada@example.org", "*.example.net"]
+    open = ["/health", "/assets/*"]
+    jwt = true
+
+    [[host.path]]
+    at = "/admin/*"
+    strength = "password"
+    reauthenticated = "10m"
+
+    [[host.path]]
+    at = "/vault/*"
+    allow = ["ada@example.org"]
+    strength = "passkey"
+
+    [[host]]
+    name = "*.apps.example.test:8443"
+"#;
+
+/// The visitor does not pass, and reads that; and as whom.
+#[track_caller]
+fn is_refused(page: &Page, email: &str) {
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.body);
+    says_nothing_of_anybody(page);
+    assert!(page.body.contains(email), "{}", page.body);
+    assert!(page.body.contains(APP), "{}", page.body);
+    let sign_out =
+        r#"href="https://sign.example.test/sign-out?next=https%3A%2F%2Fapp.example.test%2F"#;
+    assert!(page.body.contains(sign_out), "{}", page.body);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(
+        policy.contains("style-src https://sign.example.test;"),
+        "{policy}"
+    );
+    assert!(
+        !page.body.contains(r#"="/"#),
+        "an address of the app's host: {}",
+        page.body
+    );
+}
+
+on_both! {
+    async fn who_may_pass_is_what_the_file_says(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, RULES).await;
+        let (ada, eve) = (site.member(ADA).await, site.member(EVE).await);
+        let bob = site.member("bob@team.example.net").await;
+        for way in WAYS {
+            passes(&way.asks(&at_app(&ada), "/").await, way);
+            passes(&way.asks(&at_app(&bob), "/x?y").await, way);
+            is_refused(&way.asks(&at_app(&eve), "/").await, EVE);
+            is_refused(&way.asks(&at_app(&eve), "/admin/").await, EVE);
+            is_refused(&way.asks(&at_app(&bob), "/vault/key").await, "bob@team.example.net");
+            let stranger = site.house.visitor();
+            is_sent_to(&way.asks(&stranger, "/").await, way, "/sign-in?next=https%3A%2F%2Fapp.example.test%2F");
+
+            // A script can make nothing of a page.
+            let question = way.question(&at_app(&eve), "GET", "/").header("accept", "application/json");
+            let page = at_app(&eve).send(question).await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN);
+            assert_eq!(page.json()["status"], 403);
+        }
+        // The other app is open to whoever is signed in.
+        let other = Way::Caddy.question_about("a.apps.example.test:8443", &eve, "GET", "/", "");
+        passes(&at_app(&eve).send(dressed(other, PERSON)).await, Way::Caddy);
+    }
+
+    async fn a_host_that_the_file_does_not_name_lets_nobody_pass(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, RULES).await;
+        let ada = at_app(&site.member(ADA).await);
+        let stranger = site.house.visitor();
+        for visitor in [&ada, &stranger] {
+            for host in ["wiki.example.test", "app.example.test:8443", "apps.example.test:8443", "sign.example.test", "app.example.test.", ""] {
+                let question = Way::Caddy.question_about(host, visitor, "GET", "/health", "");
+                let page = visitor.send(dressed(question, PERSON)).await;
+                assert_eq!(page.status, StatusCode::FORBIDDEN, "{host}");
+                says_nothing_of_anybody(&page);
+            }
+            let unsaid = visitor.get("/auth/verify").await;
+            assert_eq!(unsaid.status, StatusCode::FORBIDDEN);
+        }
+    }
+
+    async fn what_is_open_is_open_to_strangers_and_says_who_members_are(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, RULES).await;
+        let (ada, eve, stranger) = (site.member(ADA).await, site.member(EVE).await, site.house.visitor());
+        for way in WAYS {
+            for path in ["/health", "/assets/app.css?v=1"] {
+                let page = way.asks(&stranger, path).await;
+                assert!(page.status.is_success(), "{way:?} {path}");
+                says_nothing_of_anybody(&page);
+                let (email, _) = passes(&way.asks(&at_app(&ada), path).await, way);
+                assert_eq!(email, ADA);
+                passes(&way.asks(&at_app(&eve), path).await, way);
+            }
+            for path in ["/health/", "/healthz", "/assets/../", "/assets/..%2f", "//health", "/assets/%2e%2e/admin", "/HEALTH"] {
+                let page = way.asks(&stranger, path).await;
+                assert!(!page.status.is_success(), "{way:?} {path}");
+            }
+        }
+    }
+
+    async fn some_paths_ask_for_a_password_and_some_for_a_passkey(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, RULES).await;
+        let ada = site.member(ADA).await;
+        let gate = |path: &str| format!("/reauthenticate?next=https%3A%2F%2Fapp.example.test{path}");
+        is_sent_to(&Way::Caddy.asks(&at_app(&ada), "/admin").await, Way::Caddy, &gate("%2Fadmin"));
+        // However it is spelled.
+        for path in ["/ADMIN/x", "//admin", "/x/../admin/y", "/%61dmin", "/admin;x"] {
+            let page = Way::Caddy.asks(&at_app(&ada), path).await;
+            assert_eq!(page.status, StatusCode::SEE_OTHER, "{path}");
+            assert!(page.location().contains("/reauthenticate?"), "{path}: {}", page.location());
+        }
+        ada.post("/reauthenticate", &[("password", PASSWORD)]).await.goes_on_to("/account");
+        passes(&Way::Caddy.asks(&at_app(&ada), "/admin").await, Way::Caddy);
+        site.house.advance(Duration::from_secs(600));
+        is_sent_to(&Way::Caddy.asks(&at_app(&ada), "/admin").await, Way::Caddy, &gate("%2Fadmin"));
+
+        let by_passkey = "/reauthenticate?with=passkey&next=https%3A%2F%2Fapp.example.test%2Fvault%2F";
+        ada.post("/reauthenticate", &[("password", PASSWORD)]).await.goes_on_to("/account");
+        is_sent_to(&Way::Caddy.asks(&at_app(&ada), "/vault/").await, Way::Caddy, by_passkey);
+        let page = ada.get(by_passkey).await;
+        assert!(page.body.contains("A passkey is needed"), "{}", page.body);
+        let mut authenticator = Authenticator::on(House::PUBLIC);
+        authenticator.make_at(&ada, "/account/passkeys/add").await;
+        let page = ada.get(by_passkey).await;
+        assert!(page.body.contains("Use your passkey"), "{}", page.body);
+        assert_eq!(page.hidden("next").unwrap(), "/auth/return?to=https://app.example.test/vault/");
+        authenticator.opens_gate(&ada).await;
+        passes(&Way::Caddy.asks(&at_app(&ada), "/vault/").await, Way::Caddy);
+    }
+
+    async fn the_file_is_read_again_and_counts_at_the_next_request(db: Database) {
+        let (site, file) = Site::open_with_rules(db, RULES).await;
+        let eve = site.member(EVE).await;
+        is_refused(&Way::Caddy.asks(&at_app(&eve), "/").await, EVE);
+        std::fs::write(file.path(), "[[host]]\nname = \"app.example.test\"\n").unwrap();
+        site.house.app.gate.read_again().unwrap();
+        passes(&Way::Caddy.asks(&at_app(&eve), "/").await, Way::Caddy);
+        std::fs::write(file.path(), "[[host]]\nname = \"app.example.test\"\nalow = []\n").unwrap();
+        site.house.app.gate.read_again().unwrap_err();
+        passes(&Way::Caddy.asks(&at_app(&eve), "/").await, Way::Caddy);
+    }
+
+    async fn an_app_that_trusts_no_network_gets_a_token_for_itself_alone(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, RULES).await;
+        let ada = site.member(ADA).await;
+        let page = Way::Caddy.asks(&at_app(&ada), "/").await;
+        let token = page.header("remote-jwt").unwrap();
+        let part = |n: usize| {
+            let part = token.split('.').nth(n).unwrap();
+            let json = URL_SAFE_NO_PAD.decode(part).unwrap();
+            serde_json::from_slice::<Value>(&json).unwrap()
+        };
+        assert_eq!((&part(0)["typ"], &part(0)["alg"]), (&json!("JWT"), &json!("ES256")));
+        let now = site.house.clock.now() / 1000;
+        let says = part(1);
+        assert_eq!(says["iss"], House::PUBLIC);
+        assert_eq!(says["aud"], "https://app.example.test");
+        assert_eq!(says["email"], ADA);
+        assert_eq!(says["sub"], page.header("remote-user").unwrap());
+        assert_eq!(says["amr"], json!(["otp"]));
+        assert_eq!((&says["iat"], &says["exp"]), (&json!(now), &json!(now + 120)));
+        let keys = ada.get("/.well-known/jwks.json").await.json();
+        let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == part(0)["kid"]);
+        let point = |name: &str| URL_SAFE_NO_PAD.decode(key.unwrap()[name].as_str().unwrap()).unwrap();
+        let point = [vec![4], point("x"), point("y")].concat();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
+            .unwrap();
+
+        // Our own API takes it for nothing.
+        let me = ada.request(Method::GET, "/api/v1/me").header("authorization", format!("Bearer {token}"));
+        assert_eq!(ada.send(me).await.status, StatusCode::UNAUTHORIZED);
+        // Who is nobody there gets none, nor does an app that asked for none.
+        assert_eq!(Way::Caddy.asks(&site.house.visitor(), "/health").await.header("remote-jwt"), None);
+        let other = Way::Caddy.question_about("a.apps.example.test:8443", &ada, "GET", "/", "");
+        assert_eq!(at_app(&ada).send(dressed(other, PERSON)).await.header("remote-jwt"), None);
     }
 }

@@ -114,22 +114,14 @@ impl Signer {
     /// Signs what a token for this session says from now on.
     pub fn sign(&self, session: &Session, now: Timestamp) -> Result<Signed> {
         let claims = self.claims(session, now);
-        let private = self.ring.signs.as_ref();
-        let private = private.ok_or_else(|| Error::internal("there is no key to sign with"))?;
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(TYPE.to_owned());
-        header.kid = Some(private.id.clone());
-        let message = format!("{}.{}", encoded(&header)?, encoded(&claims)?);
-        let signature = URL_SAFE_NO_PAD.encode(private.key.sign(message.as_bytes())?);
         Ok(Signed {
-            token: format!("{message}.{signature}"),
+            token: signed(&self.ring, TYPE, &claims)?,
             scope: claims.scope,
         })
     }
 
     fn claims(&self, session: &Session, now: Timestamp) -> Claims {
         let method = session.method().unwrap_or(AuthMethod::EmailCode);
-        let auth_time = session.reauthenticated_at.unwrap_or(session.created_at);
         let iat = now / 1000;
         let (aud, scope) = match &self.audience {
             Some(other) => (other.clone(), READ.to_owned()),
@@ -143,13 +135,25 @@ impl Signer {
             iat,
             exp: iat + LIFETIME.as_secs().cast_signed(),
             jti: random::id(),
-            auth_time: auth_time / 1000,
+            auth_time: session.auth_time() / 1000,
             amr: method.amr().iter().map(|word| (*word).to_owned()).collect(),
             scope,
             sid: session.id.clone(),
             epoch: session.token_epoch,
         }
     }
+}
+
+/// A token of this type that says this, signed with the key that signs (RFC 7515).
+pub(super) fn signed(ring: &Ring, typ: &str, claims: &impl Serialize) -> Result<String> {
+    let private = ring.signs.as_ref();
+    let private = private.ok_or_else(|| Error::internal("there is no key to sign with"))?;
+    let mut header = Header::new(Algorithm::ES256);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(private.id.clone());
+    let message = format!("{}.{}", encoded(&header)?, encoded(claims)?);
+    let signature = URL_SAFE_NO_PAD.encode(private.key.sign(message.as_bytes())?);
+    Ok(format!("{message}.{signature}"))
 }
 
 /// A part of a token (RFC 7515, 3.1).

@@ -188,6 +188,16 @@ impl Session {
         Some(at + millis(config.sessions.reauthentication_window))
     }
 
+    /// When somebody last proved in it who they are: by a password or a passkey, or else by how it began.
+    pub fn auth_time(&self) -> Timestamp {
+        self.reauthenticated_at.unwrap_or(self.created_at)
+    }
+
+    /// When a passkey was last used in it, if ever.
+    pub fn passkey_used_at(&self) -> Option<Timestamp> {
+        self.passkey_used_at
+    }
+
     /// Whether that was lately enough for what is sensitive.
     pub fn is_reauthenticated(&self, now: Timestamp, config: &Config) -> bool {
         self.reauthenticated_until(config)

@@ -1,25 +1,45 @@
 //! Pass the gate: whether the visitor of another app may go on to it, and as whom.
 //!
-//! Asked by a proxy for each request, so it reads and writes nothing. A session that came from a link passes as what it is: it
-//! never counts as more than that, whatever it passes to.
+//! Asked by a proxy for each request, so it reads one row and writes nothing. What an app asks for stands in the rules of the
+//! operator ([`GateRules`]) and in the question itself; of two demands the stricter one counts. A session that came from a link
+//! passes as what it is, and never counts as more than that.
 
 use std::time::Duration;
 
 use crate::accounts::sessions::{self, Session};
 use crate::clock::{Timestamp, millis};
-use crate::config::Config;
+use crate::config::{Asked, Config, Demands, GateRules, Strength};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::TokenHash;
 
 /// What becomes of a visitor.
 pub enum Verdict {
-    /// They pass, in this session.
-    Pass(Box<Session>),
+    /// They pass, and are who has this session; nobody, where the page is open to everybody.
+    Pass(Option<Box<Session>>),
     /// Nobody is signed in.
     SignIn,
-    /// The password, or a passkey, is to be entered first; not longer ago than this counts.
-    Reauthenticate { within: Duration },
+    /// A password or a passkey is to be entered first.
+    Reauthenticate(Missing),
+    /// Not they: whoever is signed in, if anybody is.
+    Forbidden(Option<Box<Session>>),
+}
+
+/// What is to be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// A passkey, and no password.
+    pub passkey: bool,
+    /// How long that counts; `None` as long as the session.
+    pub within: Option<Duration>,
+}
+
+/// What a visitor wants.
+pub struct Wanted<'r> {
+    /// The host of the app, and the path on it; `None` where nobody says so.
+    pub page: Option<(&'r str, &'r str)>,
+    /// How recent a password entry the question itself demands.
+    pub within: Option<Duration>,
 }
 
 /// The living session of this token.
@@ -27,17 +47,68 @@ pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Se
     sessions::find(tx, config, token)
 }
 
-/// Judges the visitor in whose browser this session lives.
-pub fn judge(session: Option<Session>, within: Option<Duration>, now: Timestamp) -> Verdict {
-    let Some(session) = session else {
-        return Verdict::SignIn;
+/// Judges the visitor in whose browser this session lives. Without rules, whoever is signed in may pass everywhere.
+pub fn judge(
+    rules: Option<&GateRules>,
+    wanted: &Wanted,
+    session: Option<Session>,
+    now: Timestamp,
+) -> Verdict {
+    let session = session.map(Box::new);
+    let Some(rules) = rules else {
+        return pass_or(None, wanted.within, session, now);
     };
-    match within.filter(|within| !is_within(session.reauthenticated_at, *within, now)) {
-        Some(within) => Verdict::Reauthenticate { within },
-        None => Verdict::Pass(Box::new(session)),
+    // In doubt nobody: a host that is not named may be one that was forgotten.
+    let named = wanted
+        .page
+        .and_then(|(host, path)| Some((rules.of(host)?, path)));
+    match named.map(|(host, path)| host.asks(path)) {
+        None => Verdict::Forbidden(session),
+        Some(Asked::Nothing) if wanted.within.is_none() => Verdict::Pass(session),
+        Some(Asked::Nothing) => pass_or(None, wanted.within, session, now),
+        Some(Asked::Of(demands)) => pass_or(Some(&demands), wanted.within, session, now),
     }
 }
 
-fn is_within(at: Option<Timestamp>, within: Duration, now: Timestamp) -> bool {
-    at.is_some_and(|at| now < at + millis(within))
+fn pass_or(
+    demands: Option<&Demands>,
+    within: Option<Duration>,
+    session: Option<Box<Session>>,
+    now: Timestamp,
+) -> Verdict {
+    let Some(session) = session else {
+        return Verdict::SignIn;
+    };
+    // Whoever may not pass at all is asked for no password.
+    if demands.is_some_and(|demands| !demands.admit(&session.email)) {
+        return Verdict::Forbidden(Some(session));
+    }
+    match missing(demands, within, &session, now) {
+        Some(missing) => Verdict::Reauthenticate(missing),
+        None => Verdict::Pass(Some(session)),
+    }
+}
+
+fn missing(
+    demands: Option<&Demands>,
+    within: Option<Duration>,
+    session: &Session,
+    now: Timestamp,
+) -> Option<Missing> {
+    let strength = demands.map_or(Strength::Link, Demands::strength);
+    let by_rules = demands.and_then(Demands::reauthenticated);
+    let within = [within, by_rules].into_iter().flatten().min();
+    let entered_at = match strength {
+        Strength::Passkey => session.passkey_used_at(),
+        Strength::Link if within.is_none() => return None,
+        Strength::Link | Strength::Password => session.reauthenticated_at,
+    };
+    let counts = |at: Timestamp| within.is_none_or(|within| now < at + millis(within));
+    match entered_at.is_some_and(counts) {
+        true => None,
+        false => Some(Missing {
+            passkey: strength == Strength::Passkey,
+            within,
+        }),
+    }
 }

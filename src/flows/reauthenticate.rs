@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::field_error::FieldError;
-use crate::web::form::Form;
+use crate::web::form::{self, Form};
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::password_entry;
@@ -31,10 +31,15 @@ pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/reauthenticate").get(show).post(enter));
 }
 
+/// An app may want a passkey and no password.
 async fn show(signed_in: SignedIn) -> Answer {
-    let next = signed_in.visitor.next_in_query()?;
-    let shown = EnterPage::of(&signed_in, next).await?;
-    Ok(page(&shown)?)
+    let visitor = &signed_in.visitor;
+    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let shown = EnterPage::of(&signed_in, visitor.next_in_query()?).await?;
+    match query.get("with").is_some_and(|with| with == "passkey") {
+        true => Ok(page(&PasskeyPage::of(shown))?),
+        false => Ok(page(&shown)?),
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -124,5 +129,25 @@ impl EnterPage {
             next,
             error: None,
         })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "reauthenticate_by_passkey.html")]
+struct PasskeyPage {
+    frame: Frame,
+    has_passkey: bool,
+    app: Option<String>,
+    next: Option<String>,
+}
+
+impl PasskeyPage {
+    fn of(page: EnterPage) -> Self {
+        Self {
+            frame: page.frame,
+            has_passkey: page.has_passkey,
+            app: page.app,
+            next: page.next,
+        }
     }
 }

@@ -123,11 +123,16 @@ impl AppPage {
         })
     }
 
-    /// The way there, if visitors may be sent there. Apps are where this site is, on https: by whichever scheme one was asked for.
+    /// Where the app is. Apps are on https if this site is: by whichever scheme one was asked for.
+    pub fn origin(&self, site: &PublicUrl) -> String {
+        let scheme = if site.is_https() { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+
+    /// The way there, if visitors may be sent there.
     fn next(&self, config: &Config) -> Option<Next> {
         let site = &config.server.public_url;
-        let scheme = if site.is_https() { "https" } else { "http" };
-        let origin = format!("{scheme}://{}", self.host);
+        let origin = self.origin(site);
         match origin == site.as_str() {
             true => Next::here(&self.uri),
             false => {

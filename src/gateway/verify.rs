@@ -11,6 +11,7 @@
 //! Nothing is changed here and no cookie is set: proxies drop those of an answer that lets a visitor pass. In case of doubt
 //! nobody passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_session::SessionExt;
@@ -18,24 +19,31 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    CONTENT_SECURITY_POLICY, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
 };
-use actix_web::middleware::Next;
+use actix_web::middleware;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
+use askama::Template;
 
+use crate::accounts::app_tokens;
 use crate::accounts::sessions::Session;
-use crate::actions::pass_gate::{self, Verdict};
+use crate::actions::pass_gate::{self, Missing, Verdict, Wanted};
 use crate::app::App;
-use crate::config;
+use crate::config::{self, GateRules, PublicUrl};
 use crate::error::Error;
 use crate::gateway::asked::{Asked, Style};
 use crate::random::{Token, TokenHash};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::cookie_header::{self, CookieHeader};
+use crate::web::next::{self, Next};
+use crate::web::page::page_with;
 use crate::web::rejection::Rejection;
 use crate::web::visitor::{app_of, note_seen};
-use crate::web::{client, gate_cookie, next, sealed_cookies, session_cookie};
+use crate::web::{client, gate_cookie, sealed_cookies, session_cookie};
+
+/// The token for apps that want one.
+const REMOTE_JWT: HeaderName = HeaderName::from_static("remote-jwt");
 
 /// What a handler gives: an answer, or why there is none.
 pub type Answer = Result<HttpResponse, Rejection>;
@@ -52,7 +60,7 @@ struct AppCookies(HeaderValue);
 /// Sets them aside before anybody sifts ours.
 pub async fn set_app_cookies_aside(
     req: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: middleware::Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let ours = req
         .app_data::<Data<App>>()
@@ -71,8 +79,8 @@ pub async fn set_app_cookies_aside(
 async fn verify(req: HttpRequest) -> Answer {
     let question = Question::of(req)?;
     match question.judge().await? {
-        Verdict::Pass(session) => question.let_pass(&session),
-        verdict => Ok(question.turn_away(&verdict)),
+        Verdict::Pass(session) => question.let_pass(session.as_deref()).await,
+        verdict => question.turn_away(verdict),
     }
 }
 
@@ -82,7 +90,7 @@ async fn turn_away(req: HttpRequest) -> Answer {
     let question = Question::of(req)?;
     match question.judge().await? {
         Verdict::Pass(_) => Ok(question.lead_on()),
-        verdict => Ok(question.turn_away(&verdict)),
+        verdict => question.turn_away(verdict),
     }
 }
 
@@ -92,6 +100,8 @@ struct Question {
     asked: Asked,
     /// How recent the password entry has to be, by the proxy's file.
     within: Option<Duration>,
+    /// What the operator's file says.
+    rules: Option<Arc<GateRules>>,
 }
 
 impl Question {
@@ -103,47 +113,51 @@ impl Question {
             Style::Envoy => None,
             Style::Redirect | Style::Status => within(req.query_string())?,
         };
+        let rules = app.gate.rules();
         Ok(Self {
             app,
             req,
             asked,
             within,
+            rules,
         })
     }
 
     async fn judge(&self) -> Result<Verdict, Rejection> {
-        let now = self.app.clock.now();
         let session = self.session().await?;
-        Ok(pass_gate::judge(session, self.within, now))
+        let page = self.asked.page.as_ref();
+        let wanted = Wanted {
+            page: page.map(|page| (page.host.as_str(), page.uri.as_str())),
+            within: self.within,
+        };
+        let now = self.app.clock.now();
+        Ok(pass_gate::judge(
+            self.rules.as_deref(),
+            &wanted,
+            session,
+            now,
+        ))
     }
 
     /// The living session of this visitor: by its own cookie, where the app is at our host, or else by the one that siblings
     /// get. One that is bound to its device counts by its own cookie only where the device shows itself.
     async fn session(&self) -> Result<Option<Session>, Rejection> {
-        let own = session_cookie::token(&self.req.get_session())
-            .as_ref()
-            .map(Token::hash);
-        let found = self.find(own).await?;
+        let own = session_cookie::token(&self.req.get_session());
+        let found = self.find(own.as_ref().map(Token::hash)).await?;
         let is_on_device = |session: &Session| {
-            !matches!(
-                bound_session::look(&self.req, &self.app, session),
-                DeviceProof::Missing
-            )
+            let shown = bound_session::look(&self.req, &self.app, session);
+            !matches!(shown, DeviceProof::Missing)
         };
         let found = match found.filter(is_on_device) {
             Some(session) => Some(session),
             None => {
-                self.find(gate_cookie::read(
-                    &CookieHeader::sift(self.req.headers()),
-                    &self.app,
-                ))
-                .await?
+                let brought = CookieHeader::sift(self.req.headers());
+                self.find(gate_cookie::read(&brought, &self.app)).await?
             }
         };
         if let Some(session) = &found {
-            note_seen(&self.app, session, || {
-                client::of(&self.req, &self.app.config)
-            });
+            let client = || client::of(&self.req, &self.app.config);
+            note_seen(&self.app, session, client);
         }
         Ok(found)
     }
@@ -159,40 +173,91 @@ impl Question {
         Ok(found.await?)
     }
 
-    fn let_pass(&self, session: &Session) -> Answer {
+    async fn let_pass(&self, session: Option<&Session>) -> Answer {
         let status = match self.asked.style {
             Style::Envoy => StatusCode::OK,
             Style::Redirect | Style::Status => StatusCode::NO_CONTENT,
         };
         let mut answer = HttpResponseBuilder::new(status).finish();
-        identify(answer.headers_mut(), session)?;
+        if let Some(session) = session {
+            identify(answer.headers_mut(), session)?;
+            if let Some(token) = self.token_for_app(session).await? {
+                answer.headers_mut().insert(REMOTE_JWT, token);
+            }
+        }
         if let Some(AppCookies(left)) = self.req.extensions_mut().remove() {
             answer.headers_mut().insert(COOKIE, left);
         }
         Ok(answer)
     }
 
-    /// To the page that lets the visitor pass, and from there back; or, for whoever sees no page, what is missing.
-    fn turn_away(&self, verdict: &Verdict) -> HttpResponse {
-        let page = match verdict {
-            Verdict::Reauthenticate { .. } => "/reauthenticate",
-            _ => "/sign-in",
+    /// If the rules say that it gets one.
+    async fn token_for_app(&self, session: &Session) -> Result<Option<HeaderValue>, Rejection> {
+        let page = self.asked.page.as_ref();
+        let rules = self.rules.as_ref();
+        let Some((page, rules)) = page.zip(rules) else {
+            return Ok(None);
         };
-        let way_back = self.asked.way_back(&self.app.config);
-        let page = match &way_back {
+        if !rules.of(&page.host).is_some_and(|host| host.jwt) {
+            return Ok(None);
+        }
+        let now = self.app.clock.now();
+        let ring = self.app.signing_keys.ring_that_signs(&self.app.db, now);
+        let site = &self.app.config.server.public_url;
+        let audience = page.origin(site);
+        let token = app_tokens::sign(&*ring.await?, site.as_str(), &audience, session, now)?;
+        let token = HeaderValue::try_from(token).map_err(Error::internal)?;
+        Ok(Some(token))
+    }
+
+    /// To the page that lets the visitor pass, and from there back; or, for whoever sees no page, what is missing.
+    fn turn_away(&self, verdict: Verdict) -> Answer {
+        let missing = match verdict {
+            Verdict::Forbidden(session) => return self.refuse(session.as_deref()),
+            Verdict::Reauthenticate(missing) => Some(missing),
+            Verdict::SignIn | Verdict::Pass(_) => None,
+        };
+        let page = match missing {
+            Some(Missing { passkey: true, .. }) => "/reauthenticate?with=passkey",
+            Some(_) => "/reauthenticate",
+            None => "/sign-in",
+        };
+        let page = match self.asked.way_back(&self.app.config) {
             Some(back) => next::before(page, &back.named()),
             None => page.to_owned(),
         };
         let onward = self.app.config.server.public_url.link(&page);
-        let is_redirected = self.asked.style != Style::Status && !self.asked.is_for_nobody_to_see();
-        let mut answer = match is_redirected {
+        let is_led = self.asked.style != Style::Status && !self.asked.is_for_nobody_to_see();
+        let mut answer = match is_led {
             true => HttpResponse::SeeOther(),
-            false => HttpResponse::Unauthorized(),
+            false => {
+                let mut answer = HttpResponse::Unauthorized();
+                answer.insert_header((WWW_AUTHENTICATE, challenge(missing)));
+                answer
+            }
         };
-        if !is_redirected {
-            answer.insert_header((WWW_AUTHENTICATE, challenge(verdict)));
+        Ok(answer.insert_header((LOCATION, onward)).finish())
+    }
+
+    fn refuse(&self, session: Option<&Session>) -> Answer {
+        if self.asked.is_for_nobody_to_see() {
+            return Ok(HttpResponse::Forbidden().finish());
         }
-        answer.insert_header((LOCATION, onward)).finish()
+        let site = &self.app.config.server.public_url;
+        let host = self.asked.page.as_ref().map(|page| page.host.as_str());
+        let back = self.asked.way_back(&self.app.config);
+        let back = back.as_ref().map(Next::named);
+        RefusedPage {
+            name: self.app.name,
+            site,
+            host,
+            email: session.map(Session::shown_email),
+            sign_out: match &back {
+                Some(back) => next::before("/sign-out", back),
+                None => "/sign-out".to_owned(),
+            },
+        }
+        .answer()
     }
 
     fn lead_on(&self) -> HttpResponse {
@@ -225,7 +290,7 @@ fn within(query: &str) -> Result<Option<Duration>, Rejection> {
 
 /// Who it is, in the headers that proxies and apps know.
 fn identify(headers: &mut HeaderMap, session: &Session) -> Result<(), Error> {
-    let auth_time = session.reauthenticated_at.unwrap_or(session.created_at) / 1000;
+    let auth_time = session.auth_time() / 1000;
     for (name, value) in [
         ("remote-user", session.user_id.clone()),
         ("remote-email", session.email.clone()),
@@ -239,12 +304,38 @@ fn identify(headers: &mut HeaderMap, session: &Session) -> Result<(), Error> {
 }
 
 /// What is missing, for programs (in the manner of RFC 9470).
-fn challenge(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Reauthenticate { within } => format!(
-            r#"Doorpost error="insufficient_user_authentication", max_age="{}""#,
-            within.as_secs()
-        ),
-        _ => "Doorpost".to_owned(),
+fn challenge(missing: Option<Missing>) -> String {
+    const TOO_LITTLE: &str = r#"Doorpost error="insufficient_user_authentication""#;
+    match missing {
+        Some(missing) => match missing.within {
+            Some(within) => format!(r#"{TOO_LITTLE}, max_age="{}""#, within.as_secs()),
+            None => TOO_LITTLE.to_owned(),
+        },
+        None => "Doorpost".to_owned(),
+    }
+}
+
+/// For who may not pass. A proxy hands it on at the app's host: so all of its addresses are whole, and it is allowed its
+/// stylesheet from ours.
+#[derive(Template)]
+#[template(path = "gateway/refused.html")]
+struct RefusedPage<'a> {
+    name: &'static str,
+    site: &'a PublicUrl,
+    host: Option<&'a str>,
+    email: Option<String>,
+    sign_out: String,
+}
+
+impl RefusedPage<'_> {
+    fn answer(&self) -> Answer {
+        let mut answer = page_with(StatusCode::FORBIDDEN, self)?;
+        let policy = format!(
+            "default-src 'none'; style-src {0}; img-src {0}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+            self.site.as_str()
+        );
+        let policy = HeaderValue::try_from(policy).map_err(Error::internal)?;
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        Ok(answer)
     }
 }

@@ -14,6 +14,8 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use crate::app::App;
+
 /// The one stylesheet.
 pub static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
@@ -81,6 +83,9 @@ impl Asset {
 
     fn answer(&self, req: &HttpRequest) -> HttpResponse {
         let mut answer = HttpResponse::Ok();
+        if is_shown_beside(req) {
+            answer.insert_header(("cross-origin-resource-policy", "same-site"));
+        }
         answer
             .insert_header((CONTENT_TYPE, self.content_type))
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
@@ -98,6 +103,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     // Reading from memory cannot fail.
     let _ = GzEncoder::new(bytes, Compression::best()).read_to_end(&mut gzipped);
     gzipped
+}
+
+/// Whether apps at sibling hosts show a page of ours, with its stylesheet: the one for who may not pass.
+fn is_shown_beside(req: &HttpRequest) -> bool {
+    let app = req.app_data::<web::Data<App>>();
+    app.is_some_and(|app| !app.config.gateway.return_hosts.is_empty())
 }
 
 fn takes_gzip(req: &HttpRequest) -> bool {

@@ -73,7 +73,8 @@ impl Next {
 /// This page, with the one that comes after it in its query.
 pub fn before(page: &str, next: &str) -> String {
     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-    format!("{page}?next={next}")
+    let joint = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{joint}next={next}")
 }
 
 /// The rules for the text alone, before a parser gets to interpret it.
