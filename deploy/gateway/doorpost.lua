@@ -2,9 +2,10 @@
 -- haproxy.cfg, which calls it so:
 --
 --     http-request lua.doorpost-verify http://127.0.0.1:8080/auth/verify
+--     http-request deny deny_status 503 unless { var(txn.doorpost_passes) -m bool }
 --
--- It passes, with what Doorpost says of the visitor, only if Doorpost says so. An answer that is none, or cannot be
--- had in time, is a 503: nobody gets in because something broke.
+-- The second line counts. If this program fails, HAProxy goes on as if it had never been called; and where Doorpost
+-- gives no answer, it says nothing. Nobody is to get in because something broke.
 
 -- What Doorpost is told of the request, besides what was asked for. Nothing else: no body, and no word of the visitor's
 -- on who asks for what.
@@ -22,7 +23,8 @@ local ANSWERED = {
     "www-authenticate", "x-content-type-options", "referrer-policy", "vary",
 }
 
-local PATIENCE = 10000 -- ms
+-- In milliseconds, for each of the four times that HAProxy tries.
+local PATIENCE = 2500
 
 -- Larger than this, an answer does not fit into one of HAProxy's buffers (tune.bufsize), head and all.
 local LARGEST_PAGE = 12000
@@ -54,6 +56,7 @@ local function pass(txn, answer)
     if answer.headers["cookie"] then
         txn.http:req_set_header("cookie", answer.headers["cookie"][0])
     end
+    txn:set_var("txn.doorpost_passes", true)
 end
 
 local function turn_away(txn, answer)
@@ -75,7 +78,8 @@ core.register_action("doorpost-verify", { "http-req" }, function(txn, url)
     local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = PATIENCE })
     if answer.status >= 200 and answer.status < 300 then
         pass(txn, answer)
-    else
+    -- Without that header, it is HAProxy itself that says so, of a Doorpost that is away.
+    elseif answer.status < 500 or answer.headers["retry-after"] then
         turn_away(txn, answer)
     end
 end, 1)
