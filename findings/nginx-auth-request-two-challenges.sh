@@ -15,8 +15,8 @@
 # visitor gets
 #
 #     HTTP/1.1 401 Unauthorized
-#     WWW-Authenticate: Bearer realm="turned away"
 #     WWW-Authenticate: Bearer realm="verify"
+#     WWW-Authenticate: Bearer realm="turned away"
 #
 # and if it is a redirect, a 303 with a challenge beside it. All other headers are those of the second answer alone. With
 # "proxy_hide_header WWW-Authenticate" in @turned_away there is one, that of the first answer.
