@@ -258,6 +258,7 @@ on_both! {
                 ("POST", &[("sec-fetch-mode", "same-origin"), ("accept", "text/html")]),
                 ("GET", &[("sec-fetch-mode", "websocket"), ("upgrade", "websocket")]),
                 ("GET", &[("upgrade", "websocket")]),
+                ("GET", &[("sec-websocket-key", "x")]),
                 ("GET", &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")]),
                 ("GET", &[("accept", "application/json")]),
                 ("PUT", &[("accept", "*/*")]),

@@ -122,7 +122,7 @@ on_both! {
                 assert_eq!(comparable(&head), comparable(&get), "{path}");
                 let length = head.header("content-length");
                 // An answer without content has no length (RFC 9110, 8.6).
-                let expected = (get.status != StatusCode::NO_CONTENT).then(|| get.body.len());
+                let expected = (get.status != StatusCode::NO_CONTENT).then_some(get.body.len());
                 assert_eq!(length.map(|length| length.parse().unwrap()), expected, "{path}");
             }
         }

@@ -13,7 +13,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
-use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, UPGRADE};
+use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_KEY, UPGRADE};
 use url::Url;
 
 use crate::config::{Config, PublicUrl};
@@ -203,6 +203,7 @@ fn is_by_script(headers: &HeaderMap) -> bool {
     };
     !navigates
         || headers.contains_key(UPGRADE)
+        || headers.contains_key(SEC_WEBSOCKET_KEY)
         || says("x-requested-with").eq_ignore_ascii_case("XMLHttpRequest")
 }
 
