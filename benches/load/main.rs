@@ -71,8 +71,9 @@ struct Options {
 /// What is measured together, by the name it is asked for.
 type Group = (&'static str, fn(&mut Site, &Plain) -> Vec<Figure>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("page", pages),
+    ("gate", gate),
     ("refresh", refresh),
     ("ask", ask),
     ("use", use_links),
@@ -152,6 +153,36 @@ fn pages(site: &mut Site, plain: &Plain) -> Vec<Figure> {
         Figure::cost(what, &cost, plain)
     });
     measured.collect()
+}
+
+/// Beside the page of the same sessions. A build without a gateway has no figure.
+fn gate(site: &mut Site, plain: &Plain) -> Vec<Figure> {
+    let ask = |member: &Member| {
+        format!(
+            "GET /auth/verify HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Host: localhost:9000\r\n\
+             X-Forwarded-Uri: /wiki?page=1\r\nX-Forwarded-Method: GET\r\nCookie: {}\r\n\r\n",
+            member.session
+        )
+    };
+    let questions: Vec<String> = site.members.iter().map(ask).collect();
+    let session = |member: &Member| get("/members", &member.session);
+    let pages: Vec<String> = site.members.iter().map(session).collect();
+    let first = Connection::open(site.house.port).send(&questions[0]);
+    if first.starts_with("HTTP/1.1 404") {
+        return Vec::new();
+    }
+    let plain = plain.cost();
+    load(site.house.port, PAGES / 10, &questions);
+    let question = site.cost(PAGES, || load(site.house.port, PAGES, &questions));
+    let page = site.cost(PAGES, || load(site.house.port, PAGES, &pages));
+    vec![
+        Figure::cost("a proxy's question about a visitor", &question, plain),
+        Figure::cost(
+            "the same beside a signed-in page",
+            &question,
+            ("page", page.of_program),
+        ),
+    ]
 }
 
 /// Each member one after another, for each refresh brings the next one's token.

@@ -53,6 +53,7 @@ impl Site {
         let sink = Sink::open();
         let mut variables = vec![
             ("SMTP_URL", format!("smtp://127.0.0.1:{}", sink.port)),
+            ("TRUSTED_PROXIES", "127.0.0.1".to_owned()),
             ("LIMIT_PASSWORD_PER_ACCOUNT", "off".to_owned()),
             ("LIMIT_PASSWORD_PER_NETWORK", "off".to_owned()),
             ("LIMIT_TOKEN_PER_NETWORK", "off".to_owned()),
