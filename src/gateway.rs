@@ -15,7 +15,7 @@
 //! A proxy asks for each request before it hands it on to an app that has no sign-in of its own, and is told who the visitor
 //! is, or what to tell them. docs/gateway.md shows how proxies are told to.
 //!
-//! * [`asked`]: what was asked for, by a proxy's word.
+//! * [`original_request`]: what was asked for, by a proxy's word.
 //! * [`verify`]: the question and its answer.
 //! * [`return_page`]: the way back to the app.
 
@@ -25,7 +25,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use crate::app::App;
 use crate::web::session_cookie;
 
-pub mod asked;
+pub mod original_request;
 pub mod return_page;
 pub mod verify;
 

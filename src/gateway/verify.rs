@@ -32,7 +32,7 @@ use crate::actions::pass_gate::{self, Missing, Verdict, Wanted};
 use crate::app::App;
 use crate::config::{self, GateRules, PublicUrl};
 use crate::error::Error;
-use crate::gateway::asked::{Asked, Style};
+use crate::gateway::original_request::{OriginalRequest, Style};
 use crate::random::{Token, TokenHash};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::cookie_header::{self, CookieHeader};
@@ -97,7 +97,7 @@ async fn turn_away(req: HttpRequest) -> Answer {
 struct Question {
     app: Data<App>,
     req: HttpRequest,
-    asked: Asked,
+    original: OriginalRequest,
     /// How recent the password entry has to be, by the proxy's file.
     within: Option<Duration>,
     /// What the operator's file says.
@@ -107,9 +107,9 @@ struct Question {
 impl Question {
     fn of(req: HttpRequest) -> Result<Self, Rejection> {
         let app = app_of(&req)?;
-        let asked = Asked::by(&req, &app.config);
+        let original = OriginalRequest::by(&req, &app.config);
         // Envoy's query is the visitor's.
-        let within = match asked.style {
+        let within = match original.style {
             Style::Envoy => None,
             Style::Redirect | Style::Status => within(req.query_string())?,
         };
@@ -117,7 +117,7 @@ impl Question {
         Ok(Self {
             app,
             req,
-            asked,
+            original,
             within,
             rules,
         })
@@ -125,7 +125,7 @@ impl Question {
 
     async fn judge(&self) -> Result<Verdict, Rejection> {
         let session = self.session().await?;
-        let page = self.asked.page.as_ref();
+        let page = self.original.page.as_ref();
         let wanted = Wanted {
             page: page.map(|page| (page.host.as_str(), page.uri.as_str())),
             within: self.within,
@@ -174,7 +174,7 @@ impl Question {
     }
 
     async fn let_pass(&self, session: Option<&Session>) -> Answer {
-        let status = match self.asked.style {
+        let status = match self.original.style {
             Style::Envoy => StatusCode::OK,
             Style::Redirect | Style::Status => StatusCode::NO_CONTENT,
         };
@@ -193,7 +193,7 @@ impl Question {
 
     /// If the rules say that it gets one.
     async fn token_for_app(&self, session: &Session) -> Result<Option<HeaderValue>, Rejection> {
-        let page = self.asked.page.as_ref();
+        let page = self.original.page.as_ref();
         let rules = self.rules.as_ref();
         let Some((page, rules)) = page.zip(rules) else {
             return Ok(None);
@@ -222,12 +222,12 @@ impl Question {
             Some(_) => "/reauthenticate",
             None => "/sign-in",
         };
-        let page = match self.asked.way_back(&self.app.config) {
+        let page = match self.original.way_back(&self.app.config) {
             Some(back) => next::before(page, &back.named()),
             None => page.to_owned(),
         };
         let onward = self.app.config.server.public_url.link(&page);
-        let is_led = self.asked.style != Style::Status && !self.asked.is_for_nobody_to_see();
+        let is_led = self.original.style != Style::Status && !self.original.is_for_nobody_to_see();
         let mut answer = match is_led {
             true => HttpResponse::SeeOther(),
             false => {
@@ -240,12 +240,12 @@ impl Question {
     }
 
     fn refuse(&self, session: Option<&Session>) -> Answer {
-        if self.asked.is_for_nobody_to_see() {
+        if self.original.is_for_nobody_to_see() {
             return Ok(HttpResponse::Forbidden().finish());
         }
         let site = &self.app.config.server.public_url;
-        let host = self.asked.page.as_ref().map(|page| page.host.as_str());
-        let back = self.asked.way_back(&self.app.config);
+        let host = self.original.page.as_ref().map(|page| page.host.as_str());
+        let back = self.original.way_back(&self.app.config);
         let back = back.as_ref().map(Next::named);
         RefusedPage {
             name: self.app.name,
@@ -261,7 +261,7 @@ impl Question {
     }
 
     fn lead_on(&self) -> HttpResponse {
-        let way_back = self.asked.way_back(&self.app.config).unwrap_or_default();
+        let way_back = self.original.way_back(&self.app.config).unwrap_or_default();
         let onward = self.app.config.server.public_url.link(way_back.as_str());
         HttpResponse::SeeOther()
             .insert_header((LOCATION, onward))

@@ -38,7 +38,7 @@ pub enum Style {
 
 /// What a visitor asked an app for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct OriginalRequest {
     pub style: Style,
     /// Of which app, by its host (and its port, where that does not go without saying) in lower case, and which page; `None`
     /// where no proxy says so.
@@ -56,7 +56,7 @@ pub struct AppPage {
     pub uri: String,
 }
 
-impl Asked {
+impl OriginalRequest {
     /// What the proxy says that makes this request.
     pub fn by(req: &HttpRequest, config: &Config) -> Self {
         let headers = req.headers();
