@@ -2,7 +2,7 @@
 //!
 //! A host that is not named lets nobody pass, so that a new app is closed until somebody has thought about it. A host may
 //! ask for some people, for a password or a passkey, and that it was entered a short while ago; for some of its paths it
-//! may ask for more, never for less; and some may be open to everybody. What a request is asked for is decided from its path
+//! may ask for more, never for less; and some may be open to everybody. What is asked of a request is decided from its path
 //! alone, and a path that could be read in two ways gets the strictest answer (`paths`).
 //!
 //! ```toml
@@ -263,7 +263,7 @@ mod tests {
         rules().of(host).map(|host| host.name.to_string())
     }
 
-    /// What is asked for this path: whom of these it lets pass, and the rest.
+    /// What is asked of this path: whom of these it lets pass, and the rest.
     fn asked(host: &HostRules, path: &str) -> Option<(Vec<&'static str>, Strength, Option<u64>)> {
         let Asked::Of(demands) = host.asks(path) else {
             return None;

@@ -1,10 +1,10 @@
 //! Paths of an app, as a rule names them and as a request spells them.
 //!
-//! Which page a path leads to is decided by the app, and what is asked for it, before the app sees it, here. So whoever
+//! Which page a path leads to is decided by the app, and what is asked of it, before the app sees it, here. So whoever
 //! finds a spelling that is one page to us and another to the app gets in by it: `/x/..%2fadmin`, `//admin`,
-//! `/assets;/../admin`. We do not guess which app reads what how. A path that may be read in two ways is open to nobody,
-//! and everything is asked for it that is asked for any path of its host. One that can be read in one way alone is
-//! compared as the most lenient app would compare it where more is asked for it, and letter by letter where it is open.
+//! `/assets;/../admin`. We do not guess which app reads what how. A path that may be read in two ways is never open, and
+//! everything is asked of it that is asked of any path of its host. One that can be read in one way alone is compared as
+//! the most lenient app would compare it where more is asked of it, and letter by letter where it is open.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,8 @@ const FORM: &str = "a path such as /health, or a folder with all that is in it, 
 /// What an app may take for the end of a path, or of a part of it, and what it may decode once more.
 const WITH_A_MEANING: &[char] = &['\\', ';', '?', '#', '%'];
 
-/// One path, or a folder and all that is below it (`/admin/*`, which is `/admin` as well).
+/// One path, or a folder and all that is below it (`/admin/*`, which is `/admin` as well). A program that answers below its
+/// own name, too (`/admin.php/users`), is a folder.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PathPattern {
     /// As it was written, without the `/*`.
