@@ -11,7 +11,7 @@
 -- on who asks for what.
 local TOLD = {
     "cookie", "user-agent", "accept", "accept-language", "referer", "x-requested-with",
-    "sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "sec-websocket-key",
+    "sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "sec-websocket-version",
 }
 
 -- What the app is told of the visitor. Whatever came by these names has been deleted before (haproxy.cfg).
