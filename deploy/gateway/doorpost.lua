@@ -29,6 +29,15 @@ local PATIENCE = 2500
 -- Larger than this, an answer does not fit into one of HAProxy's buffers (tune.bufsize), head and all.
 local LARGEST_PAGE = 12000
 
+-- The lines of a header, which HAProxy counts from 0, in a table that Lua keeps in order.
+local function lines(header)
+    local kept = {}
+    while header and header[#kept] do
+        kept[#kept + 1] = header[#kept]
+    end
+    return kept
+end
+
 local function question(txn)
     local came = txn.http:req_get_headers()
     local headers = {
@@ -39,7 +48,7 @@ local function question(txn)
         ["x-forwarded-uri"] = { txn.sf:pathq() },
     }
     for _, name in ipairs(TOLD) do
-        headers[name] = came[name]
+        headers[name] = lines(came[name])
     end
     return headers
 end
