@@ -85,10 +85,10 @@ end
 
 core.register_action("doorpost-verify", { "http-req" }, function(txn, url)
     local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = PATIENCE })
-    if answer.status >= 200 and answer.status < 300 then
+    if answer.status == 204 then
         pass(txn, answer)
-    -- Without that header, it is HAProxy itself that says so, of a Doorpost that is away.
-    elseif answer.status < 500 or answer.headers["retry-after"] then
+    -- A 5xx without that header is what HAProxy itself says of a Doorpost that is away.
+    elseif answer.status >= 300 and (answer.status < 500 or answer.headers["retry-after"]) then
         turn_away(txn, answer)
     end
 end, 1)
