@@ -17,7 +17,7 @@
 #     Remote-User: {http.reverse_proxy.header.Remote-User}
 #
 # which to an app that believes Remote-User is an account's name, the same for everybody. (An empty header, or none, is what
-# one would expect; an empty one comes through as such.) Later versions copy what is there alone.
+# one would expect; an empty one comes through as such.) Known as Caddy's issue 6610, and gone from later versions.
 #
 # And the verifier is asked for /verify?a=1 where the visitor asks for /?a=1: the visitor's query goes along. With
 # "uri /verify?" it does not.
