@@ -134,9 +134,15 @@ impl Way {
             Self::Nginx => ask("/auth/verify")
                 .header("x-original-method", method)
                 .header("x-original-url", format!("https://{host}{uri}")),
-            Self::Envoy => visitor
-                .request(method.parse().unwrap(), &format!("/auth/envoy{uri}"))
-                .header("host", host),
+            Self::Envoy => {
+                let demand = demand.replace("?reauthenticated=", "/reauthenticated/");
+                visitor
+                    .request(
+                        method.parse().unwrap(),
+                        &format!("/auth{demand}/envoy{uri}"),
+                    )
+                    .header("host", host)
+            }
         }
     }
 
@@ -258,7 +264,7 @@ on_both! {
                 ("POST", &[("sec-fetch-mode", "same-origin"), ("accept", "text/html")]),
                 ("GET", &[("sec-fetch-mode", "websocket"), ("upgrade", "websocket")]),
                 ("GET", &[("upgrade", "websocket")]),
-                ("GET", &[("sec-websocket-key", "x")]),
+                ("GET", &[("sec-websocket-version", "13")]),
                 ("GET", &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")]),
                 ("GET", &[("accept", "application/json")]),
                 ("PUT", &[("accept", "*/*")]),
@@ -325,9 +331,13 @@ on_both! {
     async fn an_app_never_gets_a_cookie_of_ours(db: Database) {
         let site = Site::open(db).await;
         let ada = site.member(ADA).await;
-        let page = Way::Caddy.asks(&ada, "/").await;
-        passes(&page, Way::Caddy);
-        assert_eq!(page.header("cookie"), None);
+        for way in WAYS {
+            let page = way.asks(&ada, "/").await;
+            passes(&page, way);
+            assert_eq!(page.header("cookie"), None);
+            let removed = page.header("x-envoy-auth-headers-to-remove");
+            assert_eq!(removed, (way == Way::Envoy).then_some("cookie"));
+        }
 
         let there = at_app(&ada);
         let gate = there.cookie(GATE).unwrap();
@@ -378,6 +388,11 @@ on_both! {
         is_sent_to(&asks_within(&app, "?reauthenticated=10m").await, Way::Caddy, gate);
         passes(&asks_within(&app, "?reauthenticated=1h").await, Way::Caddy);
         passes(&asks_within(&app, "").await, Way::Caddy);
+        for way in WAYS {
+            let ask = |demand| dressed(way.question_about(APP, &app, "GET", "/admin/", demand), PERSON);
+            is_sent_to(&app.send(ask("?reauthenticated=10m")).await, way, gate);
+            passes(&app.send(ask("?reauthenticated=1h")).await, way);
+        }
     }
 
     async fn a_visitor_makes_no_less_of_what_a_proxy_demands(db: Database) {
@@ -395,6 +410,10 @@ on_both! {
         for junk in ["?reauthenticated=", "?reauthenticated=10", "?reauthenticated=soon", "?reauthenticated=10m&reauthenticated=x"] {
             assert_eq!(asks_within(&app, junk).await.status, StatusCode::BAD_REQUEST, "{junk}");
         }
+        let junk = Way::Envoy.question_about(APP, &app, "GET", "/", "?reauthenticated=soon");
+        assert_eq!(app.send(junk).await.status, StatusCode::BAD_REQUEST);
+        let beside = app.get("/auth/envoy-and-more/").await;
+        assert_eq!(beside.status, StatusCode::NOT_FOUND);
         // What stands in the visitor's own address is none of ours.
         passes(&asks_within(&app, "?page=1&page=2&x=%ff&token=a").await, Way::Caddy);
         passes(&Way::Envoy.asks(&app, "/?reauthenticated=soon").await, Way::Envoy);
@@ -462,6 +481,20 @@ on_both! {
         // Who somebody is, they may hear all the same.
         let ada = site.member(ADA).await;
         passes(&Way::Nginx.asks(&at_app(&ada), "/").await, Way::Nginx);
+    }
+
+    async fn a_proxy_that_hands_on_its_visitors_word_lets_nobody_pass(db: Database) {
+        let site = Site::open(db).await;
+        let app = at_app(&site.member(ADA).await);
+        let question = Way::Nginx.question(&app, "GET", "/admin/").header("x-forwarded-uri", "/open");
+        assert_eq!(app.send(question).await.status, StatusCode::BAD_REQUEST);
+        let question = Way::Caddy.question(&app, "GET", "/admin/").header("x-original-url", "https://e.test/");
+        assert_eq!(app.send(question).await.status, StatusCode::BAD_REQUEST);
+        let twice = Way::Caddy.question(&app, "GET", "/admin/").header("x-forwarded-uri", "/open");
+        passes(&app.send(twice.header("x-forwarded-host", "e.test")).await, Way::Caddy);
+        let stranger = site.house.visitor();
+        let twice = Way::Caddy.question(&stranger, "GET", "/admin/").header("x-forwarded-uri", "/open");
+        is_sent_to(&stranger.send(twice).await, Way::Caddy, "/sign-in");
     }
 
     async fn whoever_signs_out_is_out_of_every_app_at_the_next_request(db: Database) {

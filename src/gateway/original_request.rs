@@ -9,21 +9,22 @@
 //! | Envoy (`ext_authz`) | its own request: our prefix and the path, `Host`, the method | 200, or anything, and hands it on |
 //!
 //! Only a proxy that `TRUSTED_PROXIES` names is believed. Whoever is not says nothing; that leads nowhere, and back to
-//! nowhere.
+//! nowhere. One that says it in two ways hands on the word of its visitor in one of them, and nobody passes.
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
-use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_KEY, UPGRADE};
+use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use url::Url;
 
 use crate::config::{Config, PublicUrl};
 use crate::web::forwarded_for;
 use crate::web::headers::only;
 use crate::web::next::Next;
+use crate::web::rejection::Rejection;
 use crate::web::return_url::ReturnUrl;
 
-/// Where Envoy's questions come: what follows is the path that was asked for.
-pub const ENVOY: &str = "/auth/envoy";
+/// What of Envoy's path was asked for, in a route.
+pub const ENVOY: &str = "original";
 
 /// What the proxy makes of our answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +59,14 @@ pub struct AppPage {
 
 impl OriginalRequest {
     /// What the proxy says that makes this request.
-    pub fn by(req: &HttpRequest, config: &Config) -> Self {
+    pub fn by(req: &HttpRequest, config: &Config) -> Result<Self, Rejection> {
         let headers = req.headers();
         let said = match forwarded_for::is_proxied(req, &config.proxies.trusted) {
-            true => Said::by(req),
+            true => Said::by(req)?,
             false => Said::default(),
         };
         let method = said.method.and_then(|name| name.parse().ok());
-        Self {
+        Ok(Self {
             style: said.style,
             page: said
                 .host
@@ -74,7 +75,7 @@ impl OriginalRequest {
             method: method.unwrap_or(Method::GET),
             is_by_script: is_by_script(headers),
             referrer: only(headers, REFERER.as_str()).map(str::to_owned),
-        }
+        })
     }
 
     /// Whether nobody looks at a page that it could be answered by: a script, a program.
@@ -163,38 +164,54 @@ impl Default for Said<'_> {
 }
 
 impl<'a> Said<'a> {
-    fn by(req: &'a HttpRequest) -> Self {
+    fn by(req: &'a HttpRequest) -> Result<Self, Rejection> {
         let says = |name: &str| only(req.headers(), name);
-        let path = req.uri().path_and_query().map(|path| path.as_str());
-        if let Some(uri) = path.and_then(|path| path.strip_prefix(ENVOY)) {
-            return Self {
+        if let Some(uri) = by_envoy(req) {
+            return Ok(Self {
                 style: Style::Envoy,
                 method: Some(req.method().as_str()),
                 host: says(HOST.as_str()),
                 uri: Some(uri),
-            };
+            });
         }
-        if let Some(uri) = says("x-forwarded-uri") {
-            return Self {
+        let comes = |name: &str| req.headers().contains_key(name);
+        if comes("x-forwarded-uri") && comes("x-original-url") {
+            tracing::warn!(
+                event = "original_request_said_twice",
+                "a proxy says in two ways what was asked for, in one of them by its visitor's word: nobody passes"
+            );
+            return Err(Rejection::Unreadable);
+        }
+        if comes("x-forwarded-uri") {
+            return Ok(Self {
                 style: Style::Redirect,
                 method: says("x-forwarded-method"),
                 host: says("x-forwarded-host"),
-                uri: Some(uri),
-            };
+                uri: says("x-forwarded-uri"),
+            });
         }
         let original = says("x-original-url").and_then(|url| url.split_once("://"));
         let original =
             original.map(|(_, rest)| rest.split_at(rest.find('/').unwrap_or(rest.len())));
-        Self {
+        Ok(Self {
             style: Style::Status,
             method: says("x-original-method"),
             host: original.map(|(host, _)| host),
             uri: original.map(|(_, uri)| uri),
-        }
+        })
     }
 }
 
-/// By what browsers and libraries say. Who says nothing may be a person.
+/// The path that was asked for, with its query, of a question by Envoy: what follows its own.
+fn by_envoy(req: &HttpRequest) -> Option<&str> {
+    let path = req.uri().path_and_query()?.as_str();
+    let (_, question) = path.split_once("/envoy/")?;
+    let is_by_envoy = req.match_info().get(ENVOY).is_some();
+    is_by_envoy.then(|| &path[path.len() - question.len() - 1..])
+}
+
+/// By what browsers and libraries say; of a WebSocket some proxies keep back that it is an `Upgrade`, and browsers how it was
+/// fetched. Who says nothing may be a person.
 fn is_by_script(headers: &HeaderMap) -> bool {
     let says = |name: &str| only(headers, name).unwrap_or_default();
     let navigates = match says("sec-fetch-mode") {
@@ -203,7 +220,7 @@ fn is_by_script(headers: &HeaderMap) -> bool {
     };
     !navigates
         || headers.contains_key(UPGRADE)
-        || headers.contains_key(SEC_WEBSOCKET_KEY)
+        || headers.contains_key(SEC_WEBSOCKET_VERSION)
         || says("x-requested-with").eq_ignore_ascii_case("XMLHttpRequest")
 }
 

@@ -32,7 +32,7 @@ use crate::actions::pass_gate::{self, Missing, Verdict, Wanted};
 use crate::app::App;
 use crate::config::{self, GateRules, PublicUrl};
 use crate::error::Error;
-use crate::gateway::original_request::{OriginalRequest, Style};
+use crate::gateway::original_request::{self, OriginalRequest, Style};
 use crate::random::{Token, TokenHash};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::cookie_header::{self, CookieHeader};
@@ -51,7 +51,8 @@ pub type Answer = Result<HttpResponse, Rejection>;
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/verify").get(verify))
         .service(web::resource("/turn-away").get(turn_away))
-        .service(web::resource("/envoy{asked:.*}").to(verify));
+        .service(web::resource("/envoy{original:/.*}").to(verify))
+        .service(web::resource("/reauthenticated/{within}/envoy{original:/.*}").to(verify));
 }
 
 /// The cookies that an app may have, as they were brought.
@@ -107,11 +108,11 @@ struct Question {
 impl Question {
     fn of(req: HttpRequest) -> Result<Self, Rejection> {
         let app = app_of(&req)?;
-        let original = OriginalRequest::by(&req, &app.config);
-        // Envoy's query is the visitor's.
-        let within = match original.style {
-            Style::Envoy => None,
-            Style::Redirect | Style::Status => within(req.query_string())?,
+        let original = OriginalRequest::by(&req, &app.config)?;
+        let within = match req.match_info().get(original_request::ENVOY) {
+            // The query is the visitor's.
+            Some(_) => req.match_info().get("within").map(demand).transpose()?,
+            None => within(req.query_string())?,
         };
         let rules = app.gate.rules();
         Ok(Self {
@@ -187,6 +188,12 @@ impl Question {
         }
         if let Some(AppCookies(left)) = self.req.extensions_mut().remove() {
             answer.headers_mut().insert(COOKIE, left);
+        } else if self.original.style == Style::Envoy {
+            // It takes what we say, and leaves what we do not.
+            let name = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+            answer
+                .headers_mut()
+                .insert(name, HeaderValue::from_static("cookie"));
         }
         Ok(answer)
     }
@@ -230,12 +237,13 @@ impl Question {
         let is_led = self.original.style != Style::Status && !self.original.is_for_nobody_to_see();
         let mut answer = match is_led {
             true => HttpResponse::SeeOther(),
-            false => {
-                let mut answer = HttpResponse::Unauthorized();
-                answer.insert_header((WWW_AUTHENTICATE, challenge(missing)));
-                answer
-            }
+            false => HttpResponse::Unauthorized(),
         };
+        // RFC 9110 (15.5.2) has each 401 say this. One that is for nginx is no answer to anybody, and nginx would leave it
+        // in the redirect that it makes of it.
+        if self.original.is_for_nobody_to_see() {
+            answer.insert_header((WWW_AUTHENTICATE, challenge(missing)));
+        }
         Ok(answer.insert_header((LOCATION, onward)).finish())
     }
 
@@ -275,17 +283,21 @@ fn within(query: &str) -> Result<Option<Duration>, Rejection> {
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     let demands = pairs.filter(|(name, _)| name == "reauthenticated");
     let mut strictest = None;
-    for (_, demand) in demands {
-        let within = config::duration(&demand).map_err(|_| {
-            tracing::warn!(
-                event = "demand_unreadable",
-                "a proxy asks for reauthenticated=, and not for a duration such as 10m: nobody passes"
-            );
-            Rejection::Unreadable
-        })?;
+    for (_, words) in demands {
+        let within = demand(&words)?;
         strictest = Some(strictest.map_or(within, |other: Duration| other.min(within)));
     }
     Ok(strictest)
+}
+
+fn demand(words: &str) -> Result<Duration, Rejection> {
+    config::duration(words).map_err(|_| {
+        tracing::warn!(
+            event = "demand_unreadable",
+            "a proxy asks for a recent password, and not by a duration such as 10m: nobody passes"
+        );
+        Rejection::Unreadable
+    })
 }
 
 /// Who it is, in the headers that proxies and apps know.
