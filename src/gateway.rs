@@ -15,8 +15,8 @@
 //! A proxy asks for each request before it hands it on to an app that has no sign-in of its own, and is told who the visitor
 //! is, or what to tell them. docs/gateway.md shows how proxies are told to.
 //!
-//! * [`original_request`]: what was asked for, by a proxy's word.
-//! * [`verify`]: the question and its answer.
+//! * [`verify`]: what a proxy is answered.
+//! * [`question`], [`original_request`]: what it asks, and what was asked for by its word.
 //! * [`return_page`]: the way back to the app.
 
 use actix_web::middleware::from_fn;
@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::web::session_cookie;
 
 pub mod original_request;
+pub mod question;
 pub mod return_page;
 pub mod verify;
 
