@@ -983,6 +983,33 @@ on_both! {
         }
     }
 
+    /// An app at our own host is asked about as our pages are. The cookie that siblings get is bound to nothing: with it
+    /// one passes to apps, and does nothing here.
+    async fn a_proxy_is_told_of_a_bound_session_where_its_device_shows_itself(db: Database) {
+        let site = Site::open_with(db, &[("COOKIE_DOMAIN", "example.test")]).await;
+        let (ada, device) = site.bound(ADA).await;
+        let gate = "__Secure-doorpost";
+        let without_gate_cookie = |visitor: &Visitor| {
+            let visitor = visitor.with_copied_jar();
+            visitor.forget_cookie(gate);
+            visitor
+        };
+        let verify = async |visitor: &Visitor| visitor.get("/auth/verify").await.status;
+        assert_eq!(verify(&without_gate_cookie(&ada)).await, StatusCode::NO_CONTENT);
+
+        site.house.advance(AWAY);
+        let thief = without_gate_cookie(&ada);
+        assert_eq!(verify(&thief).await, StatusCode::UNAUTHORIZED);
+        device.proves(&ada).await;
+        assert_eq!(verify(&without_gate_cookie(&ada)).await, StatusCode::NO_CONTENT);
+        assert_eq!(verify(&thief).await, StatusCode::UNAUTHORIZED);
+
+        thief.forget_cookie(SESSION);
+        thief.set_cookie(gate, &ada.cookie(gate).unwrap());
+        assert_eq!(verify(&thief).await, StatusCode::NO_CONTENT);
+        assert_eq!(thief.signed_in_as().await, None);
+    }
+
     async fn where_it_is_turned_off_no_session_is_bound_any_more(db: Database) {
         let mut site = Site::open(db).await;
         let (ada, _) = site.bound(ADA).await;
