@@ -700,16 +700,23 @@ fn is_refused(page: &Page, email: &str) {
     let sign_out =
         r#"href="https://sign.example.test/sign-out?next=https%3A%2F%2Fapp.example.test%2F"#;
     assert!(page.body.contains(sign_out), "{}", page.body);
-    let policy = page.header("content-security-policy").unwrap();
-    assert!(
-        policy.contains("style-src https://sign.example.test;"),
-        "{policy}"
+    is_whole_elsewhere(page);
+}
+
+/// A proxy shows it at the app's host: it has no address there, and is allowed nothing but our style.
+#[track_caller]
+fn is_whole_elsewhere(page: &Page) {
+    assert_eq!(
+        page.header("content-security-policy"),
+        Some(
+            "default-src 'none'; style-src https://sign.example.test; img-src https://sign.example.test; \
+             form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
     );
-    assert!(
-        !page.body.contains(r#"="/"#),
-        "an address of the app's host: {}",
-        page.body
-    );
+    let style = r#"<link rel="stylesheet" href="https://sign.example.test/static/"#;
+    assert!(page.body.contains(style), "{}", page.body);
+    assert!(!page.body.contains(r#"="/"#), "{}", page.body);
+    assert!(!page.body.contains("<script"), "{}", page.body);
 }
 
 on_both! {
@@ -735,6 +742,17 @@ on_both! {
         // The other app is open to whoever is signed in.
         let other = Way::Caddy.question_about("a.apps.example.test:8443", &eve, "GET", "/", "");
         passes(&at_app(&eve).send(dressed(other, PERSON)).await, Way::Caddy);
+    }
+
+    async fn the_style_is_there_for_the_hosts_of_apps(db: Database) {
+        let site = Site::open(db).await;
+        let visitor = site.house.visitor();
+        let page = visitor.get("/").await;
+        let style = page.between(r#"<link rel="stylesheet" href=""#, "\"").unwrap();
+        let style = visitor.get(&style).await;
+        assert_eq!(style.header("cross-origin-resource-policy"), Some("same-site"));
+        let unreadable = visitor.get("/auth/verify?reauthenticated=x").await;
+        is_whole_elsewhere(&unreadable);
     }
 
     async fn a_host_that_the_file_does_not_name_lets_nobody_pass(db: Database) {

@@ -15,7 +15,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CONTENT_SECURITY_POLICY, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
 };
 use actix_web::middleware;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -26,12 +26,11 @@ use crate::accounts::app_tokens;
 use crate::accounts::sessions::Session;
 use crate::actions::pass_gate::{Missing, Verdict};
 use crate::app::App;
-use crate::config::PublicUrl;
 use crate::error::Error;
 use crate::gateway::original_request::Style;
 use crate::gateway::question::Question;
 use crate::web::next::{self, Next};
-use crate::web::page::page_with;
+use crate::web::page::{Frame, page_with, shown_elsewhere};
 use crate::web::rejection::Rejection;
 use crate::web::{cookie_header, gate_cookie, sealed_cookies};
 
@@ -170,17 +169,18 @@ impl Question {
         let host = self.original.page.as_ref().map(|page| page.host.as_str());
         let back = self.original.way_back(&self.app.config);
         let back = back.as_ref().map(Next::named);
-        RefusedPage {
-            name: self.app.name,
-            site,
+        let page = RefusedPage {
+            frame: Frame::of_nobody(self.app.name, site.as_str()),
             host,
             email: session.map(Session::shown_email),
             sign_out: match &back {
                 Some(back) => next::before("/sign-out", back),
                 None => "/sign-out".to_owned(),
             },
-        }
-        .answer()
+        };
+        let mut answer = page_with(StatusCode::FORBIDDEN, &page)?;
+        shown_elsewhere(answer.headers_mut(), site.as_str())?;
+        Ok(answer)
     }
 
     fn lead_on(&self) -> HttpResponse {
@@ -219,27 +219,12 @@ fn challenge(missing: Option<Missing>) -> String {
     }
 }
 
-/// For who may not pass. A proxy hands it on at the app's host: so all of its addresses are whole, and it is allowed its
-/// stylesheet from ours.
+/// For who may not pass. A proxy shows it at the app's host, so all of its addresses are whole.
 #[derive(Template)]
 #[template(path = "gateway/refused.html")]
 struct RefusedPage<'a> {
-    name: &'static str,
-    site: &'a PublicUrl,
+    frame: Frame,
     host: Option<&'a str>,
     email: Option<String>,
     sign_out: String,
-}
-
-impl RefusedPage<'_> {
-    fn answer(&self) -> Answer {
-        let mut answer = page_with(StatusCode::FORBIDDEN, self)?;
-        let policy = format!(
-            "default-src 'none'; style-src {0}; img-src {0}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-            self.site.as_str()
-        );
-        let policy = HeaderValue::try_from(policy).map_err(Error::internal)?;
-        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-        Ok(answer)
-    }
 }

@@ -19,7 +19,7 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::metrics;
 use crate::random;
-use crate::web::page::Frame;
+use crate::web::page::{Frame, shown_elsewhere};
 use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
 use crate::web::{bound_session, forwarded_for, headers, json, rejection, set_cookie, unread_body};
@@ -188,6 +188,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     }
     .words();
     let wait = retry_after(&res);
+    let site_url = site_url_elsewhere(res.request());
     let (content_type, body) = if prefers_json(res.request()) {
         let words = serde_json::json!({
             "type": rejection::kind(&name_of(status)),
@@ -200,15 +201,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     } else {
         let app = res.request().app_data::<Data<App>>();
         let page = ErrorPage {
-            frame: Frame {
-                site: app.map_or(app::NAME, |app| app.name),
-                signed_in: None,
-                passkeys: false,
-                done: None,
-                hold: None,
-                next: None,
-                device_not_proven: false,
-            },
+            frame: Frame::of_nobody(app.map_or(app::NAME, |app| app.name), &site_url),
             status: status.as_u16(),
             title: &title,
             words: &advice,
@@ -221,7 +214,21 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     let mut res = res.map_body(|_, _| BoxBody::new(Bytes::from(body)));
     res.headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if !site_url.is_empty()
+        && let Err(error) = shown_elsewhere(res.headers_mut(), &site_url)
+    {
+        tracing::warn!(%error, event = "page_without_style", "a page at an app's host has no style");
+    }
     res
+}
+
+/// Where this site is, for an answer that a proxy shows at the host of another app; else empty.
+fn site_url_elsewhere(req: &HttpRequest) -> String {
+    let app = req.app_data::<Data<App>>();
+    let app = app.filter(|_| req.path().starts_with("/auth/"));
+    app.map_or_else(String::new, |app| {
+        app.config.server.public_url.as_str().to_owned()
+    })
 }
 
 /// Its reason in one word: `not_found`.

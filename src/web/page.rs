@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, LOCATION};
+use actix_web::http::header::{self, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, LOCATION};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -20,6 +20,8 @@ use crate::web::next;
 pub struct Frame {
     /// What the site calls itself.
     pub site: &'static str,
+    /// Where it is, for a page that a proxy shows at the host of another app ([`shown_elsewhere`]); else empty.
+    pub site_url: String,
     /// The address of whoever is signed in, as people write it.
     pub signed_in: Option<String>,
     /// Whether the site has passkeys.
@@ -65,6 +67,20 @@ impl ShownHold {
 }
 
 impl Frame {
+    /// That of a page which knows nothing of its visitor.
+    pub fn of_nobody(site: &'static str, site_url: &str) -> Self {
+        Self {
+            site,
+            site_url: site_url.to_owned(),
+            signed_in: None,
+            passkeys: false,
+            done: None,
+            hold: None,
+            next: None,
+            device_not_proven: false,
+        }
+    }
+
     /// The site's layout around the content of a page: for an app that is built on Doorpost, whose templates are
     /// compiled where `templates/layout.html` is not and cannot extend it. The content is an HTML template,
     /// which has escaped whatever it shows.
@@ -96,6 +112,18 @@ impl<T: Template> fmt::Display for Content<T> {
 }
 
 impl<T: Template> HtmlSafe for Content<T> {}
+
+/// What a proxy shows at the host of another app: it is allowed the stylesheet and the mark of this site, which is at this
+/// URL, and nothing else.
+pub fn shown_elsewhere(headers: &mut HeaderMap, site_url: &str) -> Result<()> {
+    let policy = format!(
+        "default-src 'none'; style-src {site_url}; img-src {site_url}; form-action 'none'; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    let policy = HeaderValue::try_from(policy).map_err(Error::internal)?;
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    Ok(())
+}
 
 /// A page that answers 200.
 pub fn page(template: &impl Template) -> Result<HttpResponse> {

@@ -125,6 +125,7 @@ impl Visitor {
     pub fn frame_of_dead_end(&self) -> Frame {
         Frame {
             site: self.app.name,
+            site_url: String::new(),
             signed_in: self.session.as_ref().map(Session::shown_email),
             passkeys: self.app.relying_party.is_some(),
             done: None,
