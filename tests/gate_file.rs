@@ -138,9 +138,14 @@ fn a_check_says_what_the_file_names_and_the_settings_forget() {
         ("SMTP_URL", "smtp://127.0.0.1:1"),
         ("MAIL_FROM", "login@example.org"),
     ];
+    let proxy = [("TRUSTED_PROXIES", "127.0.0.1")];
     let gate = |how: &[&str], more: &[(&str, &str)]| {
         let arguments = [&["check"], how].concat();
-        let checked = run(folder.path(), &arguments, &[&site, more].concat());
+        let checked = run(
+            folder.path(),
+            &arguments,
+            &[&site, &proxy[..], more].concat(),
+        );
         String::from_utf8(checked.stdout).unwrap()
     };
     let lines = |more: &[(&str, &str)]| {
@@ -151,11 +156,18 @@ fn a_check_says_what_the_file_names_and_the_settings_forget() {
 
     assert!(lines(&[]).is_empty(), "it is a sign-in for itself");
     let hosts = ("RETURN_HOSTS", "wiki.example.org,*.example.org");
+    let domain = ("COOKIE_DOMAIN", "example.org");
     assert_eq!(
-        lines(&[hosts]),
+        lines(&[hosts, domain]),
         ["gate           ok      no GATE_FILE: whoever is signed in may pass"]
     );
-    let domain = ("COOKIE_DOMAIN", "example.org");
+    assert_eq!(
+        lines(&[hosts, ("TRUSTED_PROXIES", "")])[1..],
+        [
+            "gate           but     COOKIE_DOMAIN does not reach wiki.example.org, *.example.org, where nobody is known",
+            "gate           but     TRUSTED_PROXIES names no proxy, and what one asks is not believed",
+        ]
+    );
     assert_eq!(
         lines(&[hosts, domain, FILE]),
         ["gate           ok      GATE_FILE has rules for 2 hosts"]
@@ -170,7 +182,7 @@ fn a_check_says_what_the_file_names_and_the_settings_forget() {
     assert_eq!(
         lines(&[hosts, FILE])[1..],
         [
-            "gate           but     COOKIE_DOMAIN does not reach wiki.example.org, *.apps.example.org, where nobody is known"
+            "gate           but     COOKIE_DOMAIN does not reach wiki.example.org, *.apps.example.org, *.example.org, where nobody is known"
         ]
     );
     // That of the site itself is good for its own host.

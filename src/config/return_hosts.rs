@@ -33,6 +33,11 @@ impl ReturnHosts {
         self.0.iter().any(|named| named.covers(hosts))
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &HostPattern> {
+        self.0.iter()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::accounts::key_probe::{self, Proof};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl, GateRules, HostPattern};
+use crate::config::{Config, DatabaseUrl, HostPattern};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::humanize;
@@ -217,33 +217,48 @@ async fn mail(config: &Config) -> Found {
     }
 }
 
-/// Who may pass to the apps that this is a sign-in for; nothing where it is one for none.
+/// Who may pass to the apps that this is a sign-in for, and below that what was forgotten; nothing where it is one for none.
 fn gate(config: &Config) -> Vec<Part> {
-    match &config.gateway.gate {
-        Some(file) => rules(&file.rules, config),
-        None if config.gateway.return_hosts.is_empty() => Vec::new(),
-        None => {
-            let words = "no GATE_FILE: whoever is signed in may pass";
-            vec![Part::found("gate", Ok(words.to_owned()))]
+    let gateway = &config.gateway;
+    let words = match &gateway.gate {
+        Some(file) => {
+            let count = humanize::counted(file.rules.hosts().len() as u64, "host");
+            format!("GATE_FILE has rules for {count}")
         }
-    }
-}
-
-/// Below that, the hosts that stand in the file, and were forgotten in the settings.
-fn rules(rules: &GateRules, config: &Config) -> Vec<Part> {
-    let hosts = || rules.hosts().iter().map(|host| &host.name);
-    let count = humanize::counted(rules.hosts().len() as u64, "host");
-    let found = Part::found("gate", Ok(format!("GATE_FILE has rules for {count}")));
-    let forgotten = listed(hosts().filter(|host| !config.gateway.return_hosts.cover(host)));
-    let out_of_reach = listed(hosts().filter(|host| !is_reached_by_a_cookie(host, config)));
+        None if gateway.return_hosts.is_empty() => return Vec::new(),
+        None => "no GATE_FILE: whoever is signed in may pass".to_owned(),
+    };
+    let named = gateway.gate.iter().flat_map(|file| file.rules.hosts());
+    let named: Vec<&HostPattern> = named.map(|host| &host.name).collect();
+    let others = gateway
+        .return_hosts
+        .iter()
+        .filter(|host| !named.contains(host));
+    let apps = named.iter().copied().chain(others);
+    let forgotten = listed(
+        named
+            .iter()
+            .copied()
+            .filter(|host| !gateway.return_hosts.cover(host)),
+    );
+    let out_of_reach = listed(
+        apps.into_iter()
+            .filter(|host| !is_reached_by_a_cookie(host, config)),
+    );
+    let is_unheard = config.proxies.trusted.is_empty();
     let warnings = [
         forgotten.map(|names| format!("RETURN_HOSTS leads nobody back to {names}")),
         out_of_reach
             .map(|names| format!("COOKIE_DOMAIN does not reach {names}, where nobody is known")),
+        is_unheard.then(|| {
+            "TRUSTED_PROXIES names no proxy, and what one asks is not believed".to_owned()
+        }),
     ];
     let warnings = warnings.into_iter().flatten();
     let warnings = warnings.map(|words| Part::warning("gate", words));
-    iter::once(found).chain(warnings).collect()
+    iter::once(Part::found("gate", Ok(words)))
+        .chain(warnings)
+        .collect()
 }
 
 fn listed<'h>(hosts: impl Iterator<Item = &'h HostPattern>) -> Option<String> {
