@@ -100,6 +100,28 @@ fn is_beside_the_code(module: &str, test: &str) -> bool {
         })
 }
 
+/// And which proxies there are files for, the page says of each.
+#[test]
+fn every_file_for_a_proxy_is_told_of_on_its_page() {
+    const INSTALLED: &str = "/usr/share/doorpost/gateway/";
+    let page = root().join("docs/gateway.md");
+    let page = fs::read_to_string(page).unwrap();
+    for file in files("deploy/gateway") {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(page.contains(name), "nothing is said of {name}");
+    }
+    let named = page.split(INSTALLED).skip(1);
+    let named: Vec<&str> = named
+        .filter_map(|rest| rest.split([' ', '`', ')', '\n']).next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(named.len() > 5, "only {named:?}");
+    for name in named {
+        let is_there = root().join("deploy/gateway").join(name).is_file();
+        assert!(is_there, "{INSTALLED}{name}");
+    }
+}
+
 /// Whoever upgrades looks there first.
 #[test]
 fn the_changelog_begins_with_the_version_of_the_program() {

@@ -206,3 +206,35 @@ fn a_check_says_what_the_file_names_and_the_settings_forget() {
         ]
     );
 }
+
+/// Whoever copies it has rules that hold, and nothing forgotten beside them.
+#[test]
+fn the_file_that_gateway_md_shows_is_one() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gateway.md");
+    let page = fs::read_to_string(page).unwrap();
+    let shown = page.split("```toml\n").nth(1).unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let folder = empty_folder();
+    write(folder.path(), shown);
+    let settings = [
+        ANY_PORT,
+        FILE,
+        ("PUBLIC_URL", "https://login.example.org"),
+        ("SECRET_KEY", &secret_key()),
+        ("SMTP_URL", "smtp://127.0.0.1:1"),
+        ("MAIL_FROM", "login@example.org"),
+        ("RETURN_HOSTS", "wiki.example.org,*.apps.example.org"),
+        ("COOKIE_DOMAIN", "example.org"),
+    ];
+    let checked = run(folder.path(), &["check"], &settings);
+    let said = String::from_utf8(checked.stdout).unwrap();
+    let gate: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("gate"))
+        .collect();
+    assert_eq!(
+        gate,
+        ["gate           ok      GATE_FILE has rules for 3 hosts"],
+        "{said}"
+    );
+}

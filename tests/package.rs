@@ -226,7 +226,7 @@ fn its_changelog_begins_with_the_version_of_the_program() {
 fn what_deploy_md_says_to_type_makes_a_site() {
     let mut machine = a_machine();
     machine.run("echo 127.0.0.1 login.example.org >> /etc/hosts");
-    type_what_it_says(&mut machine, "## A server from nothing");
+    type_what_it_says(&mut machine, "docs/deploy.md", "## A server from nothing");
     let site = "curl --silent --show-error --fail --cacert /etc/letsencrypt/live/login.example.org/fullchain.pem \
                 --header 'Sec-Fetch-Site: same-origin' https://login.example.org";
     assert!(machine.run(&format!("{site}/")).contains("Register"));
@@ -235,8 +235,27 @@ fn what_deploy_md_says_to_type_makes_a_site() {
 
     // The same with Caddy, under the same certificate, for there is nobody here who would give it another one.
     machine.run("systemctl stop nginx");
-    type_what_it_says(&mut machine, "### Caddy");
+    type_what_it_says(&mut machine, "docs/deploy.md", "### Caddy");
     assert!(machine.run(&format!("{site}/")).contains("Register"));
+}
+
+/// On that site, and then a stranger calls.
+#[test]
+fn what_gateway_md_says_to_type_puts_doorpost_in_front_of_an_app() {
+    let mut machine = a_machine();
+    machine.run("echo 127.0.0.1 login.example.org app.example.org >> /etc/hosts");
+    type_what_it_says(&mut machine, "docs/deploy.md", "## A server from nothing");
+    let settings = fenced("docs/gateway.md", "## In five minutes");
+    machine.run(&format!(
+        "cat >> /etc/doorpost/doorpost.env <<'END'\n{settings}\nEND"
+    ));
+    type_what_it_says(&mut machine, "docs/gateway.md", "## In five minutes");
+    machine.wait_for(
+        "curl --silent --show-error --head --cacert /etc/letsencrypt/live/app.example.org/fullchain.pem https://app.example.org/ | \
+         grep --quiet 'location: https://login.example.org/sign-in?next=https%3A%2F%2Fapp.example.org%2F'",
+    );
+    let app = machine.run("curl --silent --show-error --fail http://127.0.0.1:9000/");
+    assert!(app.contains("Hello, somebody"), "{app}");
 }
 
 /// The lines that the page has for Postfix: a letter to nobody comes back and is told, and whoever writes to that address from
@@ -282,11 +301,22 @@ fn postfix_hands_in_what_comes_back_as_operate_md_has_it() {
     assert_eq!(answered, "");
 }
 
-/// What is indented in a section, block by block.
-fn indented(page: &str, section: &str) -> Vec<String> {
+/// What stands between the first fences of a section: the settings.
+fn fenced(page: &str, section: &str) -> String {
+    let text = text_of(page, section);
+    text.split("```\n").nth(1).unwrap().to_owned()
+}
+
+fn text_of(page: &str, section: &str) -> String {
     let page = fs::read_to_string(in_repository(page)).unwrap();
     let (_, text) = page.split_once(&format!("{section}\n")).unwrap();
     let (text, _) = text.split_once("\n#").unwrap();
+    text.to_owned()
+}
+
+/// What is indented in a section, block by block.
+fn indented(page: &str, section: &str) -> Vec<String> {
+    let text = text_of(page, section);
     let mut blocks = vec![String::new()];
     for line in text.lines() {
         match (line.strip_prefix("    "), blocks.last_mut()) {
@@ -300,8 +330,8 @@ fn indented(page: &str, section: &str) -> Vec<String> {
 }
 
 /// Types the commands of a section: what is indented there. Settings and answers stand between fences.
-fn type_what_it_says(machine: &mut Machine, section: &str) {
-    let blocks = indented("docs/deploy.md", section);
+fn type_what_it_says(machine: &mut Machine, page: &str, section: &str) {
+    let blocks = indented(page, section);
     let commands: Vec<&str> = blocks.iter().flat_map(|block| block.lines()).collect();
     assert!(
         commands.len() >= 2,
@@ -314,9 +344,17 @@ fn type_what_it_says(machine: &mut Machine, section: &str) {
         machine.run(instead.map_or(command, |(_, instead)| instead));
         match command.split_once(' ') {
             Some(("nano", _)) => settle(machine),
-            Some(("certbot", _)) => type_what_it_says(machine, "## Without a public name"),
+            Some(("certbot", _)) => make_certificates(machine),
             _ => {}
         }
+    }
+}
+
+/// For both hosts: nobody here would vouch for them.
+fn make_certificates(machine: &mut Machine) {
+    for command in indented("docs/deploy.md", "## Without a public name") {
+        machine.run(&command);
+        machine.run(&command.replace("login.example.org", "app.example.org"));
     }
 }
 
@@ -327,10 +365,12 @@ const INSTEAD: &[(&str, &str)] = &[
         "apt install ./doorpost",
         "dpkg --install doorpost_*.deb && systemctl start nginx",
     ),
+    ("apt install python3", "true"),
     ("nano ", "true"),
     ("certbot certonly ", "true"),
+    ("curl --head https://app", "true"),
     (
-        "curl --head https://",
+        "curl --head https://login",
         "curl --fail --head --cacert /etc/letsencrypt/live/login.example.org/fullchain.pem https://login.example.org/",
     ),
     (
