@@ -49,7 +49,9 @@ use crate::domain_name::DomainName;
 
 pub use amounts::{Rate, duration};
 pub use database_url::{DatabaseUrl, PostgresUrl};
-pub use gate_file::{Allowed, Asked, Demand, Demands, GateFile, GateRules, HostRules, Strength};
+pub use gate_file::{
+    Allowed, Asked, Demand, Demands, GateFile, GateRules, HostRules, PathPattern, Strength,
+};
 pub use host_pattern::HostPattern;
 pub use log::LogFormat;
 pub use public_url::PublicUrl;

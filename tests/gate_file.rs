@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -52,13 +53,16 @@ fn a_mistake_in_the_file_stops_the_start_and_the_check_with_its_line() {
 fn a_file_that_cannot_be_rules_stops_the_start() {
     let folder = empty_folder();
     fs::create_dir(folder.path().join("folder")).unwrap();
+    // To read it would never end.
+    make_pipe(&folder.path().join("pipe"));
     fs::write(folder.path().join("empty"), "").unwrap();
     fs::write(folder.path().join("bytes"), b"[[host]]\nname = \"\xff\"\n").unwrap();
     let large = TWO_HOSTS.to_owned() + &"#".repeat(1024 * 1024);
     fs::write(folder.path().join("large"), large).unwrap();
     for (path, words) in [
         ("nothing", "cannot be read"),
-        ("folder", "cannot be read"),
+        ("folder", "is a folder, a pipe or a device"),
+        ("pipe", "is a folder, a pipe or a device"),
         ("empty", "without a host"),
         ("bytes", "is not UTF-8"),
         ("large", "more than 1 MiB"),
@@ -91,6 +95,13 @@ async fn it_is_read_again_at_a_hangup_and_a_mistake_keeps_the_rules_of_before() 
     fs::remove_file(folder.path().join(FILE.1)).unwrap();
     doorpost.signal("HUP");
     doorpost.says("the rules of before stay: GATE_FILE names a file that cannot be read");
+
+    make_pipe(&folder.path().join(FILE.1));
+    doorpost.signal("HUP");
+    doorpost.says(
+        "the rules of before stay: GATE_FILE names a file that is a folder, a pipe or a device",
+    );
+    fs::remove_file(folder.path().join(FILE.1)).unwrap();
 
     // Mended, it is read as if nothing had been.
     write(folder.path(), "[[host]]\nname = \"wiki.example.org\"\n");
@@ -159,7 +170,16 @@ fn a_check_says_what_the_file_names_and_the_settings_forget() {
     let domain = ("COOKIE_DOMAIN", "example.org");
     assert_eq!(
         lines(&[hosts, domain]),
-        ["gate           ok      no GATE_FILE: whoever is signed in may pass"]
+        [
+            "gate           ok      no GATE_FILE: whoever is signed in may pass, and anybody may sign up"
+        ]
+    );
+    assert_eq!(
+        lines(&[domain, ("SIGN_UP", "invited")]),
+        [
+            "gate           ok      no GATE_FILE: whoever is signed in may pass",
+            "gate           but     RETURN_HOSTS leads nobody back to any app",
+        ]
     );
     assert_eq!(
         lines(&[hosts, ("TRUSTED_PROXIES", "")])[1..],
@@ -225,6 +245,7 @@ fn the_file_that_gateway_md_shows_is_one() {
         ("MAIL_FROM", "login@example.org"),
         ("RETURN_HOSTS", "wiki.example.org,*.apps.example.org"),
         ("COOKIE_DOMAIN", "example.org"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
     ];
     let checked = run(folder.path(), &["check"], &settings);
     let said = String::from_utf8(checked.stdout).unwrap();
@@ -237,4 +258,9 @@ fn the_file_that_gateway_md_shows_is_one() {
         ["gate           ok      GATE_FILE has rules for 3 hosts"],
         "{said}"
     );
+}
+
+fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
 }

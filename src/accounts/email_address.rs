@@ -207,7 +207,7 @@ impl std::error::Error for NotAnAddress {}
 mod tests {
     use super::NotAnAddress::*;
     use super::*;
-    use crate::config::{Asked, GateRules};
+    use crate::config::GateRules;
     use proptest::prelude::*;
 
     fn parsed(typed: &str) -> Result<String, NotAnAddress> {
@@ -462,10 +462,8 @@ mod tests {
         let allowed = allowed.replace('\\', "\\\\").replace('"', "\\\"");
         let rules = format!("[[host]]\nname = 'a.example'\nallow = [\"{allowed}\"]");
         let rules = GateRules::parse(&rules).ok()?;
-        match rules.of("a.example")?.asks("/") {
-            Asked::Of(demands) => Some(demands.admit(address)),
-            Asked::Nothing => None,
-        }
+        let asked = rules.of("a.example")?.asks("/");
+        Some(asked.demands.admit(address))
     }
 
     proptest! {

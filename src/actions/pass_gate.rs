@@ -15,13 +15,13 @@ use crate::random::TokenHash;
 
 /// What becomes of a visitor.
 pub enum Verdict {
-    /// They pass, and are who has this session; nobody, where the page is open to everybody.
+    /// They pass, and are who has this session; nobody, where the page is open and the rest of the app is not to them.
     Pass(Option<Box<Session>>),
     /// Nobody is signed in.
     SignIn,
     /// A password or a passkey is to be entered first.
     Reauthenticate(Missing),
-    /// Not they: whoever is signed in, if anybody is.
+    /// Not they, who are signed in; or nobody at all.
     Forbidden(Option<Box<Session>>),
 }
 
@@ -62,11 +62,15 @@ pub fn judge(
     let named = wanted
         .page
         .and_then(|(host, path)| Some((rules.of(host)?, path)));
-    match named.map(|(host, path)| host.asks(path)) {
-        None => Verdict::Forbidden(session),
-        Some(Asked::Nothing) if wanted.within.is_none() => Verdict::Pass(session),
-        Some(Asked::Nothing) => pass_or(None, wanted.within, session, now),
-        Some(Asked::Of(demands)) => pass_or(Some(&demands), wanted.within, session, now),
+    let Some((host, path)) = named else {
+        return Verdict::Forbidden(None);
+    };
+    let Asked { is_open, demands } = host.asks(path);
+    match pass_or(Some(&demands), wanted.within, session, now) {
+        Verdict::Pass(session) => Verdict::Pass(session),
+        // To an app nobody is named who may not see the rest of it.
+        _ if is_open && wanted.within.is_none() => Verdict::Pass(None),
+        refused => refused,
     }
 }
 

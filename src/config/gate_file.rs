@@ -31,9 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DomainPattern;
-use super::host_pattern::HostPattern;
+use super::host_pattern::{HostPattern, port_number};
 use super::reader::{Mistake, Parsed, bytes_in};
-use paths::{PathPattern, PlainPath};
+pub use paths::PathPattern;
+use paths::PlainPath;
 
 /// A file of rules, and what stood in it when it was read.
 #[derive(Clone, Debug)]
@@ -94,11 +95,11 @@ pub enum Strength {
 }
 
 /// What is asked of a request.
-pub enum Asked<'r> {
-    /// It may pass, whoever sent it.
-    Nothing,
-    /// Whoever sent it has to show all of this.
-    Of(Demands<'r>),
+pub struct Asked<'r> {
+    /// Whether it may pass, whoever sent it.
+    pub is_open: bool,
+    /// What whoever sent it has to show: to pass or, where it is open, to pass by name.
+    pub demands: Demands<'r>,
 }
 
 /// One demand or more. All of them count.
@@ -118,6 +119,13 @@ impl GateFile {
 }
 
 fn rules_in(path: &Path) -> Parsed<GateRules> {
+    // To read a pipe may never end, and it is read again.
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(Mistake::new(
+            "names a file that is a folder, a pipe or a device",
+            "the path of a file of rules",
+        ));
+    }
     let text = String::from_utf8(bytes_in(path)?).map_err(|_| {
         Mistake::new(
             "names a file that is not UTF-8",
@@ -144,7 +152,7 @@ impl GateRules {
     /// The rules of this host, in canonical form, with its port where that is not its scheme's own.
     pub fn of(&self, host: &str) -> Option<&HostRules> {
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) => (name, Some(port.parse().ok()?)),
+            Some((name, port)) => (name, Some(port_number(port)?)),
             None => (host, None),
         };
         self.hosts.iter().find(|host| host.name.matches(name, port))
@@ -159,15 +167,16 @@ impl GateRules {
 impl HostRules {
     /// What is asked of whoever wants this path, as the request has it, with its query or without.
     pub fn asks(&self, uri_path: &str) -> Asked<'_> {
-        let (raw, _) = uri_path.split_once('?').unwrap_or((uri_path, ""));
-        let path = PlainPath::parse(raw);
-        let covers = |at: &PathPattern| path.as_ref().is_none_or(|path| at.covers(path));
-        let more = self.paths.iter().filter(|(at, _)| covers(at));
+        let path = PlainPath::of(uri_path);
+        let more = self
+            .paths
+            .iter()
+            .filter(|(at, _)| at.may_cover(path.as_ref()));
         let more: Vec<&Demand> = more.map(|(_, demand)| demand).collect();
         let is_open = |path| self.open.iter().any(|open| open.opens(path));
-        match more.is_empty() && path.as_ref().is_some_and(is_open) {
-            true => Asked::Nothing,
-            false => Asked::Of(Demands([vec![&self.demand], more].concat())),
+        Asked {
+            is_open: more.is_empty() && path.as_ref().is_some_and(is_open),
+            demands: Demands([vec![&self.demand], more].concat()),
         }
     }
 }
@@ -265,7 +274,11 @@ mod tests {
 
     /// What is asked of this path: whom of these it lets pass, and the rest.
     fn asked(host: &HostRules, path: &str) -> Option<(Vec<&'static str>, Strength, Option<u64>)> {
-        let Asked::Of(demands) = host.asks(path) else {
+        let Asked {
+            is_open: false,
+            demands,
+        } = host.asks(path)
+        else {
             return None;
         };
         let mut passing = vec!["ada@example.org", "a@b.example.net", "a@example.net"];

@@ -18,7 +18,7 @@ pub struct HostPattern {
 impl HostPattern {
     pub(super) fn parse(text: &str) -> Parsed<Self> {
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port_number(port)?)),
+            Some((host, port)) => (host, Some(port_of_its_own(port)?)),
             None => (text, None),
         };
         let host = match host.strip_prefix("*.") {
@@ -69,11 +69,15 @@ impl HostPattern {
     }
 }
 
-/// 443 goes without saying, and 80 on one's own machine.
-fn port_number(text: &str) -> Parsed<u16> {
+/// A port in its one spelling.
+pub(super) fn port_number(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    let port = text.parse().ok().filter(|_| is_plain);
-    match port.ok_or_else(no_host)? {
+    text.parse().ok().filter(|_| is_plain)
+}
+
+/// 443 goes without saying, and 80 on one's own machine.
+fn port_of_its_own(text: &str) -> Parsed<u16> {
+    match port_number(text).ok_or_else(no_host)? {
         80 | 443 => Err(Mistake::new(
             "names a port that goes without saying",
             "the host without it",

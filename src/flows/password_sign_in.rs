@@ -20,6 +20,7 @@ use crate::web::form::Form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with};
 use crate::web::password_entry;
+use crate::web::return_url::ReturnUrl;
 use crate::web::visitor::Visitor;
 
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -126,4 +127,11 @@ struct SignInPage {
     shared: bool,
     error: Option<FieldError>,
     password_error: Option<FieldError>,
+}
+
+impl SignInPage {
+    /// The app that this is on the way to, by its host.
+    fn app(&self) -> Option<String> {
+        ReturnUrl::app_behind(self.next.as_deref()?)
+    }
 }

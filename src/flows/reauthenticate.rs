@@ -15,7 +15,6 @@ use crate::accounts::passkeys;
 use crate::accounts::passwords::Priority;
 use crate::accounts::users;
 use crate::actions::reauthenticate::{self, Attempt, Outcome};
-use crate::config::Config;
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::field_error::FieldError;
@@ -90,11 +89,6 @@ async fn again(signed_in: &SignedIn, next: Option<String>, error: FieldError) ->
     Ok(page_with(StatusCode::UNPROCESSABLE_ENTITY, &shown)?)
 }
 
-fn app_of(next: Option<&str>, config: &Config) -> Option<String> {
-    let there = ReturnUrl::parse(&ReturnUrl::led_to_by(next?)?, config)?;
-    Some(there.host().to_owned())
-}
-
 #[derive(Template)]
 #[template(path = "reauthenticate.html")]
 struct EnterPage {
@@ -125,7 +119,7 @@ impl EnterPage {
             email: session.shown_email(),
             has_password: user.is_some_and(|user| user.has_password()),
             window: humanize::lasting(visitor.app.config.sessions.reauthentication_window),
-            app: app_of(next.as_deref(), &visitor.app.config),
+            app: next.as_deref().and_then(ReturnUrl::app_behind),
             next,
             error: None,
         })

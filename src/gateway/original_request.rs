@@ -112,16 +112,17 @@ impl OriginalRequest {
 }
 
 impl AppPage {
+    /// A host is known by one spelling alone: by another, its port's say, it would be another one to the rules.
     fn parse(host: &str, uri: &str, site: &PublicUrl) -> Option<Self> {
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         let host = host.to_ascii_lowercase();
         let default_port = if site.is_https() { ":443" } else { ":80" };
-        let host = host.strip_suffix(default_port).unwrap_or(&host);
-        let is_host = !host.is_empty() && !host.contains(['/', '\\', '@', '?', '#', ',']);
-        (is_host && is_plain(host) && uri.starts_with('/')).then(|| Self {
-            host: host.to_owned(),
+        let page = Self {
+            host: host.strip_suffix(default_port).unwrap_or(&host).to_owned(),
             uri: uri.to_owned(),
-        })
+        };
+        let url = Url::parse(&page.origin(site)).ok()?;
+        let is_host = url.authority() == page.host && !page.host.contains('@');
+        (is_host && uri.starts_with('/')).then_some(page)
     }
 
     /// Where the app is. Apps are on https if this site is: by whichever scheme one was asked for.

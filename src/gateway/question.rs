@@ -10,8 +10,8 @@ use actix_web::web::Data;
 use crate::accounts::sessions::Session;
 use crate::actions::pass_gate::{self, Verdict, Wanted};
 use crate::app::App;
-use crate::config::{self, GateRules};
-use crate::gateway::original_request::{self, OriginalRequest};
+use crate::config::{self, GateRules, PathPattern};
+use crate::gateway::original_request::{self, AppPage, OriginalRequest};
 use crate::random::{Token, TokenHash};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::cookie_header::CookieHeader;
@@ -37,8 +37,8 @@ impl Question {
         let original = OriginalRequest::by(&req, &app.config)?;
         let within = match req.match_info().get(original_request::ENVOY) {
             // The query is the visitor's.
-            Some(_) => req.match_info().get("within").map(demand).transpose()?,
-            None => within(req.query_string())?,
+            Some(_) => req.match_info().get("within").map(duration).transpose()?,
+            None => within(req.query_string(), original.page.as_ref())?,
         };
         let rules = app.gate.rules();
         Ok(Self {
@@ -102,25 +102,49 @@ impl Question {
     }
 }
 
-/// What a proxy's file demands, by `reauthenticated=10m`; of several the strictest. A proxy may add the visitor's query to
-/// its own, so nothing in it can make less of that, and what is not ours is left alone.
-fn within(query: &str) -> Result<Option<Duration>, Rejection> {
-    let pairs = url::form_urlencoded::parse(query.as_bytes());
-    let demands = pairs.filter(|(name, _)| name == "reauthenticated");
+/// How recent a password entry the proxy's file demands for this page: `reauthenticated=10m`, or for some paths alone
+/// `reauthenticated=10m:/admin/*`, which are compared as those of the rules are. Of several demands the strictest counts, and
+/// each stands by itself: a proxy may add its visitor's query to its own, and nothing in that can make less of it. What is not
+/// ours is left alone; what nearly is was meant to be.
+fn within(query: &str, page: Option<&AppPage>) -> Result<Option<Duration>, Rejection> {
     let mut strictest = None;
-    for (_, words) in demands {
-        let within = demand(&words)?;
-        strictest = Some(strictest.map_or(within, |other: Duration| other.min(within)));
+    for (name, words) in url::form_urlencoded::parse(query.as_bytes()) {
+        if name != DEMAND {
+            match name.to_ascii_lowercase().starts_with("reauth") {
+                true => return Err(unreadable()),
+                false => continue,
+            }
+        }
+        let (within, at) = demand(&words)?;
+        if at.is_none_or(|at| page.is_none_or(|page| at.may_be(&page.uri))) {
+            strictest = Some(strictest.map_or(within, |other: Duration| other.min(within)));
+        }
     }
     Ok(strictest)
 }
 
-fn demand(words: &str) -> Result<Duration, Rejection> {
-    config::duration(words).map_err(|_| {
-        tracing::warn!(
-            event = "demand_unreadable",
-            "a proxy asks for a recent password, and not by a duration such as 10m: nobody passes"
-        );
-        Rejection::Unreadable
-    })
+const DEMAND: &str = "reauthenticated";
+
+fn demand(words: &str) -> Result<(Duration, Option<PathPattern>), Rejection> {
+    let (within, at) = match words.split_once(':') {
+        Some((within, at)) => (
+            within,
+            Some(PathPattern::parse(at).map_err(|_| unreadable())?),
+        ),
+        None => (words, None),
+    };
+    Ok((duration(within)?, at))
+}
+
+fn duration(words: &str) -> Result<Duration, Rejection> {
+    config::duration(words).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Rejection {
+    tracing::warn!(
+        event = "demand_unreadable",
+        "a proxy demands a recent password in a way that cannot be read, not as in reauthenticated=10m or \
+         reauthenticated=10m:/admin/*: nobody passes"
+    );
+    Rejection::Unreadable
 }

@@ -21,7 +21,7 @@ use crate::web::return_url::ReturnUrl;
 use crate::web::sealed_cookies::Returned;
 use crate::web::visitor::Visitor;
 
-/// More often than anybody is sent to one host within ten seconds.
+/// More often than anybody is sent to one host, each time within ten seconds of the last.
 const CIRCLES: u32 = 5;
 
 pub fn configure(cfg: &mut ServiceConfig) {

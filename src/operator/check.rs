@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::accounts::key_probe::{self, Proof};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl, HostPattern};
+use crate::config::{Config, DatabaseUrl, HostPattern, SignUp};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::humanize;
@@ -225,40 +225,49 @@ fn gate(config: &Config) -> Vec<Part> {
             let count = humanize::counted(file.rules.hosts().len() as u64, "host");
             format!("GATE_FILE has rules for {count}")
         }
-        None if gateway.return_hosts.is_empty() => return Vec::new(),
+        None if gateway.return_hosts.is_empty() && gateway.cookie_domain.is_none() => {
+            return Vec::new();
+        }
+        None if config.accounts.sign_up == SignUp::Open => {
+            "no GATE_FILE: whoever is signed in may pass, and anybody may sign up".to_owned()
+        }
         None => "no GATE_FILE: whoever is signed in may pass".to_owned(),
     };
-    let named = gateway.gate.iter().flat_map(|file| file.rules.hosts());
-    let named: Vec<&HostPattern> = named.map(|host| &host.name).collect();
-    let others = gateway
-        .return_hosts
+    let found = Part::found("gate", Ok(words));
+    let warnings = forgotten(config).map(|words| Part::warning("gate", words));
+    iter::once(found).chain(warnings).collect()
+}
+
+/// What these settings forget of each other.
+fn forgotten(config: &Config) -> impl Iterator<Item = String> {
+    let return_hosts = &config.gateway.return_hosts;
+    let rules = config
+        .gateway
+        .gate
         .iter()
-        .filter(|host| !named.contains(host));
+        .flat_map(|file| file.rules.hosts());
+    let named: Vec<&HostPattern> = rules.map(|host| &host.name).collect();
+    let others = return_hosts.iter().filter(|host| !named.contains(host));
     let apps = named.iter().copied().chain(others);
-    let forgotten = listed(
+    let unreached = listed(apps.filter(|host| !is_reached_by_a_cookie(host, config)));
+    let unreturned = listed(
         named
             .iter()
             .copied()
-            .filter(|host| !gateway.return_hosts.cover(host)),
+            .filter(|host| !return_hosts.cover(host)),
     );
-    let out_of_reach = listed(
-        apps.into_iter()
-            .filter(|host| !is_reached_by_a_cookie(host, config)),
-    );
+    let leads_nowhere = return_hosts.is_empty() && config.gateway.gate.is_none();
     let is_unheard = config.proxies.trusted.is_empty();
-    let warnings = [
-        forgotten.map(|names| format!("RETURN_HOSTS leads nobody back to {names}")),
-        out_of_reach
-            .map(|names| format!("COOKIE_DOMAIN does not reach {names}, where nobody is known")),
+    let forgotten = [
+        leads_nowhere.then(|| "RETURN_HOSTS leads nobody back to any app".to_owned()),
+        unreturned.map(|hosts| format!("RETURN_HOSTS leads nobody back to {hosts}")),
+        unreached
+            .map(|hosts| format!("COOKIE_DOMAIN does not reach {hosts}, where nobody is known")),
         is_unheard.then(|| {
             "TRUSTED_PROXIES names no proxy, and what one asks is not believed".to_owned()
         }),
     ];
-    let warnings = warnings.into_iter().flatten();
-    let warnings = warnings.map(|words| Part::warning("gate", words));
-    iter::once(Part::found("gate", Ok(words)))
-        .chain(warnings)
-        .collect()
+    forgotten.into_iter().flatten()
 }
 
 fn listed<'h>(hosts: impl Iterator<Item = &'h HostPattern>) -> Option<String> {

@@ -13,6 +13,7 @@ use crate::random;
 use crate::web::field_error::FieldError;
 use crate::web::page::{Frame, page_with, see_other};
 use crate::web::rejection::Rejection;
+use crate::web::return_url::ReturnUrl;
 use crate::web::sealed_cookies::{CodeTaken, LookedAt, PendingRequest};
 use crate::web::visitor::Visitor;
 
@@ -42,6 +43,11 @@ impl LinkRequestView {
             next: visitor.next_in_query()?,
             ..Self::default()
         })
+    }
+
+    /// The app that this is on the way to, by its host.
+    pub fn app(&self) -> Option<String> {
+        ReturnUrl::app_behind(self.next.as_deref()?)
     }
 
     /// The same with the address filled in, for whoever just followed a link in ordinary mail to a browser that

@@ -36,12 +36,15 @@ impl Next {
         if let Some(url) = ReturnUrl::parse(raw, config) {
             return Some(Self(url.page()));
         }
-        let next = Self::here(raw)?;
-        match ReturnUrl::led_to_by(next.as_str()) {
-            // Written by hand, perhaps, and to a host that nobody named.
-            Some(elsewhere) => Some(Self(ReturnUrl::parse(&elsewhere, config)?.page())),
-            None => Some(next),
+        // In a path of ours it is longer than by itself, and may be written by hand, to a host that nobody named.
+        if let Some(elsewhere) = ReturnUrl::led_to_by(raw) {
+            return Some(Self(ReturnUrl::parse(&elsewhere, config)?.page()));
         }
+        let next = Self::here(raw)?;
+        // Only now, for the parser has resolved its dots.
+        ReturnUrl::led_to_by(next.as_str())
+            .is_none()
+            .then_some(next)
     }
 
     /// The path that `raw` names on this site, or `None` where it names anything else.
@@ -89,7 +92,7 @@ fn is_harmless(text: &str) -> bool {
 
 /// Percent signs that say something, and never a control character: a reader that decodes once more must
 /// not find a line end.
-pub fn decodes_to_printable_text(text: &str) -> bool {
+fn decodes_to_printable_text(text: &str) -> bool {
     let escapes_are_whole = text
         .split('%')
         .skip(1)

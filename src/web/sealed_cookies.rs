@@ -544,7 +544,7 @@ impl NotNow {
     }
 }
 
-/// To which host this browser was sent back lately, and how often.
+/// To which host this browser was sent back lately, and how often in short order.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Returned {
     host: String,
@@ -563,24 +563,20 @@ impl Sealed for Returned {
 }
 
 impl Returned {
-    /// What this browser brings, with one more time that it is sent to this host.
+    /// What this browser brings, with one more time that it is sent to this host: within ten seconds of the last time, or
+    /// the first of all.
     pub fn once_more(req: &HttpRequest, app: &App, host: &str) -> Self {
         let before: Self = read(req, app);
         let now = app.clock.now();
-        match before.host == host && now < before.until {
-            true => Self {
-                times: before.times + 1,
-                ..before
-            },
-            false => Self {
-                host: host.to_owned(),
-                times: 1,
-                until: now + Self::MAX_AGE * 1000,
-            },
+        let goes_on = before.host == host && now < before.until;
+        Self {
+            host: host.to_owned(),
+            times: if goes_on { before.times + 1 } else { 1 },
+            until: now + Self::MAX_AGE * 1000,
         }
     }
 
-    /// How often this was within ten seconds.
+    /// How often it was.
     pub fn times(&self) -> u32 {
         self.times
     }
