@@ -294,6 +294,7 @@ on_both! {
                 let answer = visitor.send(question).await;
                 assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{way:?} {method} {said:?}");
                 assert_eq!(answer.header("www-authenticate"), Some("Doorpost"));
+                assert!(answer.body.contains("Sign in first"), "{}", answer.body);
                 says_nothing_of_anybody(&answer);
             }
         }
@@ -792,6 +793,7 @@ on_both! {
             let page = at_app(&eve).send(question).await;
             assert_eq!(page.status, StatusCode::FORBIDDEN);
             assert_eq!(page.json()["status"], 403);
+            assert_eq!(page.json()["title"], "You may not open this");
         }
         // The other app is open to whoever is signed in.
         let other = Way::Caddy.question_about("a.apps.example.test:8443", &eve, "GET", "/", "");

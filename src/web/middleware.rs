@@ -182,13 +182,14 @@ fn is_error_without_words(res: &ServiceResponse<BoxBody>) -> bool {
 
 fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
     let status = res.status();
+    let site_url = site_url_elsewhere(res.request());
     let (title, advice) = Advice {
         status: status.as_u16(),
         is_for_programs: is_for_programs(res.request()),
+        is_before_an_app: !site_url.is_empty(),
     }
     .words();
     let wait = retry_after(&res);
-    let site_url = site_url_elsewhere(res.request());
     let (content_type, body) = if prefers_json(res.request()) {
         let words = serde_json::json!({
             "type": rejection::kind(&name_of(status)),
@@ -261,6 +262,8 @@ struct Advice {
     status: u16,
     /// They are told of no pages.
     is_for_programs: bool,
+    /// A proxy asks for what is another app's: they have sent no form to us.
+    is_before_an_app: bool,
 }
 
 impl Advice {
