@@ -36,7 +36,7 @@ new WebSocket("wss://" + location.host + "/clock").onmessage = (tick) => clock.t
 
 ADMIN = """<h1>Write on the board</h1>
 <form method="post" action="/admin/">
-<label>Notice <input name="notice" value="{notice}" required maxlength="200"></label>
+<label for="notice">Notice</label> <input id="notice" name="notice" value="{notice}" required maxlength="200">
 <button>Write</button>
 </form>"""
 
