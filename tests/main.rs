@@ -36,6 +36,7 @@ mod foreign_ids;
 mod forms;
 mod gate_file;
 mod gateway;
+mod gateway_proxies;
 mod headers;
 mod hosts;
 mod house_rules;

@@ -67,7 +67,7 @@ missing_packages() {
     for program in lynx w3m links tmux; do on_path "$program" || echo "$program"; done
     on_path promtool || echo prometheus
     on_path firefox-esr || on_path firefox || echo firefox-esr
-    for program in nginx caddy curl lintian adduser; do on_path "$program" || echo "$program"; done
+    for program in nginx caddy haproxy curl lintian adduser; do on_path "$program" || echo "$program"; done
     on_path dpkg-shlibdeps || echo dpkg-dev
     on_path systemd-analyze || echo systemd
 }
@@ -98,7 +98,7 @@ bring_python_packages() {
     [[ -e $kept/complete ]] || {
         bounded 10m python3 -m venv --clear "$kept/venv" >"$logs/pip.log" 2>&1 &&
             bounded 10m "$kept/venv/bin/pip" install --quiet --no-deps --requirement "$list" >>"$logs/pip.log" 2>&1 ||
-            fail_showing "$logs/pip.log" "pip could not bring the programs that call the API"
+            fail_showing "$logs/pip.log" "pip could not bring the programs that call the API, and the proxies"
         touch "$kept/complete"
     }
     exec {only_one}>&-

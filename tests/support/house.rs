@@ -327,18 +327,7 @@ impl House {
 
     /// Takes the PostgreSQL database away, or gives it back.
     pub async fn set_database_away(&self, away: bool) {
-        let Kept::PostgresDatabase(name) = &*self.store.kept else {
-            panic!("SQLite is never away");
-        };
-        admin(&format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS {}",
-            !away
-        ))
-        .await;
-        admin(&format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        ))
-        .await;
+        self.store.set_away(away).await;
     }
 
     /// From here on no mail leaves, as while the mail server cannot be reached.
@@ -499,6 +488,22 @@ impl Store {
             secret_key: secret_key(),
             kept: kept.into(),
         }
+    }
+
+    /// Takes the PostgreSQL database away, or gives it back.
+    pub async fn set_away(&self, away: bool) {
+        let Kept::PostgresDatabase(name) = &*self.kept else {
+            panic!("SQLite is never away");
+        };
+        admin(&format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS {}",
+            !away
+        ))
+        .await;
+        admin(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ))
+        .await;
     }
 }
 

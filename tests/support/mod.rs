@@ -1,5 +1,6 @@
 //! What the tests use: a running Doorpost (called a house, for visitors come to it), visitors, and their mail.
 
+pub mod app;
 pub mod audit;
 mod authenticator;
 mod browser;

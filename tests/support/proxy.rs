@@ -1,16 +1,22 @@
-//! nginx and Caddy in front of Doorpost, as Debian ships them, with the files that an operator puts there: those of
+//! nginx, Caddy and HAProxy in front of Doorpost, as Debian ships them, with the files that an operator puts there: those of
 //! `deploy/`. Nothing in them is changed but what says on which ports, under which certificate, and in which folder.
+//! And before an app, too, that Doorpost is a sign-in for (`gateway`), where Traefik and Envoy stand beside them.
+
+mod gateway;
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 /// The host that the files of `deploy/` name.
 pub const HOST: &str = "login.example.org";
+
+/// The host of the app that those of `deploy/gateway/` name.
+pub const APP_HOST: &str = "app.example.org";
 
 /// What does not listen after this long does not listen.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,6 +30,9 @@ const KEY_HASH: &str = r#"openssl x509 -in "$1" -noout -pubkey | openssl pkey -p
 pub enum Kind {
     Nginx,
     Caddy,
+    Haproxy,
+    Traefik,
+    Envoy,
 }
 
 /// A running proxy. Ended when dropped.
@@ -53,6 +62,27 @@ impl Proxy {
         match kind {
             Kind::Nginx => proxy.configure_nginx(doorpost),
             Kind::Caddy => proxy.configure_caddy(doorpost),
+            _ => panic!("{kind:?} has files for Doorpost and an app alone"),
+        }
+        proxy.begin();
+        proxy
+    }
+
+    /// Starts one in front of both, the Doorpost and the app, that listen, or will, on these ports of this machine.
+    pub fn start_before_app(kind: Kind, doorpost: u16, app: u16) -> Self {
+        let mut proxy = Self::made(kind);
+        match kind {
+            Kind::Nginx => {
+                proxy.configure_nginx(doorpost);
+                proxy.add_app_to_nginx(doorpost, app);
+            }
+            Kind::Caddy => {
+                proxy.configure_caddy(doorpost);
+                proxy.add_app_to_caddy(doorpost, app);
+            }
+            Kind::Haproxy => proxy.configure_haproxy(doorpost, app),
+            Kind::Traefik => proxy.configure_traefik(doorpost, app),
+            Kind::Envoy => proxy.configure_envoy(doorpost, app),
         }
         proxy.begin();
         proxy
@@ -90,6 +120,11 @@ impl Proxy {
         format!("https://{HOST}:{}", self.https)
     }
 
+    /// The host of the app, as `RETURN_HOSTS` names it.
+    pub fn app_host(&self) -> String {
+        format!("{APP_HOST}:{}", self.https)
+    }
+
     /// By this a browser can be told to trust its certificate as if somebody vouched for it.
     pub fn key_hash(&self) -> String {
         let hashed = Command::new("sh")
@@ -112,14 +147,28 @@ impl Proxy {
         self.curl_at(&format!("{}{path}", self.url()), arguments)
     }
 
+    /// The same of the app.
+    pub fn curl_app(&self, path: &str, arguments: &[&str]) -> Answer {
+        self.curl_at(&format!("https://{}{path}", self.app_host()), arguments)
+    }
+
     /// The same without TLS.
     pub fn curl_plainly(&self, path: &str, arguments: &[&str]) -> Answer {
         self.curl_at(&format!("http://{HOST}:{}{path}", self.http), arguments)
     }
 
     fn curl_at(&self, url: &str, arguments: &[&str]) -> Answer {
-        let here = |port| format!("{HOST}:{port}:127.0.0.1");
-        let asked = Command::new("curl")
+        let asked = self.run_curl(url, arguments);
+        let complaint = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{url}: {complaint}{}", self.log());
+        Answer::parse(&String::from_utf8_lossy(&asked.stdout))
+    }
+
+    fn run_curl(&self, url: &str, arguments: &[&str]) -> Output {
+        let both = |port| [HOST, APP_HOST].map(|host| format!("{host}:{port}:127.0.0.1"));
+        let here = [both(self.http), both(self.https)].concat();
+        let here = here.iter().flat_map(|here| ["--resolve", here]);
+        Command::new("curl")
             .args([
                 "--silent",
                 "--show-error",
@@ -130,19 +179,11 @@ impl Proxy {
             ])
             .args(["--noproxy", "*", "--http2", "--cacert"])
             .arg(self.path("certificate.pem"))
-            .args([
-                "--resolve",
-                &here(self.http),
-                "--resolve",
-                &here(self.https),
-            ])
+            .args(here)
             .args(arguments)
             .arg(url)
             .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&asked.stderr);
-        assert!(asked.status.success(), "{url}: {complaint}{}", self.log());
-        Answer::parse(&String::from_utf8_lossy(&asked.stdout))
+            .unwrap()
     }
 
     /// All that it has logged, in whatever file.
@@ -183,7 +224,7 @@ impl Proxy {
                 "-subj",
                 &format!("/CN={HOST}"),
                 "-addext",
-                &format!("subjectAltName=DNS:{HOST}"),
+                &format!("subjectAltName=DNS:{HOST},DNS:{APP_HOST}"),
             ])
             .arg("-keyout")
             .arg(self.path("key.pem"))
@@ -209,7 +250,10 @@ impl Proxy {
             &whole,
             &[
                 // Whoever runs the tests; a worker has to reach their folder.
-                ("user www-data;", &format!("user {};", whoever_runs())),
+                (
+                    "user www-data;",
+                    &format!("user {};", whoever_runs("--user")),
+                ),
                 ("/run/nginx.pid", &here("pid")),
                 ("include /etc/nginx/modules-enabled/*.conf;", ""),
                 ("/etc/nginx/conf.d/", &here("conf.d/")),
@@ -283,6 +327,7 @@ impl Proxy {
                     .arg(self.path("Caddyfile"));
                 caddy
             }
+            _ => self.gateway_program(),
         };
         let said = fs::File::options()
             .create(true)
@@ -302,16 +347,24 @@ impl Proxy {
             .unwrap_or_else(|why| panic!("{:?} is installed; tests/run does so: {why}", self.kind));
         self.process = Some(process);
         for port in [self.http, self.https] {
-            let began = Instant::now();
-            while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(
-                    began.elapsed() < PATIENCE,
-                    "{:?} does not listen: {}",
-                    self.kind,
-                    self.log()
-                );
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            self.until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        }
+        // It listens before it has read what to do.
+        if self.kind == Kind::Traefik {
+            self.until(|| self.run_curl(&self.url(), &[]).status.success());
+        }
+    }
+
+    fn until(&self, it_is_so: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !it_is_so() {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{:?} does not listen: {}",
+                self.kind,
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -369,14 +422,15 @@ impl Answer {
 }
 
 /// A text with each of these put in the place of what it stands for, all of which are in it.
-fn changed(text: &str, changes: &[(&str, &str)]) -> String {
+pub fn changed(text: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(text.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from:?} is not in {text}");
         text.replace(from, to)
     })
 }
 
-fn deployed(name: &str) -> String {
+/// A file of `deploy/`.
+pub fn deployed(name: &str) -> String {
     fs::read_to_string(in_repository(&format!("deploy/{name}"))).unwrap()
 }
 
@@ -387,11 +441,9 @@ fn in_repository(path: &str) -> String {
         .to_string()
 }
 
-fn whoever_runs() -> String {
-    let asked = Command::new("id")
-        .args(["--user", "--name"])
-        .output()
-        .unwrap();
+/// By name: the `--user`, or the `--group`.
+fn whoever_runs(what: &str) -> String {
+    let asked = Command::new("id").args([what, "--name"]).output().unwrap();
     String::from_utf8(asked.stdout).unwrap().trim().to_owned()
 }
 
