@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -447,8 +448,15 @@ fn whoever_runs(what: &str) -> String {
     String::from_utf8(asked.stdout).unwrap().trim().to_owned()
 }
 
-/// One that nobody listens on just now.
+/// One that nobody listens on just now. It is below 32768, where those begin that are given to whoever wants any port: one of
+/// theirs would be gone by the time it is wanted, to somebody who connects.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(101);
+    let mut ports = std::iter::repeat_with(|| {
+        let place = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        u16::try_from(12_000 + place).unwrap()
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).unwrap()
 }
