@@ -12,11 +12,17 @@ pub fn are_complete(page: &Page, what: &str) {
     let csp = csp(page);
     let only = |directive: &str| csp.get(directive).map(String::as_str);
     assert_eq!(only("default-src"), Some("'none'"), "{what}");
-    assert_eq!(only("form-action"), Some("'self'"), "{what}");
+    // What a proxy shows at an app's host has its style and its mark from here, and no form.
+    let is_shown_elsewhere = only("form-action") == Some("'none'") && what.contains(" /auth/");
+    if !is_shown_elsewhere {
+        assert_eq!(only("form-action"), Some("'self'"), "{what}");
+    }
     assert_eq!(only("base-uri"), Some("'none'"), "{what}");
     assert_eq!(only("frame-ancestors"), Some("'none'"), "{what}"); // CSR-07
     for (directive, sources) in &csp {
-        let ours = ["'none'", "'self'"].contains(&sources.as_str());
+        let is_looks = ["style-src", "img-src"].contains(&directive.as_str());
+        let ours = ["'none'", "'self'"].contains(&sources.as_str())
+            || is_shown_elsewhere && is_looks && sources.starts_with("http://localhost:");
         assert!(ours, "{what}: {directive} {sources}");
     }
     for (name, value) in [

@@ -223,10 +223,10 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
     res
 }
 
-/// Where this site is, for an answer that a proxy shows at the host of another app; else empty.
+/// Where this site is, for an answer that a proxy shows at the host of another app; else empty. The way back is a page of ours.
 fn site_url_elsewhere(req: &HttpRequest) -> String {
     let app = req.app_data::<Data<App>>();
-    let app = app.filter(|_| req.path().starts_with("/auth/"));
+    let app = app.filter(|_| req.path().starts_with("/auth/") && req.path() != "/auth/return");
     app.map_or_else(String::new, |app| {
         app.config.server.public_url.as_str().to_owned()
     })
