@@ -26,7 +26,7 @@ use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
 use crate::web::pasted_link;
-use crate::web::return_url::ReturnUrl;
+use crate::web::return_url::{self, ReturnUrl};
 use crate::web::sealed_cookies::{CodeTaken, PendingRequest};
 use crate::web::visitor::Visitor;
 
@@ -46,7 +46,7 @@ async fn show(visitor: Visitor) -> Answer {
     if let (Some(_), Some(next)) = (&visitor.session, visitor.next_in_query()?)
         && ReturnUrl::led_to_by(&next).is_some()
     {
-        return Ok(see_other(&next).finish());
+        return Ok(see_other(&return_url::at_once(&next)).finish());
     }
     let form = LinkRequestView::for_reader(&visitor).await?;
     let frame = visitor.frame();

@@ -18,6 +18,19 @@ use crate::web::next;
 /// The page over which the way leads, the last of ours.
 pub const PAGE: &str = "/auth/return";
 
+/// In that page's query, where its visitor was signed in already and did nothing on the way.
+const AT_ONCE: &str = "&at-once=yes";
+
+/// That page for somebody who was sent here and straight on, as who goes in circles is.
+pub fn at_once(page: &str) -> String {
+    format!("{page}{AT_ONCE}")
+}
+
+/// Whether this is the query of such a visitor.
+pub fn is_at_once(query: &str) -> bool {
+    query.ends_with(AT_ONCE)
+}
+
 /// What has a meaning in a query, or none in any address. The rest stays as it is, so that the query is hardly longer.
 const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')

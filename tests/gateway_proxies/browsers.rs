@@ -165,8 +165,6 @@ async fn enters_the_password(browser: &Browser) {
 /// By the page that asks; the app is the next to ask.
 async fn signs_out(site: &Site, browser: &Browser) {
     browser.sees("Sign out?").await;
-    // Nobody comes to an app as often as a test within ten seconds, but who is sent in circles.
-    browser.forget_cookie("__Host-doorpost_returned").await;
     browser.click("Sign out").await;
     let sign_in = with("/sign-in", "next", &site.app("/"));
     browser.comes_to(&sign_in).await;
