@@ -41,6 +41,10 @@ impl Proxy {
                     "\t#tls /etc/ssl/certs/app.example.org.pem /etc/ssl/private/app.example.org.key",
                     &format!("\ttls {certificate} {key}"),
                 ),
+                (
+                    "request_header Host app.example.org",
+                    &format!("request_header Host {}", self.app_host()),
+                ),
                 ("127.0.0.1:8080", &here(doorpost)),
                 ("127.0.0.1:9000", &here(app)),
                 ("/usr/share/doorpost", &in_repository("deploy")),
@@ -74,6 +78,10 @@ impl Proxy {
                 ("log /dev/log local0", "log stdout format raw local0"),
                 ("user haproxy", &format!("user {}", whoever_runs("--user"))),
                 (
+                    "set-header host app.example.org",
+                    &format!("set-header host {}", self.app_host()),
+                ),
+                (
                     "group haproxy",
                     &format!("group {}", whoever_runs("--group")),
                 ),
@@ -102,6 +110,10 @@ impl Proxy {
         let routes = changed(
             &deployed("gateway/traefik-routes.yaml"),
             &[
+                (
+                    "Host: app.example.org",
+                    &format!("Host: {}", self.app_host()),
+                ),
                 ("127.0.0.1:8080", &here(doorpost)),
                 ("127.0.0.1:9000", &here(app)),
             ],
@@ -119,6 +131,10 @@ impl Proxy {
                 ("\"::\", ipv4_compat: true", "127.0.0.1"),
                 ("port_value: 80 }", &port(self.http)),
                 ("port_value: 443 }", &port(self.https)),
+                (
+                    "example.org:443",
+                    &format!("example.org:{}", self.https),
+                ),
                 ("port_value: 8080 }", &port(doorpost)),
                 ("port_value: 9000 }", &port(app)),
                 ("127.0.0.1:8080", &here(doorpost)),
