@@ -1,17 +1,14 @@
 //! Pass the gate: whether the visitor of another app may go on to it, and as whom.
 //!
-//! Asked by a proxy for each request, so it reads one row and writes nothing. What an app asks for stands in the rules of the
-//! operator ([`GateRules`]) and in the question itself; of two demands the stricter one counts. A session that came from a link
+//! Asked by a proxy for each request, so that it goes by the session alone, and writes nothing. What an app asks for stands in the
+//! rules of the operator ([`GateRules`]) and in the question itself; of two demands the stricter one counts. A session that came from a link
 //! passes as what it is, and never counts as more than that.
 
 use std::time::Duration;
 
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::Session;
 use crate::clock::{Timestamp, millis};
-use crate::config::{Asked, Config, Demands, GateRules, Strength};
-use crate::db::Tx;
-use crate::error::Result;
-use crate::random::TokenHash;
+use crate::config::{Asked, Demands, GateRules, Strength};
 
 /// What becomes of a visitor.
 pub enum Verdict {
@@ -40,11 +37,6 @@ pub struct Wanted<'r> {
     pub page: Option<(&'r str, &'r str)>,
     /// How recent a password entry the question itself demands.
     pub within: Option<Duration>,
-}
-
-/// The living session of this token.
-pub fn find(tx: &mut Tx, config: &Config, token: &TokenHash) -> Result<Option<Session>> {
-    sessions::find(tx, config, token)
 }
 
 /// Judges the visitor in whose browser this session lives. Without rules, whoever is signed in may pass everywhere.

@@ -7,7 +7,7 @@ use actix_session::SessionExt;
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 
-use crate::accounts::sessions::Session;
+use crate::accounts::sessions::{self, Session};
 use crate::actions::pass_gate::{self, Verdict, Wanted};
 use crate::app::App;
 use crate::config::{self, GateRules, PathPattern};
@@ -95,9 +95,7 @@ impl Question {
             return Ok(None);
         };
         let config = self.app.config.clone();
-        let found = self
-            .app
-            .read(move |tx| pass_gate::find(tx, &config, &token));
+        let found = self.app.read(move |tx| sessions::find(tx, &config, &token));
         Ok(found.await?)
     }
 }

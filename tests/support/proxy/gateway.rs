@@ -131,10 +131,7 @@ impl Proxy {
                 ("\"::\", ipv4_compat: true", "127.0.0.1"),
                 ("port_value: 80 }", &port(self.http)),
                 ("port_value: 443 }", &port(self.https)),
-                (
-                    "example.org:443",
-                    &format!("example.org:{}", self.https),
-                ),
+                ("example.org:443", &format!("example.org:{}", self.https)),
                 ("port_value: 8080 }", &port(doorpost)),
                 ("port_value: 9000 }", &port(app)),
                 ("127.0.0.1:8080", &here(doorpost)),
