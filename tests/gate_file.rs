@@ -8,7 +8,7 @@ use std::process::Command;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::program::{ANY_PORT, Doorpost, empty_folder, everything_in, run};
+use crate::program::{ANY_PORT, DOORPOST, Doorpost, dressed, empty_folder, everything_in, run};
 use crate::support::secret_key;
 
 const FILE: (&str, &str) = ("GATE_FILE", "gate.toml");
@@ -120,7 +120,10 @@ async fn it_is_read_again_at_a_hangup_and_a_mistake_keeps_the_rules_of_before() 
 #[test]
 fn a_terminal_that_closes_ends_a_program_that_has_nothing_to_read_again() {
     let folder = empty_folder();
-    let mut doorpost = Doorpost::serving(folder.path(), &[ANY_PORT]);
+    // Whatever runs the tests may not mind hangups, and what it starts would not either.
+    let mut as_in_a_terminal = dressed(Command::new("/usr/bin/env"), folder.path(), &[ANY_PORT]);
+    as_in_a_terminal.args(["--default-signal=HUP", DOORPOST]);
+    let mut doorpost = Doorpost::spawned(as_in_a_terminal).when_up();
     doorpost.signal("HUP");
     assert_eq!(doorpost.ends(), None, "no code, but a signal");
 }

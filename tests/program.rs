@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::support::{Answer, Database, Mail, ScriptedServer, Store, Visitor, secret_key};
 
-const DOORPOST: &str = env!("CARGO_BIN_EXE_doorpost");
+pub const DOORPOST: &str = env!("CARGO_BIN_EXE_doorpost");
 
 const ADA: &str = "ada@example.org";
 const BOB: &str = "bob@example.org";
