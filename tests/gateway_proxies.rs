@@ -34,6 +34,13 @@ jwt = true
 [[host.path]]
 at = "/vault/*"
 strength = "password"
+
+# Whoever is signed in; but these are other hosts.
+[[host]]
+name = "app.example.org:8443"
+
+[[host]]
+name = "wiki.example.org"
 "#;
 
 /// How a person's browser asks for a page.
@@ -114,9 +121,37 @@ behind_each! {
 
         no_word_on_who_they_are_reaches_the_app(&site, &app, &stranger, &ada);
         no_word_on_what_they_ask_for_is_believed(&site, &app, [&stranger, &ada, &eve]);
+        no_word_on_the_host_is_believed(&site, &app, [&stranger, &ada, &eve]);
+        a_connection_becomes_nothing_but_a_web_socket(&site, &app, &stranger, &ada);
         no_spelling_of_a_path_leads_past_the_rules(&site, &app, &stranger, &ada);
         what_proxies_ask_at_is_out_of_reach(&site, &ada);
         no_log_of_a_proxy_holds_what_a_link_holds(&site);
+    }
+
+    /// What the proxy's file demands, without any rules.
+    async fn whatever_an_app_may_take_for_a_page_wants_its_password(kind: Kind) {
+        let app = App::open();
+        let site = Site::open(kind, app.port, &[COOKIE_DOMAIN]);
+        let ada = site.member(ADA).await;
+        let gate = site.proxy.url() + "/reauthenticate?next=";
+        for path in [
+            "/admin",
+            "/ADMIN/x",
+            "//admin",
+            "/%61dmin",
+            "/%2561dmin",
+            "/;/admin",
+            "/x/..;/admin/",
+            "/x/..\\admin/",
+            "/x\\..\\admin/",
+            "/%2e%2e\\admin/",
+        ] {
+            let asked = ada.looks_at(&site, path);
+            let there = asked.header("location").unwrap_or_default();
+            assert!(there.starts_with(&gate), "{path}: {asked:?}");
+            assert!(app.came().is_empty(), "{path}");
+        }
+        is_let_in(&ada.looks_at(&site, "/board?page=/admin/"), &app);
     }
 
     async fn while_doorpost_is_away_nobody_passes(kind: Kind) {
@@ -501,6 +536,10 @@ fn no_word_on_who_they_are_reaches_the_app(
         "Remote-Name: root",
         "Remote-Groups: wheel",
         "Remote_Groups: wheel",
+        "Remote-Roles: wheel",
+        "X-Remote-User: root",
+        "X_Remote_User: root",
+        "Http-Remote-User: root",
     ];
     let is_ada = |page: &Answer, said: &[&str]| {
         // To some proxies no request with such a name in it is one.
@@ -547,7 +586,10 @@ fn no_word_on_what_they_ask_for_is_believed(
         format!("X-Original-URL: {open}"),
         "X-Original-Method: DELETE".to_owned(),
         "X-Original-URI: /open/x".to_owned(),
+        "X_Original_URL: /open/x".to_owned(),
+        "X-Original-Host: other.example.org".to_owned(),
         "X-Rewrite-URL: /open/x".to_owned(),
+        "X_Rewrite_URL: /open/x".to_owned(),
         "Forwarded: for=192.0.2.1;host=other.example.org;proto=http".to_owned(),
         "Connection: X-Forwarded-Host, X-Forwarded-Uri, X-Original-URL, close".to_owned(),
     ];
@@ -570,6 +612,7 @@ fn no_word_on_what_they_ask_for_is_believed(
         assert_eq!(came.asked, "GET /board", "{said:?}");
         let came_from = came.header("x-forwarded-for").unwrap_or_default();
         assert!(!came_from.contains("192.0.2.1"), "{said:?}: {came:?}");
+        assert!(!said.iter().any(|lie| came.has(lie)), "{said:?}: {came:?}");
     }
     // Nor does a query make less of what the proxy demands.
     for query in [
@@ -585,6 +628,68 @@ fn no_word_on_what_they_ask_for_is_believed(
             &site.app(&path),
             app,
         );
+    }
+}
+
+/// The rules are for the host that is served, by whatever name and port a visitor calls it.
+fn no_word_on_the_host_is_believed(site: &Site, app: &App, [stranger, ada, eve]: [&Person; 3]) {
+    const OTHER_PORT: &[&str] = &["--header", "Host: app.example.org:8443"];
+    const OTHER_HOST: &[&str] = &["--header", "Host: wiki.example.org"];
+    let board = site.app("/board");
+    let sign_in = site.proxy.url() + &with("/sign-in", "next", &board);
+    let whole = ["--request-target", &board];
+    let elsewhere = ["--request-target", "https://app.example.org:8443/board"];
+    for said in [
+        OTHER_PORT.to_vec(),
+        [OTHER_PORT, &whole].concat(),
+        [OTHER_HOST, &whole].concat(),
+        elsewhere.to_vec(),
+    ] {
+        let said = [PERSON, &["--http1.1"], &said].concat();
+        let sent = stranger.asks(site, "/board", &said);
+        let there = sent.header("location").unwrap_or(&sign_in);
+        assert_eq!(there, sign_in, "{said:?}: {sent:?}");
+        eve.asks(site, "/board", &said);
+        let came = app.came();
+        assert!(came.is_empty(), "{said:?}: {came:?}");
+    }
+    // Some proxies serve it by no other port.
+    let page = ada.asks(site, "/board", &[PERSON, OTHER_PORT].concat());
+    if page.status != 404 {
+        is_let_in(&page, app);
+    }
+}
+
+/// Of HTTP/2 without TLS it would become a tunnel, and Doorpost would not be asked about what goes through it.
+fn a_connection_becomes_nothing_but_a_web_socket(
+    site: &Site,
+    app: &App,
+    stranger: &Person,
+    ada: &Person,
+) {
+    const WITH_SETTINGS: &[&str] = &[
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+        "Connection: Upgrade, HTTP2-Settings",
+    ];
+    let h2c = [WITH_SETTINGS, &["Upgrade: h2c"]].concat();
+    is_let_in(&ada.asks(site, "/board", &http1(&h2c)), app);
+    for wanted in [
+        &["Upgrade: h2c"][..],
+        &["Upgrade: h2c, websocket"],
+        &["Upgrade: websocket, h2c"],
+        &["Upgrade: h2c", "Upgrade: websocket"],
+        &["Upgrade: websocket", "Upgrade: h2c"],
+        &["Upgrade: TLS/1.2"],
+    ] {
+        let said = [WITH_SETTINGS, wanted].concat();
+        for (person, path) in [(stranger, "/open/x"), (ada, "/board")] {
+            person.asks(site, path, &http1(&said));
+            for came in app.came() {
+                let upgrade = came.header("upgrade").unwrap_or("websocket");
+                let settings = came.header("http2-settings");
+                assert_eq!((upgrade, settings), ("websocket", None), "{came:?}");
+            }
+        }
     }
 }
 

@@ -91,15 +91,30 @@ impl Request {
     /// What it says of its visitor to an app that takes names for the same that differ in case, dashes, dots and underscores;
     /// by name.
     pub fn identity(&self) -> Vec<(String, &str)> {
-        let plain = |name: &str| name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-        let headers = self.headers.iter();
-        let mut said: Vec<_> = headers
-            .map(|(name, value)| (plain(name), value.as_str()))
-            .filter(|(name, value)| name.starts_with("remote") && !value.is_empty())
+        let mut said: Vec<_> = self
+            .plain_headers()
+            .filter(|(name, value)| name.contains("remote") && !value.is_empty())
             .collect();
         said.sort();
         said
     }
+
+    /// Whether a visitor's header came through, in any spelling that such an app takes for the same.
+    pub fn has(&self, header: &str) -> bool {
+        let (name, value) = header.split_once(": ").unwrap();
+        let sought = (plain(name), value);
+        self.plain_headers().any(|came| came == sought)
+    }
+
+    fn plain_headers(&self) -> impl Iterator<Item = (String, &str)> {
+        let headers = self.headers.iter();
+        headers.map(|(name, value)| (plain(name), value.as_str()))
+    }
+}
+
+fn plain(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
 }
 
 fn answer(mut caller: TcpStream, kept: &Mutex<Vec<Request>>) -> Option<()> {
