@@ -48,6 +48,7 @@ async fn robots_txt() -> HttpResponse {
         "User-agent: *\n\
          Disallow: /account\n\
          Disallow: /api/\n\
+         Disallow: /auth/\n\
          Disallow: /confirm-email\n\
          Disallow: /dev/\n\
          Disallow: /healthz\n\
