@@ -22,7 +22,9 @@ use crate::random;
 use crate::web::page::{Frame, shown_elsewhere};
 use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
-use crate::web::{bound_session, forwarded_for, headers, json, rejection, set_cookie, unread_body};
+use crate::web::{
+    bound_session, forwarded_for, headers, json, rejection, return_url, set_cookie, unread_body,
+};
 
 /// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
 pub struct AskedByHead;
@@ -226,7 +228,7 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
 /// Where this site is, for an answer that a proxy shows at the host of another app; else empty. The way back is a page of ours.
 fn site_url_elsewhere(req: &HttpRequest) -> String {
     let app = req.app_data::<Data<App>>();
-    let app = app.filter(|_| req.path().starts_with("/auth/") && req.path() != "/auth/return");
+    let app = app.filter(|_| req.path().starts_with("/auth/") && req.path() != return_url::PAGE);
     app.map_or_else(String::new, |app| {
         app.config.server.public_url.as_str().to_owned()
     })
