@@ -103,6 +103,30 @@ impl fmt::Display for HostPattern {
     }
 }
 
+/// What names no host, by itself or in a list.
+#[cfg(test)]
+pub(super) const NO_HOSTS: &[&str] = &[
+    "https://wiki.example.org",
+    "wiki.example.org/",
+    "wiki.example.org.",
+    "ada@example.org",
+    "*",
+    "*.",
+    "*.org",
+    "wiki.*.org",
+    "*wiki.example.org",
+    "192.0.2.1",
+    "[2001:db8::1]",
+    "wiki.example.org:",
+    "wiki.example.org:80",
+    "wiki.example.org:443",
+    "wiki.example.org:0",
+    "wiki.example.org:08443",
+    "wiki.example.org:+1",
+    "wiki.example.org:65536",
+    "wiki.example.org:*",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,29 +200,10 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in [
-            "",
-            "https://wiki.example.org",
-            "wiki.example.org/",
-            "wiki.example.org.",
-            "wiki.example.org,wiki.example.net",
-            "ada@example.org",
-            "*",
-            "*.",
-            "*.org",
-            "wiki.*.org",
-            "*wiki.example.org",
-            "192.0.2.1",
-            "[2001:db8::1]",
-            "wiki.example.org:",
-            "wiki.example.org:80",
-            "wiki.example.org:443",
-            "wiki.example.org:0",
-            "wiki.example.org:08443",
-            "wiki.example.org:+1",
-            "wiki.example.org:65536",
-            "wiki.example.org:*",
-        ] {
+        for text in NO_HOSTS
+            .iter()
+            .chain(&["", "wiki.example.org,wiki.example.net"])
+        {
             assert!(HostPattern::parse(text).is_err(), "{text:?}");
         }
     }

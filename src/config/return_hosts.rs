@@ -47,6 +47,7 @@ impl ReturnHosts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::host_pattern::NO_HOSTS;
 
     fn names(hosts: &str, url: &str) -> bool {
         let hosts = ReturnHosts::parse(hosts).expect(hosts);
@@ -87,29 +88,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in [
-            "https://wiki.example.org",
-            "wiki.example.org/",
-            "wiki.example.org.",
-            "wiki.example.org,",
-            "wiki.example.org wiki.example.net",
-            "ada@example.org",
-            "*",
-            "*.",
-            "*.org",
-            "wiki.*.org",
-            "*wiki.example.org",
-            "192.0.2.1",
-            "[2001:db8::1]",
-            "wiki.example.org:",
-            "wiki.example.org:80",
-            "wiki.example.org:443",
-            "wiki.example.org:0",
-            "wiki.example.org:08443",
-            "wiki.example.org:+1",
-            "wiki.example.org:65536",
-            "wiki.example.org:*",
-        ] {
+        let others = ["wiki.example.org,", "wiki.example.org wiki.example.net"];
+        for text in NO_HOSTS.iter().chain(&others) {
             assert!(ReturnHosts::parse(text).is_err(), "{text:?}");
         }
     }

@@ -21,17 +21,17 @@ use crate::web::forwarded_for;
 use crate::web::headers::only;
 use crate::web::next::Next;
 use crate::web::rejection::Rejection;
-use crate::web::return_url::ReturnUrl;
 
 /// What of Envoy's path was asked for, in a route.
 pub const ENVOY: &str = "original";
 
 /// What the proxy makes of our answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// Whoever does not pass gets it as it is.
     Redirect,
     /// It only looks at the status.
+    #[default]
     Status,
     /// The same as `Redirect`, but that whoever passes is a 200.
     Envoy,
@@ -137,31 +137,18 @@ impl AppPage {
         let origin = self.origin(site);
         match origin == site.as_str() {
             true => Next::here(&self.uri),
-            false => {
-                let url = ReturnUrl::parse(&format!("{origin}{}", self.uri), config)?;
-                Next::parse(url.as_str(), config)
-            }
+            false => Next::parse(&format!("{origin}{}", self.uri), config),
         }
     }
 }
 
 /// The proxy's words.
+#[derive(Default)]
 struct Said<'a> {
     style: Style,
     method: Option<&'a str>,
     host: Option<&'a str>,
     uri: Option<&'a str>,
-}
-
-impl Default for Said<'_> {
-    fn default() -> Self {
-        Self {
-            style: Style::Status,
-            method: None,
-            host: None,
-            uri: None,
-        }
-    }
 }
 
 impl<'a> Said<'a> {

@@ -22,8 +22,7 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     let peer = req
         .peer_addr()
         .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical());
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
-    if !is_trusted(&peer) {
+    if !is_among(trusted, &peer) {
         warn_of_unknown_proxy(req, peer);
         return peer;
     }
@@ -34,7 +33,7 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
             break;
         };
         believed = ip;
-        if !is_trusted(&ip) {
+        if !is_among(trusted, &ip) {
             break;
         }
     }
@@ -44,7 +43,11 @@ pub fn address(req: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
 /// Whether whoever is connected to us is a proxy of the operator's, whose word about a request counts.
 pub fn is_proxied(req: &HttpRequest, trusted: &[IpNet]) -> bool {
     let peer = req.peer_addr().map(|peer| peer.ip().to_canonical());
-    peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)))
+    peer.is_some_and(|peer| is_among(trusted, &peer))
+}
+
+fn is_among(trusted: &[IpNet], ip: &IpAddr) -> bool {
+    trusted.iter().any(|net| net.contains(ip))
 }
 
 /// The hops of all such headers together, left to right. A list may have empty places (RFC 9110, 5.6.1).
