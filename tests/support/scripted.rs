@@ -48,6 +48,8 @@ pub struct ScriptedServer {
 
 struct Shared {
     presence: watch::Sender<Presence>,
+    /// What it is by now, and with how many it speaks.
+    state: watch::Sender<State>,
     script: Mutex<Script>,
     letters: Mutex<Vec<Handed>>,
     postman: Mutex<Option<UnboundedSender<Handed>>>,
@@ -62,11 +64,21 @@ enum Presence {
     Gone,
 }
 
+#[derive(Clone, Copy)]
+struct State {
+    presence: Presence,
+    conversations: usize,
+}
+
 impl ScriptedServer {
     /// One that takes everything.
     pub fn start() -> Self {
         let shared = Arc::new(Shared {
             presence: watch::Sender::new(Presence::There),
+            state: watch::Sender::new(State {
+                presence: Presence::Away,
+                conversations: 0,
+            }),
             script: Mutex::new(Box::new(|_| Answer::Agree)),
             letters: Mutex::default(),
             postman: Mutex::default(),
@@ -92,14 +104,26 @@ impl ScriptedServer {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// From now on whoever connects is refused, and who is connected is hung up on.
+    /// From now on whoever connects is refused, and who is connected was hung up on.
     pub fn go_away(&self) {
         self.shared.presence.send_replace(Presence::Away);
+        self.waits_until(|state| state.presence == Presence::Away && state.conversations == 0);
     }
 
     /// It is there again.
     pub fn come_back(&self) {
         self.shared.presence.send_replace(Presence::There);
+        self.waits_until(|state| state.presence == Presence::There);
+    }
+
+    /// Its thread does by itself what it is told, and a test that went on meanwhile would have a letter taken by a
+    /// server that it has sent away. So the test's thread waits.
+    fn waits_until(&self, so: impl Fn(&State) -> bool) {
+        let began = Instant::now();
+        while !so(&self.shared.state.borrow()) {
+            assert!(began.elapsed() < PATIENCE, "the server does not do as told");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Does this at each step from now on.
@@ -210,11 +234,16 @@ async fn serve(shared: Arc<Shared>, tell: mpsc::Sender<u16>) {
             Presence::There => spot.open(),
             Presence::Away => spot.close(),
         };
+        shared.state.send_modify(|state| state.presence = now);
         loop {
             tokio::select! {
                 stream = spot.accept() => {
+                    shared.state.send_modify(|state| state.conversations += 1);
                     let shared = Arc::clone(&shared);
-                    tokio::spawn(async move { while_there(stream, &shared).await });
+                    tokio::spawn(async move {
+                        while_there(stream, &shared).await;
+                        shared.state.send_modify(|state| state.conversations -= 1);
+                    });
                 }
                 changed = presence.changed() => {
                     changed.unwrap();
