@@ -198,8 +198,15 @@ impl Slot {
     }
 
     /// Says goodbye over a connection that is of no more use: it has carried its share of letters, or has rested
-    /// for so long that the server has better uses for it (Exim takes twenty in all, and hangs up after 300 s).
+    /// for so long that the server has better uses for it (Exim takes twenty in all, and hangs up after 300 s). One
+    /// that the server has ended goes without: while it counted, [`Slot::is_not_alone`] would say of a server that is
+    /// away that it has others of us.
     pub async fn let_go(&mut self) {
+        if let Some(kept) = &mut self.kept
+            && kept.connection.was_ended().await
+        {
+            self.kept = None;
+        }
         if self.kept.as_ref().is_some_and(|kept| self.is_over(kept)) {
             self.close().await;
         }

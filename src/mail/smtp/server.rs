@@ -1,10 +1,13 @@
 //! The server, and a connection to it: reached, greeted, secured and logged in.
 
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS, Mechanism};
 use lettre::transport::smtp::client::{
@@ -127,6 +130,13 @@ impl Connection {
             Err(trouble) if trouble.code.is_some() => Ok(Extensions::default()),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Whether the server has ended it while it rested: it hung up, or says that it does (421: RFC 5321, 3.8). Waits
+    /// for nothing. A server has nothing else to say unasked.
+    pub(super) async fn was_ended(&mut self) -> bool {
+        let mut said = pin!(self.smtp.read_response());
+        poll_fn(|cx| Poll::Ready(said.as_mut().poll(cx).is_ready())).await
     }
 
     /// Who answers, and what of that matters to us it can do.

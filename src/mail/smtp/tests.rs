@@ -22,12 +22,14 @@ enum Cue {
     Dawdle,
     Stall,
     HangUp,
+    /// Agree, and hang up.
+    Leave,
     /// A byte of an answer now and then, never its end.
     Drip,
     /// Bytes without a line end, as fast as they are taken.
     Flood,
 }
-use Cue::{Agree, Dawdle, Drip, Flood, HangUp, Say, Stall};
+use Cue::{Agree, Dawdle, Drip, Flood, HangUp, Leave, Say, Stall};
 
 #[derive(Default)]
 struct Heard {
@@ -133,6 +135,10 @@ async fn converse(stream: TcpStream, heard: &Mutex<Heard>, script: impl Fn(&str)
             }
             Say(other) => (other, false),
             HangUp => return,
+            Leave => {
+                let _ = stream.write_all(format!("{usual}\r\n").as_bytes()).await;
+                return;
+            }
             Stall => return sleep(Duration::from_secs(60)).await,
             Drip => {
                 while stream.write_all(b"2").await.is_ok() {
@@ -912,11 +918,31 @@ async fn a_slot_knows_whether_another_is_connected() {
     send(&mut one).await.unwrap();
     assert!(!one.is_not_alone() && other.is_not_alone());
     send(&mut other).await.unwrap();
+    one.let_go().await;
+    other.let_go().await;
     assert!(one.is_not_alone() && other.is_not_alone());
     one.close().await;
     assert!(one.is_not_alone() && !other.is_not_alone());
     drop(other);
     assert!(!one.is_not_alone());
+}
+
+/// A server that goes away takes all connections with it, and one that rests does not show it by itself.
+#[tokio::test]
+async fn a_connection_that_the_server_has_ended_counts_for_nobody() {
+    for last_words in [Leave, Say("250 ok\r\n421 4.3.2 shutting down")] {
+        let sink = Sink::new(move |_, line| if line == "." { last_words } else { Agree }).await;
+        let smtp = sink.smtp();
+        let (one, mut other) = (slot(&smtp), slot(&smtp));
+        send(&mut other).await.unwrap();
+        let began = Instant::now();
+        while one.is_not_alone() {
+            assert!(began.elapsed() < Duration::from_secs(5), "it still counts");
+            sleep(Duration::from_millis(5)).await;
+            other.let_go().await;
+        }
+        assert!(!sink.heard("QUIT"), "there is nobody to say it to");
+    }
 }
 
 /// Both ask for one of few places at the same time: who is sent away is not to think that nobody gets in.
