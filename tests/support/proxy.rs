@@ -38,7 +38,7 @@ pub enum Kind {
 
 /// A running proxy. Ended when dropped.
 pub struct Proxy {
-    kind: Kind,
+    pub kind: Kind,
     folder: TempDir,
     http: u16,
     https: u16,

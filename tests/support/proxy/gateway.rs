@@ -20,6 +20,14 @@ impl Proxy {
                 ("listen 443 ", &format!("listen 127.0.0.1:{} ", self.https)),
                 ("https://app.example.org", &app_url),
                 (
+                    "Host              app.example.org;",
+                    &format!("Host {};", self.app_host()),
+                ),
+                (
+                    "X-Forwarded-Host  app.example.org;",
+                    &format!("X-Forwarded-Host {};", self.app_host()),
+                ),
+                (
                     "X-Forwarded-Host app.example.org;",
                     &format!("X-Forwarded-Host {};", self.app_host()),
                 ),
@@ -30,6 +38,14 @@ impl Proxy {
         );
         let site = self.with_our_certificate(&site, &[APP_HOST]);
         fs::write(self.path("sites-enabled/app"), site).unwrap();
+    }
+
+    /// Changes the app's file for nginx, as its operator may, and starts nginx anew.
+    pub fn change_app_of_nginx(&mut self, changes: &[(&str, &str)]) {
+        let file = self.path("sites-enabled/app");
+        let site = fs::read_to_string(&file).unwrap();
+        fs::write(&file, changed(&site, changes)).unwrap();
+        self.restart();
     }
 
     pub(super) fn add_app_to_caddy(&self, doorpost: u16, app: u16) {
