@@ -707,10 +707,19 @@ on_both! {
         let answer = visitor.send(turn_away(&visitor).header("sec-fetch-mode", "cors")).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         // Signed in meanwhile.
-        let ada = at_app(&site.member(ADA).await);
-        let answer = ada.send(turn_away(&ada)).await;
-        is_sent_to(&answer, Way::Caddy, "/auth/return?to=https://app.example.test/wiki");
+        let ada = site.member(ADA).await;
+        let there = at_app(&ada);
+        let back = "/auth/return?to=https://app.example.test/wiki&at-once=yes";
+        for _ in 0..4 {
+            is_sent_to(&there.send(turn_away(&there)).await, Way::Caddy, back);
+            assert!(ada.get(back).await.header("refresh").is_some());
+        }
+        // It is not Doorpost that turns them away.
+        let page = ada.get(back).await;
+        assert_eq!(page.header("refresh"), None);
+        assert!(page.body.contains("keeps sending you back"), "{}", page.body);
     }
+
 }
 
 /// Who may pass where, in a file.

@@ -32,7 +32,7 @@ use crate::gateway::question::Question;
 use crate::web::next::{self, Next};
 use crate::web::page::{Frame, page_with, shown_elsewhere};
 use crate::web::rejection::Rejection;
-use crate::web::{cookie_header, gate_cookie, sealed_cookies};
+use crate::web::{cookie_header, gate_cookie, return_url, sealed_cookies};
 
 /// The token for apps that want one.
 const REMOTE_JWT: HeaderName = HeaderName::from_static("remote-jwt");
@@ -183,9 +183,11 @@ impl Question {
         Ok(answer)
     }
 
+    /// Where nginx or the app turns away whom we let pass, they come here again and again.
     fn lead_on(&self) -> HttpResponse {
         let way_back = self.original.way_back(&self.app.config).unwrap_or_default();
-        let onward = self.app.config.server.public_url.link(way_back.as_str());
+        let way_back = return_url::at_once(way_back.as_str());
+        let onward = self.app.config.server.public_url.link(&way_back);
         HttpResponse::SeeOther()
             .insert_header((LOCATION, onward))
             .finish()

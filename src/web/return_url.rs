@@ -21,9 +21,13 @@ pub const PAGE: &str = "/auth/return";
 /// In that page's query, where its visitor was signed in already and did nothing on the way.
 const AT_ONCE: &str = "&at-once=yes";
 
-/// That page for somebody who was sent here and straight on, as who goes in circles is.
+/// A page for somebody who was sent here and goes straight on, as who goes in circles does: on the way to an app that is
+/// counted.
 pub fn at_once(page: &str) -> String {
-    format!("{page}{AT_ONCE}")
+    match ReturnUrl::led_to_by(page) {
+        Some(_) => format!("{page}{AT_ONCE}"),
+        None => page.to_owned(),
+    }
 }
 
 /// Whether this is the query of such a visitor.
