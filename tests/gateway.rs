@@ -720,6 +720,42 @@ on_both! {
         assert!(page.body.contains("keeps sending you back"), "{}", page.body);
     }
 
+    /// Another `COOKIE_DOMAIN` was set, or a sibling has planted one: a browser brings both to our host.
+    async fn whoever_brings_two_cookies_of_ours_is_rid_of_the_other_one(db: Database) {
+        let site = Site::open(db).await;
+        let ada = site.member(ADA).await;
+        let both = |visitor: &Visitor| {
+            let own = visitor.cookie(SESSION).unwrap();
+            format!("{SESSION}={own}; {GATE}=of-another-domain; {GATE}={}", visitor.cookie(GATE).unwrap())
+        };
+        let names_it = |line: &&str| line.starts_with("__Secure-doorpost=");
+        let removed = |domain: &str| format!("{GATE}=; HttpOnly; Secure; Path=/; {domain}Max-Age=0; Expires=");
+        let others = [removed(""), removed("Domain=sign.example.test; ")];
+        let back = "/auth/return?to=https://app.example.test/";
+        for (method, path, is_removal) in [(Method::GET, back, false), (Method::POST, "/sign-out", true)] {
+            let browser = site.house.visitor();
+            let form = browser
+                .request(method, path)
+                .header("sec-fetch-site", "same-origin")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("next=/");
+            let answer = browser.send(form.header("cookie", both(&ada))).await;
+            let lines: Vec<&str> = answer.set_cookies().into_iter().filter(names_it).collect();
+            assert_eq!(lines.len(), 3, "{lines:?}");
+            for (line, other) in lines.iter().zip(&others) {
+                assert!(line.starts_with(other), "{line} is not {other}");
+            }
+            assert!(lines[2].contains("Domain=example.test; "), "{lines:?}");
+            assert_eq!(lines[2].starts_with("__Secure-doorpost=;"), is_removal, "{lines:?}");
+        }
+        // Of one alone none ends, and a stranger gets none.
+        let eve = site.member(EVE).await.get(back).await;
+        assert_eq!(eve.set_cookies().iter().filter(|line| names_it(line)).count(), 1);
+        let stranger = site.house.visitor();
+        let page = stranger.request(Method::GET, back).header("cookie", format!("{GATE}=a; {GATE}=b"));
+        assert_eq!(stranger.send(page).await.set_cookies(), [""; 0]);
+    }
+
 }
 
 /// Who may pass where, in a file.

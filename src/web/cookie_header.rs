@@ -55,6 +55,12 @@ impl<'a> CookieHeader<'a> {
         meant?.value.as_deref()
     }
 
+    /// Whether several of this name came that differ.
+    pub fn is_ambiguous(&self, name: &str) -> bool {
+        let mut cookies = self.cookies.iter();
+        cookies.any(|cookie| cookie.name == name && cookie.value.is_none())
+    }
+
     /// Puts another value in its place.
     pub fn set(&mut self, name: &str, value: &str) {
         self.remove(name);

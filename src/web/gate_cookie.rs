@@ -8,9 +8,15 @@
 //!
 //! A sibling can plant this one (cookie tossing): its visitor then passes to the apps as somebody else. All hosts below the
 //! domain have to be the operator's; docs/gateway.md says so.
+//!
+//! Where a browser brings two that differ, neither counts, anywhere. It would be so for a month after another
+//! `COOKIE_DOMAIN` was set, and its owner could not end it. So we do, as far as our host sees both: with the next one that it
+//! gets, the others end.
+
+use std::iter;
 
 use actix_web::cookie::time::Duration as CookieAge;
-use actix_web::cookie::{Cookie, SameSite};
+use actix_web::cookie::{Cookie, CookieBuilder, SameSite};
 use actix_web::{HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,8 +31,11 @@ use crate::web::cookie_header::CookieHeader;
 /// Its name. `__Host-` would forbid the domain; `__Secure-` is what is left.
 pub const NAME: &str = "__Secure-doorpost";
 
-/// Marks an answer that brings it, or takes it back.
-struct Line(Cookie<'static>);
+/// Marks a request that brings two that differ: one has another domain, or is for one host alone.
+pub struct Doubled;
+
+/// Marks an answer that brings it, or takes it back; what ends others of its name stands before it.
+struct Lines(Vec<Cookie<'static>>);
 
 /// Has the answer to this request bring the cookie of a session whose token has this hash, if siblings are to get one.
 pub fn hand_over(req: &HttpRequest, app: &App, session: &Session, token: &TokenHash) -> Result<()> {
@@ -39,7 +48,7 @@ pub fn hand_over(req: &HttpRequest, app: &App, session: &Session, token: &TokenH
         let age = CookieAge::try_from(app.config.sessions.lifetime).map_err(Error::internal)?;
         cookie.set_max_age(age);
     }
-    req.extensions_mut().insert(Line(cookie));
+    put(req, app, cookie);
     Ok(())
 }
 
@@ -47,14 +56,46 @@ pub fn hand_over(req: &HttpRequest, app: &App, session: &Session, token: &TokenH
 pub fn take_back(req: &HttpRequest, app: &App) {
     if let Some(mut cookie) = with_value(app, String::new()) {
         cookie.make_removal();
-        req.extensions_mut().insert(Line(cookie));
+        put(req, app, cookie);
     }
 }
 
 /// What the answer to this request does with it.
-pub fn line(req: &HttpRequest) -> Option<Cookie<'static>> {
-    let Line(cookie) = req.extensions_mut().remove()?;
-    Some(cookie)
+pub fn lines(req: &HttpRequest) -> Vec<Cookie<'static>> {
+    match req.extensions_mut().remove() {
+        Some(Lines(cookies)) => cookies,
+        None => Vec::new(),
+    }
+}
+
+fn put(req: &HttpRequest, app: &App, cookie: Cookie<'static>) {
+    let is_doubled = req.extensions().contains::<Doubled>();
+    let mut lines = match is_doubled {
+        true => ends_of_others(app),
+        false => Vec::new(),
+    };
+    lines.push(cookie);
+    req.extensions_mut().insert(Lines(lines));
+}
+
+/// What ends each that our host can be sent and that is not of the domain of now: of this host alone, and of each domain that
+/// it is in. Browsers pass over those that are nobody's (`org`).
+fn ends_of_others(app: &App) -> Vec<Cookie<'static>> {
+    let (site, of_now) = (
+        &app.config.server.public_url,
+        &app.config.gateway.cookie_domain,
+    );
+    let of_now = of_now.as_ref().map(|domain| domain.as_str());
+    let domains = iter::successors(Some(site.host()), |&domain| Some(domain.split_once('.')?.1));
+    let others = domains.filter(|domain| domain.contains('.') && Some(*domain) != of_now);
+    let others = others.map(|domain| secure(String::new()).domain(domain.to_owned()));
+    let all = iter::once(secure(String::new())).chain(others);
+    all.map(|cookie| {
+        let mut cookie = cookie.finish();
+        cookie.make_removal();
+        cookie
+    })
+    .collect()
 }
 
 /// The hash of the token of the session that it stands for, living or not.
@@ -67,11 +108,14 @@ pub fn read(brought: &CookieHeader<'_>, app: &App) -> Option<TokenHash> {
 
 fn with_value(app: &App, value: String) -> Option<Cookie<'static>> {
     let domain = app.config.gateway.cookie_domain.as_ref()?;
-    let cookie = Cookie::build(NAME, value)
-        .domain(domain.as_str().to_owned())
+    let cookie = secure(value).domain(domain.as_str().to_owned());
+    Some(cookie.finish())
+}
+
+fn secure(value: String) -> CookieBuilder<'static> {
+    Cookie::build(NAME, value)
         .path("/")
         .secure(true)
         .http_only(true)
-        .same_site(SameSite::Lax);
-    Some(cookie.finish())
+        .same_site(SameSite::Lax)
 }

@@ -7,7 +7,6 @@
 use actix_session::config::{CookieContentSecurity, PersistentSession};
 use actix_session::storage::CookieSessionStore;
 use actix_session::{Session as Carried, SessionMiddleware};
-use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, CookieJar, Key, SameSite};
@@ -15,12 +14,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::COOKIE;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
 
 use crate::app::App;
 use crate::error::{Error as Trouble, Result};
 use crate::random::Token;
 use crate::web::cookie_header::CookieHeader;
-use crate::web::sealed_cookies;
+use crate::web::{gate_cookie, sealed_cookies};
 
 /// Where the token is, in what actix-session carries.
 const TOKEN: &str = "token";
@@ -67,6 +67,9 @@ pub async fn mend(
     let mut brought = CookieHeader::sift(req.headers());
     if let Some(app) = req.app_data::<Data<App>>() {
         reseal_under_current_key(app, &mut brought);
+    }
+    if brought.is_ambiguous(gate_cookie::NAME) {
+        req.extensions_mut().insert(gate_cookie::Doubled);
     }
     if let Some(mended) = brought.mended() {
         req.headers_mut().insert(COOKIE, mended);

@@ -25,7 +25,7 @@ pub struct EndsWithBrowser;
 pub fn finish(req: &HttpRequest, headers: &mut HeaderMap, app: &App) {
     let lines = headers.remove(SET_COOKIE);
     let mut lines: Vec<Line> = lines.filter_map(|line| Line::parse(&line)).collect();
-    lines.extend(gate_cookie::line(req).and_then(|cookie| Line::of(&cookie)));
+    lines.extend(gate_cookie::lines(req).iter().filter_map(Line::of));
     if lines.is_empty() {
         return;
     }
