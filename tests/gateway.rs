@@ -756,6 +756,23 @@ on_both! {
         assert_eq!(stranger.send(page).await.set_cookies(), [""; 0]);
     }
 
+    /// HDR-04: what an app's host has below it is not ours.
+    async fn what_is_shown_at_an_apps_host_binds_no_host_below_it(db: Database) {
+        let site = Site::open_with(db, &[("HSTS_INCLUDE_SUBDOMAINS", "true")]).await;
+        let ada = at_app(&site.member(ADA).await);
+        let stranger = site.house.visitor();
+        for page in [
+            Way::Caddy.asks(&ada, "/").await,
+            Way::Caddy.asks(&stranger, "/").await,
+            Way::Envoy.asks(&stranger, "/").await,
+            asks_within(&stranger, "?reauthenticated=soon").await,
+            stranger.get("/auth/turn-away").await,
+        ] {
+            assert_eq!(page.header("strict-transport-security"), Some("max-age=63072000"), "{}", page.status);
+        }
+        let ours = stranger.get("/auth/return").await;
+        assert_eq!(ours.header("strict-transport-security"), Some("max-age=63072000; includeSubDomains"));
+    }
 }
 
 /// Who may pass where, in a file.

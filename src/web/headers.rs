@@ -39,8 +39,9 @@ static ALWAYS: [(HeaderName, HeaderValue); 7] = [
 ];
 
 /// Puts the set on an answer. What the answer brings itself stays: a page with a token sends no
-/// `Referer` anywhere, and a fingerprinted file may be kept.
-pub fn complete(headers: &mut HeaderMap, config: &Config) {
+/// `Referer` anywhere, and a fingerprinted file may be kept. What is below the host of an app where an answer is shown, is
+/// not ours to be had at `https` alone.
+pub fn complete(headers: &mut HeaderMap, config: &Config, is_shown_elsewhere: bool) {
     for (name, value) in &ALWAYS {
         if !headers.contains_key(name) {
             headers.insert(name.clone(), value.clone());
@@ -49,7 +50,7 @@ pub fn complete(headers: &mut HeaderMap, config: &Config) {
     if config.server.public_url.is_https() {
         headers.insert(
             STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static(hsts(config)),
+            HeaderValue::from_static(hsts(config.hsts.include_subdomains && !is_shown_elsewhere)),
         );
     }
 }
@@ -64,8 +65,8 @@ pub fn tell_nobody(headers: &mut HeaderMap) {
 }
 
 /// Two years, as preload lists ask for.
-fn hsts(config: &Config) -> &'static str {
-    if config.hsts.include_subdomains {
+fn hsts(include_subdomains: bool) -> &'static str {
+    if include_subdomains {
         "max-age=63072000; includeSubDomains"
     } else {
         "max-age=63072000"

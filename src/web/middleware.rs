@@ -68,7 +68,7 @@ pub async fn attend(
         let req = res.request().clone();
         set_cookie::finish(&req, res.headers_mut(), &app);
         bound_session::finish(&req, res.headers_mut());
-        headers::complete(res.headers_mut(), &app.config);
+        headers::complete(res.headers_mut(), &app.config, is_shown_elsewhere(&req));
     }
     if let Ok(id) = HeaderValue::try_from(&request_id) {
         res.headers_mut()
@@ -228,10 +228,14 @@ fn explain(res: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<B
 /// Where this site is, for an answer that a proxy shows at the host of another app; else empty. The way back is a page of ours.
 fn site_url_elsewhere(req: &HttpRequest) -> String {
     let app = req.app_data::<Data<App>>();
-    let app = app.filter(|_| req.path().starts_with("/auth/") && req.path() != return_url::PAGE);
+    let app = app.filter(|_| is_shown_elsewhere(req));
     app.map_or_else(String::new, |app| {
         app.config.server.public_url.as_str().to_owned()
     })
+}
+
+fn is_shown_elsewhere(req: &HttpRequest) -> bool {
+    req.path().starts_with("/auth/") && req.path() != return_url::PAGE
 }
 
 /// Its reason in one word: `not_found`.
