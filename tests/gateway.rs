@@ -448,11 +448,11 @@ on_both! {
         let app = at_app(&site.member(ADA).await);
         let demand = "?reauthenticated=10m:/admin/*&reauthenticated=5m:/vault";
         for way in [Way::Caddy, Way::Nginx] {
-            for uri in ["/", "/administrator", "/x?next=/admin/", "/vault/x", "/%D0%96"] {
+            for uri in ["/", "/administrator", "/x?next=/admin/", "/vault/x", "/%D0%96", "/index.php/x"] {
                 let question = way.question_about(APP, &app, "GET", uri, demand);
                 passes(&app.send(dressed(question, PERSON)).await, way);
             }
-            for uri in ["/admin", "/admin/", "/admin/x?y", "/ADMIN", "/vault", "/%61dmin", "//x", "/x/..\\admin", "/..;/admin", "/%2561dmin", "/%EF%BD%81dmin", "/%20admin", "/a%C2%ADdmin", "/x/%EF%BC%8Fadmin"] {
+            for uri in ["/admin", "/admin/", "/admin/x?y", "/ADMIN", "/vault", "/%61dmin", "//x", "/x/..\\admin", "/..;/admin", "/%2561dmin", "/%EF%BD%81dmin", "/%20admin", "/a%C2%ADdmin", "/x/%EF%BC%8Fadmin", "/index.php/admin", "/%C3%A1dmin/x", "/admin+"] {
                 let question = way.question_about(APP, &app, "GET", uri, demand);
                 let page = app.send(dressed(question, PERSON)).await;
                 assert!(!page.status.is_success(), "{way:?} {uri}");

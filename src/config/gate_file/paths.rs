@@ -7,8 +7,11 @@
 //! the most lenient app would compare it where more is asked of it, and letter by letter where it is open.
 
 use std::borrow::Cow;
+use std::iter;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::DecomposingNormalizerBorrowed;
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
 use percent_encoding::percent_decode_str;
 
 use crate::config::reader::{Mistake, Parsed};
@@ -29,11 +32,19 @@ pub struct PathPattern {
     is_folder: bool,
 }
 
-/// The path of a request, which every app reads in the same way but for what [`folded`] makes equal.
+/// The path of a request, which every app reads in the same way but for what [`folded`] makes equal, and for the names of
+/// programs in it.
 pub(super) struct PlainPath<'r> {
     raw: &'r str,
     folded: String,
 }
+
+/// How programs are called that answer below their own name, too, in upper case: `/index.php/admin` is `/admin` to many a
+/// front controller (RFC 3875, 4.1.5, `PATH_INFO`).
+const PROGRAMS: &[&str] = &[
+    ".ASP", ".ASPX", ".CFM", ".CGI", ".DLL", ".EXE", ".FCGI", ".JSP", ".PHP", ".PHTML", ".PL",
+    ".PY", ".RB", ".WSGI",
+];
 
 impl PathPattern {
     /// Takes a path as people read it: without `%` and without any trick.
@@ -91,12 +102,13 @@ impl PathPattern {
 
     /// Whether the most lenient reader would take the path for one of these.
     fn covers(&self, path: &PlainPath) -> bool {
-        self.reaches(&self.folded, &path.folded)
+        let mut readings = path.readings();
+        readings.any(|reading| self.reaches(&self.folded, &reading))
     }
 
     /// Whether every reader takes the path for one of these.
     pub(super) fn opens(&self, path: &PlainPath) -> bool {
-        self.reaches(&self.path, path.raw)
+        path.readings().count() == 1 && self.reaches(&self.path, path.raw)
     }
 
     /// Whether it covers all that the other one opens.
@@ -137,6 +149,25 @@ impl<'r> PlainPath<'r> {
         let folded = folded_parts(&decoded)?;
         Some(Self { raw, folded })
     }
+
+    /// What it may be: itself, and what stands behind the name of a program, in the folder of that or by itself.
+    fn readings(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let slashes = self.folded.match_indices('/');
+        let halves = slashes.map(|(at, _)| self.folded.split_at(at));
+        let behind_programs = halves.filter(|(before, _)| is_program(before));
+        let without_them = behind_programs.flat_map(|(before, behind)| {
+            let (folder, _) = before.rsplit_once('/').unwrap_or_default();
+            [
+                Cow::Owned(format!("{folder}{behind}")),
+                Cow::Borrowed(behind),
+            ]
+        });
+        iter::once(Cow::Borrowed(&*self.folded)).chain(without_them)
+    }
+}
+
+fn is_program(path: &str) -> bool {
+    PROGRAMS.iter().any(|ending| path.ends_with(ending))
 }
 
 /// A `%` that begins no escape is left by one reader, dropped by another, and refused by a third.
@@ -167,17 +198,22 @@ fn folded_parts(path: &str) -> Option<String> {
     Some(all)
 }
 
-/// The form in which two names are equal that may be one to an app or to its file system: in upper and lower case, of letters
-/// of any width and style (NFKC), with spaces and signs that nobody sees, with dots at the end.
+/// The form in which two names are equal that may be one to an app, to its file system or to its database: in upper and
+/// lower case, of letters of any width and style (NFKD), with accents, which MariaDB's collations pass over, with spaces, which
+/// a `+` is to whoever decodes paths as forms are, with signs that nobody sees, with dots at the end.
 fn folded(part: &str) -> String {
-    const COMPOSED: ComposingNormalizerBorrowed<'_> = ComposingNormalizerBorrowed::new_nfkc();
-    let part: Cow<str> = COMPOSED.normalize(part);
-    let seen: String = part
-        .chars()
-        .filter(|sign| !invisible::is_passed_over(*sign))
-        .collect();
-    let part = seen.to_lowercase().to_uppercase();
-    COMPOSED.normalize(part.trim_end_matches('.')).into_owned()
+    const DECOMPOSED: DecomposingNormalizerBorrowed<'_> = DecomposingNormalizerBorrowed::new_nfkd();
+    // Before the accents go: one below a Greek vowel is a letter of its own in capitals.
+    let capitals = DECOMPOSED.normalize(part).to_lowercase().to_uppercase();
+    let signs = DECOMPOSED.normalize_iter(capitals.chars());
+    let bare: String = signs.filter(|sign| !counts_for_nothing(*sign)).collect();
+    bare.trim_end_matches('.').to_owned()
+}
+
+fn counts_for_nothing(sign: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(sign);
+    let is_accent = category == GeneralCategory::NonspacingMark;
+    is_accent || sign == '+' || invisible::is_passed_over(sign)
 }
 
 #[cfg(test)]
@@ -309,6 +345,18 @@ mod tests {
             ("/Cafe\u{301}/*", "/caf%C3%A9/x"),
             ("/caf\u{e9}/*", "/CAFE%CC%81/x"),
             ("/my files/*", "/my%20files/x"),
+            ("/my files/*", "/my+files/x"),
+            ("/admin", "/admin+"),
+            ("/c++/*", "/c++/x"),
+            ("/admin/*", "/%C3%A1dmin/x"),
+            ("/admin/*", "/\u{101}dm\u{ef}\u{f1}"),
+            ("/B\u{fc}cher", "/buCher"),
+            ("/admin/*", "/index.php/admin"),
+            ("/admin/*", "/index.php/%61dmin/x"),
+            ("/admin/*", "/x/app.wsgi/admin"),
+            ("/x/admin", "/x/Index.PHP/admin"),
+            ("/admin/*", "/a.php/b.cgi/admin"),
+            ("/admin.php/*", "/admin.php/users"),
             ("/*", "/"),
             ("/*", "/any"),
             ("/", "/"),
@@ -321,6 +369,9 @@ mod tests {
             ("/admin/*", "/administrators"),
             ("/admin/*", "/a"),
             ("/admin/*", "/x/admin/"),
+            ("/admin/*", "/v1.2/admin"),
+            ("/admin/*", "/index.php/x/admin"),
+            ("/admin/*", "/admin.php"),
             ("/", "/admin"),
         ] {
             assert!(!pattern(at).covers(&plain(raw)), "{at} {raw}");
@@ -339,7 +390,13 @@ mod tests {
         ] {
             assert!(assets.opens(&plain(raw)), "{raw}");
         }
-        for raw in ["/Assets/app.js", "/%61ssets/app.js", "/assets.", "/assetsx"] {
+        for raw in [
+            "/Assets/app.js",
+            "/%61ssets/app.js",
+            "/assets.",
+            "/assetsx",
+            "/assets/x.php/admin",
+        ] {
             assert!(!assets.opens(&plain(raw)), "{raw}");
         }
         let health = PathPattern::parse_open("/health").expect("a pattern");
