@@ -443,6 +443,26 @@ on_both! {
         passes(&Way::Envoy.asks(&app, "/?reauthenticated=soon").await, Way::Envoy);
     }
 
+    /// A demand is written as a path is in the rules, and is no form.
+    async fn a_proxy_demands_for_the_path_that_it_names(db: Database) {
+        let site = Site::open(db).await;
+        let app = at_app(&site.member(ADA).await);
+        let asks = async |demand: &str, uri: &str| {
+            let question = Way::Nginx.question_about(APP, &app, "GET", uri, &format!("?reauthenticated=10m:{demand}"));
+            app.send(dressed(question, PERSON)).await.status.is_success()
+        };
+        for (demand, uri) in [
+            ("/c++/*", "/c++/x"),
+            ("/c%2B%2B/*", "/c++/x"),
+            ("/my+files/*", "/my+files/x"),
+            ("/my%20files/*", "/my+files/x"),
+            ("/a%26b/*", "/a&b/x"),
+        ] {
+            assert!(!asks(demand, uri).await, "{demand} {uri}");
+            assert!(asks(demand, "/elsewhere").await, "{demand}");
+        }
+    }
+
     async fn a_proxy_demands_for_some_paths_what_no_spelling_gets_around(db: Database) {
         let site = Site::open(db).await;
         let app = at_app(&site.member(ADA).await);

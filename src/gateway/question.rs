@@ -1,11 +1,13 @@
 //! A proxy's question: who is the visitor, what did they ask for, and what is asked of them for it?
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_session::SessionExt;
 use actix_web::HttpRequest;
 use actix_web::web::Data;
+use percent_encoding::percent_decode_str;
 
 use crate::accounts::sessions::{self, Session};
 use crate::actions::pass_gate::{self, Verdict, Wanted};
@@ -103,10 +105,12 @@ impl Question {
 /// How recent a password entry the proxy's file demands for this page: `reauthenticated=10m`, or for some paths alone
 /// `reauthenticated=10m:/admin/*`, which are compared as those of the rules are. Of several demands the strictest counts, and
 /// each stands by itself: a proxy may add its visitor's query to its own, and nothing in that can make less of it. What is not
-/// ours is left alone; what nearly is was meant to be.
+/// ours is left alone; what nearly is was meant to be. No form wrote it: a `+` is one, as it is in the rules.
 fn within(query: &str, page: Option<&AppPage>) -> Result<Option<Duration>, Rejection> {
     let mut strictest = None;
-    for (name, words) in url::form_urlencoded::parse(query.as_bytes()) {
+    for pair in query.split('&') {
+        let (name, words) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, words) = (decoded(name), decoded(words));
         if name != DEMAND {
             match name.to_ascii_lowercase().starts_with("reauth") {
                 true => return Err(unreadable()),
@@ -122,6 +126,10 @@ fn within(query: &str, page: Option<&AppPage>) -> Result<Option<Duration>, Rejec
 }
 
 const DEMAND: &str = "reauthenticated";
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
 
 fn demand(words: &str) -> Result<(Duration, Option<PathPattern>), Rejection> {
     let (within, at) = match words.split_once(':') {
