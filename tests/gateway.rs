@@ -538,6 +538,26 @@ on_both! {
         }
     }
 
+    /// curl sends letters as they were typed, and proxies hand them on so.
+    async fn an_address_with_letters_as_they_are_is_the_page_that_it_is(db: Database) {
+        let (site, _file) = Site::open_with_rules(db, "[[host]]\nname = \"app.example.test\"\n[[host.path]]\nat = \"/Überblick/*\"\nstrength = \"password\"\n").await;
+        let ada = at_app(&site.member(ADA).await);
+        let ask = async |way: Way, uri: &str| {
+            let (name, value) = match way {
+                Way::Caddy => ("x-forwarded-uri", uri.to_owned()),
+                _ => ("x-original-url", format!("https://{APP}{uri}")),
+            };
+            let value = reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            let question = ada.request(Method::GET, "/auth/verify").header("x-forwarded-host", APP).header(name, value);
+            ada.send(dressed(question, PERSON)).await
+        };
+        for way in [Way::Caddy, Way::Nginx] {
+            passes(&ask(way, "/bücher?wort=schön").await, way);
+            let gate = ask(way, "/überblick/x").await;
+            assert!(gate.location().ends_with("/reauthenticate?next=https%3A%2F%2Fapp.example.test%2F%25C3%25BCberblick%2Fx"), "{}", gate.location());
+        }
+    }
+
     async fn a_proxy_that_is_not_trusted_says_nothing(db: Database) {
         let site = Site::open_with(db, &[("TRUSTED_PROXIES", "192.0.2.1")]).await;
         let visitor = site.house.visitor();

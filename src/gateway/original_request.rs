@@ -11,9 +11,12 @@
 //! Only a proxy that `TRUSTED_PROXIES` names is believed. Whoever is not says nothing; that leads nowhere, and back to
 //! nowhere. One that says it in two ways hands on the word of its visitor in one of them, and nobody passes.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use crate::config::{Config, PublicUrl};
@@ -71,7 +74,7 @@ impl OriginalRequest {
             page: said
                 .host
                 .zip(said.uri)
-                .and_then(|(host, uri)| AppPage::parse(host, uri, &config.server.public_url)),
+                .and_then(|(host, uri)| AppPage::parse(&host, &uri, &config.server.public_url)),
             method: method.unwrap_or(Method::GET),
             is_by_script: is_by_script(headers),
             referrer: only(headers, REFERER.as_str()).map(str::to_owned),
@@ -147,8 +150,8 @@ impl AppPage {
 struct Said<'a> {
     style: Style,
     method: Option<&'a str>,
-    host: Option<&'a str>,
-    uri: Option<&'a str>,
+    host: Option<Cow<'a, str>>,
+    uri: Option<Cow<'a, str>>,
 }
 
 impl<'a> Said<'a> {
@@ -158,8 +161,8 @@ impl<'a> Said<'a> {
             return Ok(Self {
                 style: Style::Envoy,
                 method: Some(req.method().as_str()),
-                host: says(HOST.as_str()),
-                uri: Some(uri),
+                host: says(HOST.as_str()).map(Cow::from),
+                uri: Some(uri.into()),
             });
         }
         let comes = |name: &str| req.headers().contains_key(name);
@@ -174,20 +177,30 @@ impl<'a> Said<'a> {
             return Ok(Self {
                 style: Style::Redirect,
                 method: says("x-forwarded-method"),
-                host: says("x-forwarded-host"),
-                uri: says("x-forwarded-uri"),
+                host: says("x-forwarded-host").map(Cow::from),
+                uri: address(req.headers(), "x-forwarded-uri"),
             });
         }
-        let original = says("x-original-url").and_then(|url| url.split_once("://"));
+        let url = address(req.headers(), "x-original-url");
+        let original = url.as_deref().and_then(|url| url.split_once("://"));
         let original =
             original.map(|(_, rest)| rest.split_at(rest.find('/').unwrap_or(rest.len())));
         Ok(Self {
             style: Style::Status,
             method: says("x-original-method"),
-            host: original.map(|(host, _)| host),
-            uri: original.map(|(_, uri)| uri),
+            host: original.map(|(host, _)| host.to_owned().into()),
+            uri: original.map(|(_, uri)| uri.to_owned().into()),
         })
     }
+}
+
+/// An address that a header brings exactly once, with its letters escaped as browsers escape them: curl sends them as they were
+/// typed, and most proxies hand them on so.
+fn address<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.as_bytes();
+    let is_alone = values.next().is_none();
+    is_alone.then(|| percent_encode(value, CONTROLS).into())
 }
 
 /// The path that was asked for, with its query, of a question by Envoy: what follows its own.
