@@ -13,6 +13,7 @@
 //! * [`links`]: mailed tokens and codes; [`links::Found::consume`] uses one up, exactly once.
 //! * [`signed_links`]: links in ordinary mail, which know their reader; nothing is stored.
 //! * [`sessions`]: who is signed in, and how that came about.
+//! * [`notes_under_way`]: that a session is in use is written down once at a time.
 //! * [`device_keys`]: the key on its device that a session is bound to.
 //! * [`passkeys`]: what authenticators sign with, and which challenges were answered.
 //! * [`refresh_tokens`]: what keeps a program's session alive, each good for one use.
@@ -39,6 +40,7 @@ pub mod key_probe;
 pub mod limits;
 pub mod links;
 pub mod mail_bounces;
+pub mod notes_under_way;
 pub mod passkeys;
 pub mod passwords;
 pub mod purge;

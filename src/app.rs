@@ -8,6 +8,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::accounts::access_tokens::ReadLately;
+use crate::accounts::notes_under_way::NotesUnderWay;
 use crate::accounts::passwords::{Cost, Hasher};
 use crate::accounts::signed_links::SignedLinks;
 use crate::accounts::signing_keys::SigningKeys;
@@ -45,6 +46,8 @@ pub struct App {
     pub signing_keys: SigningKeys,
     /// Those that were read lately.
     pub access_tokens: ReadLately,
+    /// Sessions of which it is just being written down that they are in use.
+    pub notes_under_way: NotesUnderWay,
     pub outbox: Outbox,
     /// Who may pass to which app.
     pub gate: Gate,
@@ -82,6 +85,7 @@ impl App {
             signed_links: SignedLinks::new(config.clone(), keys.clone()),
             signing_keys: SigningKeys::new(keys.clone()),
             access_tokens: ReadLately::default(),
+            notes_under_way: NotesUnderWay::default(),
             outbox: Outbox::new(config.clone(), keys.clone()),
             gate: Gate::new(config.gateway.gate.as_ref()),
             own_data: Vec::new(),

@@ -13,7 +13,7 @@ use doorpost::random::{self, Token};
 use reqwest::header::{COOKIE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use crate::support::{Database, House, Mail, Page, Visitor, secret_key};
+use crate::support::{Database, House, Mail, Page, Visitor, eventually, postgres, secret_key};
 
 const ADA: &str = "ada@example.org";
 const EVE: &str = "eve@example.org";
@@ -495,6 +495,21 @@ on_both! {
         }
     }
 
+    /// Of two nodes that found it unused, too.
+    async fn of_two_who_found_a_session_unused_one_writes_down_that_it_is_not(db: Database) {
+        let house = House::new(db).await;
+        let ada = house.member(ADA).await;
+        let (config, token) = (house.app.config.clone(), token_in(&house, &ada.cookie(SESSION).unwrap()));
+        let found = house.app.read(move |tx| sessions::find(tx, &config, &token.hash())).await.unwrap().unwrap();
+        for written in [true, false] {
+            house.advance(SECOND);
+            let (found, before) = (found.clone(), seen(&house).await);
+            let client = Client::mail_server();
+            house.app.transaction(move |tx| sessions::touch(tx, &found, &client)).await.unwrap();
+            assert_eq!(seen(&house).await > before, written);
+        }
+    }
+
     /// Whoever swaps, bends or invents one has none.
     async fn the_cookies_beside_the_session_are_sealed_and_bound_to_their_names(db: Database) {
         let house = House::with(db, OFTEN).await;
@@ -694,6 +709,34 @@ async fn with_cookies(house: &House, headers: &[&[u8]]) -> Page {
         |request, header| request.header(COOKIE, HeaderValue::from_bytes(header).unwrap()),
     );
     nobody.send(request).await
+}
+
+/// A page with many pictures, after a pause, while somebody holds the row: every connection would wait for it.
+#[tokio::test]
+async fn a_session_whose_row_is_held_keeps_one_connection_waiting_and_no_more() {
+    let house = House::new(Database::Postgres).await;
+    let ada = house.member(ADA).await;
+    house.advance(5 * MINUTE);
+    let mut holder = postgres(house.database_url()).await;
+    let watcher = postgres(house.database_url()).await;
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("SELECT 1 FROM sessions FOR UPDATE", &[])
+        .await
+        .unwrap();
+    let waiting = async || -> i64 {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        watcher.query_one(waiting, &[]).await.unwrap().get(0)
+    };
+    for _ in 0..20 {
+        assert_eq!(ada.get("/account").await.status, StatusCode::OK);
+        assert!(waiting().await <= 1);
+    }
+    lock.rollback().await.unwrap();
+    // The one that waited may have given up, and the next page writes it down.
+    eventually("nobody waits", async || waiting().await == 0).await;
+    ada.get("/account").await;
+    seen_now(&house).await;
 }
 
 /// The account page sends them to sign in, and gives them no cookie.

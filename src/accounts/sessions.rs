@@ -573,11 +573,11 @@ pub fn was_seen_in(tx: &mut Tx, id: &str, client: &Client) -> Result<bool> {
     Ok(seen.is_some_and(|browser| browser == client.kind()))
 }
 
-/// Writes down that a session was seen just now, and where.
-pub fn touch(tx: &mut Tx, id: &str, client: &Client) -> Result<()> {
+/// Writes down that a session was seen just now, and where. Of many that found it as it is here, one does so.
+pub fn touch(tx: &mut Tx, found: &Session, client: &Client) -> Result<()> {
     let seen_before = sessions::table
-        .filter(sessions::id.eq(id))
-        .filter(sessions::last_seen_at.lt(tx.now));
+        .filter(sessions::id.eq(&found.id))
+        .filter(sessions::last_seen_at.le(found.last_seen_at));
     let seen = prepared(diesel::update(seen_before).set((
         sessions::last_seen_at.eq(tx.now),
         sessions::ip.eq(client.ip()),

@@ -67,7 +67,7 @@ pub fn refresh(
     let refresh_token = match granted_before {
         Some(successor) => successor,
         None => {
-            sessions::touch(tx, &held.session.id, client)?;
+            sessions::touch(tx, &held.session, client)?;
             refresh_tokens::replace(tx, &app.keys, &held, token)?
         }
     };

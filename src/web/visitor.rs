@@ -374,14 +374,19 @@ impl Visitor {
     }
 }
 
-/// Writes down, seldom and beside the answer, that the session is in use.
+/// Writes down, seldom and beside the answer, that the session is in use. Once at a time: where its row is held, a page with
+/// sixty pictures would have every connection wait for it.
 pub fn note_seen(app: &Data<App>, session: &Session, client: impl FnOnce() -> Client) {
     if !session.wants_touch(app.clock.now(), &app.config) {
         return;
     }
-    let (app, id, client) = (app.clone(), session.id.clone(), client());
+    let Some(note) = app.notes_under_way.begin(session) else {
+        return;
+    };
+    let (app, session, client) = (app.clone(), session.clone(), client());
     actix_web::rt::spawn(async move {
-        let seen = app.transaction(move |tx| sessions::touch(tx, &id, &client));
+        let _note = note;
+        let seen = app.transaction(move |tx| sessions::touch(tx, &session, &client));
         if let Err(error) = seen.await {
             tracing::warn!(%error, event = "session_use_lost", "a session's use was not written down");
         }
