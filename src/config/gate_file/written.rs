@@ -362,8 +362,9 @@ impl Misplaced {
     }
 }
 
+/// Counted from 1; what is missing at the end is missing in the last line.
 fn line_of(text: &str, at: usize) -> usize {
-    let before = text.bytes().take(at);
+    let before = text.trim_end().bytes().take(at);
     before.filter(|byte| *byte == b'\n').count() + 1
 }
 
