@@ -7,6 +7,7 @@
 //! * [`bound_session`]: what a request shows of the device that its session is bound to.
 //! * [`gate_cookie`]: what the hosts of other apps get of it.
 //! * [`forwarded_for`], [`client`]: where it comes from.
+//! * [`app_data`], [`marks`]: what it has at hand, and what is noted of it on its way.
 //! * [`visitor`]: who makes the request, and the guards that handlers ask for.
 //! * [`step_up`]: the password, before what is sensitive.
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
@@ -17,6 +18,7 @@
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
+pub mod app_data;
 pub mod assets;
 pub mod bound_session;
 pub mod client;
@@ -30,6 +32,7 @@ pub mod headers;
 pub mod json;
 pub mod link_page;
 pub mod link_request_form;
+pub mod marks;
 pub mod middleware;
 pub mod new_password;
 pub mod next;

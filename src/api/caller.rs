@@ -30,10 +30,11 @@ use crate::clock::{Timestamp, millis};
 use crate::config::Config;
 use crate::db::Tx;
 use crate::error::Result;
+use crate::web::app_data::{act, app_of};
 use crate::web::cookie_header::CookieHeader;
 use crate::web::json::{Json, JsonOrForm};
 use crate::web::rejection::Rejection;
-use crate::web::visitor::{act, app_of, note_seen};
+use crate::web::visitor::note_seen;
 use crate::web::{client, same_origin, sealed_cookies};
 
 /// The end of the name of the cookie that holds an access token.

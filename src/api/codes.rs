@@ -16,9 +16,9 @@ use crate::api::Answer;
 use crate::api::caller::Open;
 use crate::api::error::ApiError;
 use crate::random;
+use crate::web::app_data::act;
 use crate::web::client;
 use crate::web::field_error::FieldError;
-use crate::web::visitor::act;
 
 pub fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/api/v1/sign-in-codes").post(ask));

@@ -27,8 +27,8 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::random::{self, Code, Token};
+use crate::web::app_data::act;
 use crate::web::rejection::Rejection;
-use crate::web::visitor::act;
 use crate::web::{client, password_entry, same_origin};
 
 /// Where tokens are got (RFC 6749, 3.2).

@@ -19,9 +19,9 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::flows::Answer;
 use crate::random;
+use crate::web::app_data::act;
 use crate::web::bound_session::{self, ATTRIBUTES, BIND, PROVE, SecureSession};
 use crate::web::rejection::Rejection;
-use crate::web::visitor::act;
 
 /// The challenge, in what we answer.
 const CHALLENGE: HeaderName = HeaderName::from_static("secure-session-challenge");

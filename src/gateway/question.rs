@@ -15,10 +15,11 @@ use crate::app::App;
 use crate::config::{self, GateRules, PathPattern};
 use crate::gateway::original_request::{self, AppPage, OriginalRequest};
 use crate::random::{Token, TokenHash};
+use crate::web::app_data::app_of;
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::cookie_header::CookieHeader;
 use crate::web::rejection::Rejection;
-use crate::web::visitor::{app_of, note_seen};
+use crate::web::visitor::note_seen;
 use crate::web::{client, gate_cookie, session_cookie};
 
 /// A question, as far as its answer needs it.

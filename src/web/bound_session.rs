@@ -35,12 +35,12 @@ use crate::app::App;
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, Result};
 use crate::keys::KeyPurpose;
+use crate::web::app_data::app_of;
 use crate::web::client;
 use crate::web::next::Next;
 use crate::web::rejection::Rejection;
 use crate::web::same_origin;
 use crate::web::sealed_cookies;
-use crate::web::visitor::app_of;
 
 /// Where browsers send the key that a session is to be bound to.
 pub const BIND: &str = "/session/bind";

@@ -1,17 +1,16 @@
 //! Who makes a request: from which network, with what browser or program.
 
+use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
-use actix_web::{HttpMessage, HttpRequest};
 
 use crate::accounts::client::{Client, Label};
 use crate::accounts::limits::Network;
 use crate::config::Config;
 use crate::web::forwarded_for;
-use crate::web::middleware::RequestId;
+use crate::web::marks::request_id;
 
 /// Who makes this request of a page.
 pub fn of(req: &HttpRequest, config: &Config) -> Client {
-    let id = req.extensions().get::<RequestId>().cloned();
     let agent = req.headers().get(USER_AGENT);
     let agent = agent
         .and_then(|value| value.to_str().ok())
@@ -21,7 +20,7 @@ pub fn of(req: &HttpRequest, config: &Config) -> Client {
         product: product(agent),
         is_program: first_in(agent, PROGRAMS).is_some(),
         label: Label::default(),
-        request_id: id.map_or_else(String::new, |RequestId(id)| id),
+        request_id: request_id(req).unwrap_or_default(),
     }
 }
 

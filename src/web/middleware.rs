@@ -19,22 +19,13 @@ use crate::app::{self, App};
 use crate::humanize;
 use crate::metrics;
 use crate::random;
+use crate::web::marks::{AskedByHead, DoneIsShown, RequestId};
 use crate::web::page::{Frame, shown_elsewhere};
 use crate::web::rejection::{Failure, Limited};
 use crate::web::sealed_cookies::Done;
 use crate::web::{
     bound_session, forwarded_for, headers, json, rejection, return_url, set_cookie, unread_body,
 };
-
-/// Marks a HEAD request, which handlers otherwise see as the GET it stands for (RFC 9110 §9.3.2).
-pub struct AskedByHead;
-
-/// Marks a request whose answer says what was done before.
-pub struct DoneIsShown;
-
-/// What the log calls this request.
-#[derive(Clone)]
-pub struct RequestId(pub String);
 
 /// Attends to one request from its head to its log line.
 pub async fn attend(

@@ -11,8 +11,8 @@ use crate::actions::password_try::PasswordTry;
 use crate::app::App;
 use crate::db::Tx;
 use crate::error::Result;
+use crate::web::app_data::act;
 use crate::web::rejection::Rejection;
-use crate::web::visitor::act;
 
 /// Compares what was typed with what the try is about, and concludes; `None` where there is nothing to compare.
 pub async fn enter<A: Send + Sync + 'static, T: Send + 'static>(

@@ -16,14 +16,14 @@ use actix_web::http::Method;
 use actix_web::http::header::ORIGIN;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use crate::accounts::signed_links::UNSUBSCRIBE;
 use crate::app::App;
-use crate::error::Error as Trouble;
+use crate::web::app_data::app_of;
 use crate::web::form_token;
 use crate::web::headers::only;
-use crate::web::middleware::RequestId;
+use crate::web::marks::request_id;
 use crate::web::rejection::Rejection;
 
 /// Refuses, before any handler, whatever may change something and is not from our own origin.
@@ -48,8 +48,7 @@ async fn admit(req: &mut ServiceRequest) -> Result<(), Rejection> {
     if says_whence(said) {
         return Err(Rejection::CrossOrigin);
     }
-    let app = req.app_data::<Data<App>>().cloned();
-    let app = app.ok_or_else(|| Trouble::internal("no app is configured"))?;
+    let app = app_of(said)?;
     match form_token::is_brought(req, &app).await? {
         true => Ok(()),
         false => Err(Rejection::CrossOrigin),
@@ -58,10 +57,8 @@ async fn admit(req: &mut ServiceRequest) -> Result<(), Rejection> {
 
 fn refuse(req: &ServiceRequest, refusal: &Rejection) -> HttpResponse {
     if matches!(refusal, Rejection::CrossOrigin) {
-        let id = req.extensions().get::<RequestId>().cloned();
-        let request_id = id.map(|RequestId(id)| id);
         tracing::warn!(
-            request_id,
+            request_id = request_id(req),
             event = "csrf_refused",
             "a POST from another origin was refused"
         );

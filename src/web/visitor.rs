@@ -22,11 +22,12 @@ use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::random::{Token, TokenHash};
+use crate::web::app_data::{act, app_of};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::client;
 use crate::web::form;
 use crate::web::gate_cookie;
-use crate::web::middleware::{AskedByHead, DoneIsShown};
+use crate::web::marks::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
 use crate::web::page::{Frame, ShownHold, see_other};
 use crate::web::rejection::Rejection;
@@ -81,22 +82,6 @@ impl FromRequest for Visitor {
             Ok(visitor)
         })
     }
-}
-
-/// What a request may need.
-pub fn app_of(req: &HttpRequest) -> Result<Data<App>, Rejection> {
-    req.app_data::<Data<App>>()
-        .cloned()
-        .ok_or_else(|| Rejection::Trouble(Error::internal("no app is configured")))
-}
-
-/// Does something in one transaction. What the work needs of the app it is handed.
-pub async fn act<T: Send + 'static>(
-    app: &Data<App>,
-    work: impl FnOnce(&mut Tx, &App) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Rejection> {
-    let at_hand = app.clone();
-    Ok(app.transaction(move |tx| work(tx, &at_hand)).await?)
 }
 
 async fn living(app: &Data<App>, token: &Token) -> Result<Option<Session>, Rejection> {
