@@ -13,8 +13,8 @@
 //! * [`new_password`], [`password_entry`]: a password that somebody chose, and one that somebody typed.
 //! * [`script`], [`passkey_options`]: what a script of ours is answered, and asks authenticators for.
 //! * [`passkey_offer`]: whether a passkey is offered.
-//! * [`form`], [`one_click`], [`json`], [`next`], [`return_url`], [`path_id`], [`pasted_link`]: what visitors send,
-//!   parsed once.
+//! * [`form`], [`urlencoded`], [`one_click`], [`json`], [`next`], [`return_url`], [`path_id`], [`pasted_link`]: what
+//!   visitors send, parsed once.
 //! * [`page`], [`field_error`], [`rejection`], [`headers`], [`assets`]: what they get.
 //! * [`link_request_form`], [`link_page`]: asking for a link and following it, whatever flow it belongs to.
 
@@ -53,4 +53,5 @@ pub mod session_cookie;
 pub mod set_cookie;
 pub mod step_up;
 pub mod unread_body;
+pub mod urlencoded;
 pub mod visitor;

@@ -6,7 +6,6 @@ use askama::Template;
 use crate::accounts::events::{self, Noted};
 use crate::flows::Answer;
 use crate::humanize;
-use crate::web::form;
 use crate::web::page::{Frame, page};
 use crate::web::visitor::SignedIn;
 
@@ -19,7 +18,7 @@ const PAGE: i64 = 50;
 
 /// The newest events, or those before the one that the query names, if it names one of this account.
 async fn show(SignedIn { visitor, session }: SignedIn) -> Answer {
-    let mut query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let mut query = visitor.query()?;
     let before = query.remove("before");
     let mut events = visitor
         .app

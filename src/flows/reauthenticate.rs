@@ -18,7 +18,7 @@ use crate::actions::reauthenticate::{self, Attempt, Outcome};
 use crate::flows::Answer;
 use crate::humanize;
 use crate::web::field_error::FieldError;
-use crate::web::form::{self, Form};
+use crate::web::form::Form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, page, page_with, see_other};
 use crate::web::password_entry;
@@ -33,7 +33,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
 /// An app may want a passkey and no password.
 async fn show(signed_in: SignedIn) -> Answer {
     let visitor = &signed_in.visitor;
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let query = visitor.query()?;
     let shown = EnterPage::of(&signed_in, visitor.next_in_query()?).await?;
     match query.get("with").is_some_and(|with| with == "passkey") {
         true => Ok(page(&PasskeyPage::of(shown))?),

@@ -21,7 +21,7 @@ use crate::flows::Answer;
 use crate::invisible;
 use crate::random::Code;
 use crate::web::field_error::FieldError;
-use crate::web::form::{self, Form};
+use crate::web::form::Form;
 use crate::web::link_page::{self, LinkForm, LinkView, Looked, Seen, Submitted};
 use crate::web::link_request_form::{self, LinkRequestForm, LinkRequestView};
 use crate::web::page::{Frame, confidential, page, page_with, see_other};
@@ -72,7 +72,7 @@ async fn wait(visitor: Visitor) -> Answer {
     if let Some(pending) = newest.filter(|pending| signed_in_since(&visitor, pending).is_some()) {
         return Ok(see_other(&link_page::next_of(Some(pending))).finish());
     }
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let query = visitor.query()?;
     let holds_still = query.contains_key("still");
     let sent = SentPage {
         holds_still,

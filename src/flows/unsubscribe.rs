@@ -12,7 +12,6 @@ use askama::Template;
 use crate::accounts::signed_links::{Purpose, SignedToken, UNSUBSCRIBE};
 use crate::actions::switch_mail;
 use crate::flows::Answer;
-use crate::web::form;
 use crate::web::one_click::OneClick;
 use crate::web::page::{Frame, confidential, page, page_with};
 use crate::web::rejection::Rejection;
@@ -54,7 +53,7 @@ async fn unsubscribe(visitor: Visitor, _: OneClick) -> Answer {
 }
 
 fn token(visitor: &Visitor) -> Result<Option<SignedToken>, Rejection> {
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let query = visitor.query()?;
     let text = query.get("token");
     Ok(text.and_then(|text| SignedToken::parse(text)))
 }

@@ -5,7 +5,6 @@
 //! might take different ones; fields nobody asked for are ignored. A `token` belongs in the body, so one
 //! in the query of a POST is refused.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
-use percent_encoding::percent_decode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 use tokio::time::timeout;
 
 use crate::web::rejection::Rejection;
+use crate::web::urlencoded::pairs;
 
 /// What a form is sent as.
 pub const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
@@ -134,52 +133,14 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
         .map_err(|_| Rejection::Unreadable)
 }
 
-/// The fields of an urlencoded text, each at most once.
-pub fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, String>, Rejection> {
-    let mut fields = BTreeMap::new();
-    for pair in encoded.split(|byte| *byte == b'&') {
-        if pair.is_empty() {
-            continue;
-        }
-        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &[][..]),
-        };
-        if fields.insert(decode(name)?, decode(value)?).is_some() {
-            return Err(Rejection::Unreadable);
-        }
-    }
-    Ok(fields)
-}
-
 /// Whether a box was ticked: as our pages send it, and as other programs are wont to.
 pub fn is_ticked(value: &str) -> bool {
     ["yes", "on", "true", "1"].contains(&value)
 }
 
-fn decode(encoded: &[u8]) -> Result<String, Rejection> {
-    let spaced: Vec<u8> = encoded
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    let bytes: Vec<u8> = percent_decode(&spaced).collect();
-    String::from_utf8(bytes).map_err(|_| Rejection::Unreadable)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_read_once_and_as_they_are() {
-        let read = pairs(b"a=1&b=x+y%26&&c").unwrap();
-        assert_eq!(read["a"], "1");
-        assert_eq!(read["b"], "x y&");
-        assert_eq!(read["c"], "");
-        for bad in [&b"a=1&a=2"[..], b"a=%ff", b"%c3=1", b"a=\xff"] {
-            assert!(pairs(bad).is_err());
-        }
-    }
 
     #[test]
     fn one_content_type_is_a_form() {

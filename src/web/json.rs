@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::web::form;
 use crate::web::rejection::Rejection;
+use crate::web::urlencoded;
 
 /// A body that could be read.
 pub struct Json<T>(pub T);
@@ -63,7 +64,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonOrForm<T> {
 }
 
 fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
-    let fields = form::pairs(body)?.into_iter();
+    let fields = urlencoded::pairs(body)?.into_iter();
     let fields = fields.filter(|(_, value)| !value.is_empty());
     let fields = fields.map(|(name, value)| (name, Value::String(value)));
     serde_json::from_value(Value::Object(fields.collect())).map_err(|_| Rejection::Unreadable)

@@ -23,7 +23,6 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::random::Token;
 use crate::web::field_error::FieldError;
-use crate::web::form;
 use crate::web::next::Next;
 use crate::web::page::{Frame, confidential, page_with, see_other};
 use crate::web::rejection::Rejection;
@@ -57,7 +56,7 @@ pub enum Looked {
 
 /// Looks at the link a visitor came with.
 pub async fn look(visitor: &Visitor, purpose: Purpose) -> Result<Looked, Rejection> {
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let query = visitor.query()?;
     let Some(text) = query.get("token") else {
         return look_on_page(visitor, purpose).await;
     };

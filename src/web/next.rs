@@ -14,10 +14,7 @@ use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 
 use crate::config::Config;
-use crate::web::return_url::ReturnUrl;
-
-/// Longer ones are dropped: they would not fit the cookie they wait in.
-pub const LONGEST: usize = 512;
+use crate::web::return_url::{LONGEST, ReturnUrl};
 
 /// Any origin serves to see whether a path leaves it; this one can belong to nobody (RFC 6761).
 const SOME_ORIGIN: &str = "https://doorpost.invalid";

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::web::form::{body_within, content_type, is_a_form, pairs};
+use crate::web::form::{body_within, content_type, is_a_form};
 use crate::web::rejection::Rejection;
+use crate::web::urlencoded::pairs;
 
 /// The field and its value.
 const FIELD: (&str, &str) = ("List-Unsubscribe", "One-Click");

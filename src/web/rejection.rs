@@ -16,6 +16,7 @@ use crate::actions::TooMany;
 use crate::error::Error;
 use crate::web::next;
 use crate::web::page::ShownHold;
+use crate::web::urlencoded::Malformed;
 
 /// Why a request goes no further.
 #[derive(Debug)]
@@ -117,6 +118,12 @@ impl Rejection {
 impl From<TooMany> for Rejection {
     fn from(TooMany { wait, limit, .. }: TooMany) -> Self {
         Self::TooMany { wait, limit }
+    }
+}
+
+impl From<Malformed> for Rejection {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Unreadable
     }
 }
 

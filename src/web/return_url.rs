@@ -12,8 +12,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use url::Url;
 
 use crate::config::Config;
-use crate::web::form;
-use crate::web::next;
+use crate::web::urlencoded;
+
+/// Longer ones are dropped, and so are paths: they would not fit the cookie they wait in.
+pub const LONGEST: usize = 512;
 
 /// The page over which the way leads, the last of ours.
 pub const PAGE: &str = "/auth/return";
@@ -54,7 +56,7 @@ impl ReturnUrl {
     /// The address that `raw` is, or `None` where it is anything else or visitors may not be sent there.
     pub fn parse(raw: &str, config: &Config) -> Option<Self> {
         let (scheme, rest) = raw.split_once("://")?;
-        let is_plain = raw.len() <= next::LONGEST
+        let is_plain = raw.len() <= LONGEST
             && raw
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
@@ -68,7 +70,7 @@ impl ReturnUrl {
         let is_meant = says_what_it_is
             && config.gateway.return_hosts.name(&url)
             && percent_decode_str(url.path()).all(|byte| !byte.is_ascii_control());
-        (is_meant && url.as_str().len() <= next::LONGEST).then_some(Self(url))
+        (is_meant && url.as_str().len() <= LONGEST).then_some(Self(url))
     }
 
     /// The page of ours over which the way there leads.
@@ -85,7 +87,7 @@ impl ReturnUrl {
             Some('#') | None => "",
             Some(_) => return None,
         };
-        let pairs = form::pairs(query.as_bytes()).unwrap_or_default();
+        let pairs = urlencoded::pairs(query.as_bytes()).unwrap_or_default();
         Some(pairs.get("to").cloned().unwrap_or_default())
     }
 

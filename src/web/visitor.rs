@@ -3,6 +3,7 @@
 //! A handler's signature says who may call it: [`Visitor`] lets everybody in and knows who they are;
 //! [`SignedIn`] sends a stranger to sign in first, and back.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use actix_session::{Session as Carried, SessionExt};
@@ -25,7 +26,6 @@ use crate::random::{Token, TokenHash};
 use crate::web::app_data::{act, app_of};
 use crate::web::bound_session::{self, DeviceProof};
 use crate::web::client;
-use crate::web::form;
 use crate::web::gate_cookie;
 use crate::web::marks::{AskedByHead, DoneIsShown};
 use crate::web::next::Next;
@@ -35,6 +35,7 @@ use crate::web::script;
 use crate::web::sealed_cookies::{Done, Interrupted, Known, PendingRequests};
 use crate::web::session_cookie;
 use crate::web::set_cookie::EndsWithBrowser;
+use crate::web::urlencoded;
 
 /// One visitor's request, as far as handlers care.
 pub struct Visitor {
@@ -134,9 +135,14 @@ impl Visitor {
         }
     }
 
+    /// What stands in the query, by its name.
+    pub fn query(&self) -> Result<BTreeMap<String, String>, Rejection> {
+        Ok(urlencoded::pairs(self.req.query_string().as_bytes())?)
+    }
+
     /// The page that the query names as the next one, if a visitor may be sent there.
     pub fn next_in_query(&self) -> Result<Option<String>, Rejection> {
-        let query = form::pairs(self.req.query_string().as_bytes())?;
+        let query = self.query()?;
         Ok(query.get("next").and_then(|named| self.next(named)))
     }
 

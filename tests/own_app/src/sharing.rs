@@ -10,7 +10,7 @@ use doorpost::actions::follow_link;
 use doorpost::flows::Answer;
 use doorpost::humanize;
 use doorpost::random::Token;
-use doorpost::web::form::{self, Form, NoFields};
+use doorpost::web::form::{Form, NoFields};
 use doorpost::web::page::{confidential, page, page_with};
 use doorpost::web::path_id::PathId;
 use doorpost::web::rejection::Rejection;
@@ -112,7 +112,7 @@ async fn end(signed_in: SignedIn, PathId(id): PathId, _: Form<NoFields>) -> Answ
 
 /// Anybody, with a link.
 async fn look(visitor: Visitor) -> Answer {
-    let query = form::pairs(visitor.req.query_string().as_bytes())?;
+    let query = visitor.query()?;
     let Some(token) = query.get("token").and_then(|text| Token::parse(text)) else {
         return gone(&visitor).await;
     };
