@@ -1,9 +1,9 @@
 //! What became of one mail: judged by what the server said, told in the log, and written down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::settling::Settled;
 use crate::accounts::links;
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -33,6 +33,9 @@ pub(super) enum Outcome {
     /// Not tried: our lease has ended, or would before the send.
     LeaseOver,
 }
+
+/// A mail, and what became of it.
+pub(super) type Settled = Arc<(Claimed, Outcome)>;
 
 impl Outcome {
     /// What the end of a send says of the mail.

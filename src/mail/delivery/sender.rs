@@ -8,8 +8,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::outcome::Outcome;
-use super::settling::{Settled, Settling};
+use super::outcome::{Outcome, Settled};
+use super::settling::Settling;
 use super::stopping::Stopping;
 use crate::accounts::{links, users};
 use crate::app::App;

@@ -9,13 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::outcome::{Outcome, settle_all};
+use super::outcome::{Settled, settle_all};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::mail::outbox::Claimed;
-
-/// A mail, and what became of it.
-pub(super) type Settled = Arc<(Claimed, Outcome)>;
 
 /// On a server: while one is on its way, the next can come together.
 const AT_ONCE: usize = 2;
