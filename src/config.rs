@@ -16,6 +16,7 @@ mod gate_file;
 mod host_pattern;
 mod log;
 mod mail;
+mod mistake;
 mod network;
 mod public_url;
 mod reader;
@@ -54,8 +55,8 @@ pub use gate_file::{
 };
 pub use host_pattern::HostPattern;
 pub use log::LogFormat;
+pub use mistake::{Mistake, Refusal};
 pub use public_url::PublicUrl;
-pub use reader::{Mistake, Refusal};
 pub use return_hosts::ReturnHosts;
 pub use secret_key::SecretKey;
 pub use service_manager::ServiceManager;

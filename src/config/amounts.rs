@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 const DURATION_FORM: &str = "a whole number and its unit: 90s, 10m, 1h or 7d";
 const MONTH_FORM: &str = "a duration up to 30d, such as 3d, or off";

@@ -1,7 +1,7 @@
 //! The cost of hashing a password.
 
 use super::amounts::whole_number;
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 /// More than 4 GiB for one hash, or more rounds than anybody waits for, is a slip of the finger.
 const MOST_MEMORY_KIB: u64 = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 /// The credentials of this service, if it has any.
 pub(super) struct Credentials(Option<PathBuf>);

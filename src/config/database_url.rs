@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
 use super::mail::certificates;
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 const EITHER: &str = "sqlite:PATH, such as sqlite:data/doorpost.db, or postgres://USER:PASSWORD@HOST/DATABASE \
     (in the password, @ : / ? # % and space as %40 %3A %2F %3F %23 %25 %20)";

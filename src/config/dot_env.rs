@@ -10,7 +10,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::NAMES;
-use super::reader::{Mistake, Refusal, most_like};
+use super::mistake::{Mistake, Refusal};
+use super::reader::most_like;
 
 /// What stands in the file at `path`; nothing, if there is none. The file is named, never searched for: a
 /// `.env` in a parent folder belongs to somebody else.

@@ -32,7 +32,8 @@ use std::time::Duration;
 
 use super::DomainPattern;
 use super::host_pattern::{HostPattern, port_number};
-use super::reader::{Mistake, Parsed, bytes_in};
+use super::mistake::{Mistake, Parsed};
+use super::reader::bytes_in;
 pub use paths::PathPattern;
 use paths::PlainPath;
 

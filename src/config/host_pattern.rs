@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 use super::sign_up::DomainPattern;
 use crate::domain_name::DomainName;
 

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::filter::Targets;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

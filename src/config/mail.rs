@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use lettre::Address;
 use lettre::message::Mailbox;
 
-use super::reader::{Mistake, Parsed, bytes_in};
+use super::mistake::{Mistake, Parsed};
+use super::reader::bytes_in;
 
 const SENDER: &str = "a name and an address: Doorpost <doorpost@example.org>";
 

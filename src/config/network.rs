@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::PublicUrl;
-use super::reader::{Mistake, Parsed, comma_list};
+use super::mistake::{Mistake, Parsed};
+use super::reader::comma_list;
 use crate::domain_name::DomainName;
 
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {

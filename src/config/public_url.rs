@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 const ORIGIN_ALONE: &str = "scheme, host and port alone, such as https://accounts.example.org";
 

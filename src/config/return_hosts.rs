@@ -3,7 +3,8 @@
 use url::Url;
 
 use super::host_pattern::HostPattern;
-use super::reader::{Mistake, Parsed, comma_list};
+use super::mistake::{Mistake, Parsed};
+use super::reader::comma_list;
 
 const FORM: &str =
     "hosts between commas, such as wiki.example.org,*.apps.example.org,files.example.org:8443";

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
+use super::mistake::{Mistake, Refusal};
 use super::public_url::is_this_machine;
-use super::reader::{Mistake, Refusal};
 use super::{PublicUrl, SecretKey, Server, SmtpUrl, argon2, secret_key, smtp_url};
 use crate::clock::Timestamp;
 use crate::domain_name::DomainName;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 
 /// How one is made.
 pub(super) const HOW_TO_MAKE_ONE: &str = "the output of `head -c 64 /dev/urandom | base64 -w 0`";

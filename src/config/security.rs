@@ -3,7 +3,7 @@
 use time::{Date, Month};
 use url::Url;
 
-use super::reader::{Mistake, Parsed};
+use super::mistake::{Mistake, Parsed};
 use crate::clock::Timestamp;
 
 /// A URI that somebody can write to, call or open (RFC 9116, 2.5.3).

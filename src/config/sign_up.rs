@@ -1,6 +1,7 @@
 //! Who may make an account without being invited.
 
-use super::reader::{Mistake, Parsed, comma_list};
+use super::mistake::{Mistake, Parsed};
+use super::reader::comma_list;
 use crate::domain_name::DomainName;
 
 const CHOICES: &str = "open, invited, or domains between commas, such as example.org,*.example.net";

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::mistake::{Mistake, Parsed};
 use super::public_url::is_this_machine;
-use super::reader::{Mistake, Parsed};
 use crate::domain_name::DomainName;
 
 pub(super) const FORMS: &str = "smtps://USER:PASSWORD@HOST:465, \

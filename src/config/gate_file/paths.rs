@@ -14,7 +14,7 @@ use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 use percent_encoding::percent_decode_str;
 
-use crate::config::reader::{Mistake, Parsed};
+use crate::config::mistake::{Mistake, Parsed};
 use crate::invisible;
 
 const FORM: &str = "a path such as /health, or a folder with all that is in it, such as /assets/*";

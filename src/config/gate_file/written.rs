@@ -12,7 +12,7 @@ use super::paths::PathPattern;
 use super::{Allowed, Demand, HostRules, Strength};
 use crate::config::amounts::duration;
 use crate::config::host_pattern::HostPattern;
-use crate::config::reader::{Mistake, Parsed};
+use crate::config::mistake::{Mistake, Parsed};
 use crate::config::sign_up::DomainPattern;
 use crate::domain_name::DomainName;
 
