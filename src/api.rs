@@ -13,7 +13,7 @@
 //! * [`openapi`]: the description of all this, for programs and for people.
 //! * [`error`]: why a program got no further, as a problem with a type of its own.
 //! * [`answers`]: which of these each guard gives, for the description.
-//! * [`cors`]: pages of other sites, where the operator names them.
+//! * [`cors`], [`origins`]: pages of other sites, where the operator names them.
 //!
 //! The browser's session cookie is not accepted here. So a page of another site cannot act in a visitor's name
 //! (CSRF): a program sends its token itself.
@@ -34,6 +34,7 @@ pub mod me;
 pub mod metadata;
 pub mod oauth;
 pub mod openapi;
+pub mod origins;
 pub mod tokens;
 
 /// What a handler gives: an answer, or why there is none.

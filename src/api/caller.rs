@@ -23,8 +23,8 @@ use crate::accounts::client::Client;
 use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Owner, Settled};
 use crate::actions::reauthenticate;
-use crate::api::cors;
 use crate::api::error::ApiError;
+use crate::api::origins;
 use crate::app::App;
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
@@ -242,8 +242,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for OAuthRequest<T> {
         let read = JsonOrForm::<T>::from_request(&req, payload);
         Box::pin(async move {
             let (app, JsonOrForm { body, is_form }) = (app?, read.await?);
+            let is_named = origins::named(req.headers(), &app.config).is_some();
             // With a form the browser of whoever looks at another site's page could be made to try passwords.
-            if is_form && same_origin::is_anothers(&req) && !cors::may_call(&req, &app.config) {
+            if is_form && same_origin::is_anothers(&req) && !is_named {
                 return Err(Rejection::CrossOrigin.into());
             }
             Ok(Self {

@@ -10,16 +10,16 @@ use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderMap, HeaderValue, ORIGIN, VARY,
+    HeaderMap, HeaderValue, VARY,
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpResponse};
 
 use crate::api::jwks::JWKS;
 use crate::api::metadata::METADATA;
+use crate::api::origins;
 use crate::app::App;
-use crate::config::Config;
 
 /// Answers a browser that asks first, and tells it which page may read the answer.
 pub async fn guard(
@@ -50,21 +50,7 @@ fn named_origin(req: &ServiceRequest) -> Option<HeaderValue> {
     let path = req.path();
     let is_api = path.starts_with("/api/") || [JWKS, METADATA].contains(&path);
     let app = req.app_data::<Data<App>>().filter(|_| is_api)?;
-    origin_among(req.headers(), &app.config).cloned()
-}
-
-/// Whether a page of another site calls that the operator has named.
-pub fn may_call(req: &HttpRequest, config: &Config) -> bool {
-    origin_among(req.headers(), config).is_some()
-}
-
-fn origin_among<'a>(headers: &'a HeaderMap, config: &Config) -> Option<&'a HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    let named = &config.api.origins;
-    let is_named = named
-        .iter()
-        .any(|named| named.as_bytes() == origin.as_bytes());
-    is_named.then_some(origin)
+    origins::named(req.headers(), &app.config).cloned()
 }
 
 fn tell(headers: &mut HeaderMap, origin: HeaderValue) {
