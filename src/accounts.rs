@@ -31,6 +31,7 @@ pub mod admission;
 pub mod announced;
 pub mod app_tokens;
 pub mod authenticators;
+mod batch;
 pub mod client;
 pub mod device_keys;
 pub mod email_address;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::accounts::purge::by_first;
+use crate::accounts::batch::by_first;
 use crate::clock::{Timestamp, millis};
 use crate::db::{Tx, load_unlocked, on_either};
 use crate::error::Result;

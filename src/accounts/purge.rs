@@ -6,10 +6,9 @@
 //! so a visitor's write waits for one small delete at the most, and each batch is found by an index, whatever else there
 //! is. Rows that somebody has locked are left for the next time; so it waits for nobody, and is part of no deadlock.
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
 
+use crate::accounts::batch::{by_first, rest};
 use crate::accounts::passkeys::challenge;
 use crate::accounts::{announced, events, mail_bounces, refresh_tokens, signing_keys};
 use crate::clock::{Timestamp, millis};
@@ -102,21 +101,6 @@ pub const KINDS: [Kind; 10] = [
         count: |tx, _| mail_bounces::count_over(tx),
     },
 ];
-
-/// Keys of two columns, by the first of them: no `IN` takes both on both databases, and the second alone would be
-/// looked for in the whole table.
-pub(super) fn by_first<K: Ord, V>(keys: Vec<(K, V)>) -> BTreeMap<K, Vec<V>> {
-    let mut grouped: BTreeMap<K, Vec<V>> = BTreeMap::new();
-    for (first, second) in keys {
-        grouped.entry(first).or_default().push(second);
-    }
-    grouped
-}
-
-/// What a batch has room for, when so many rows are gone.
-pub(super) fn rest(at_most: i64, gone: usize) -> i64 {
-    at_most.saturating_sub_unsigned(gone as u64)
-}
 
 fn links(tx: &mut Tx, at_most: i64) -> Result<usize> {
     let over: Vec<Vec<u8>> = load_unlocked!(

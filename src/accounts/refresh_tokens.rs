@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::accounts::purge::rest;
+use crate::accounts::batch::rest;
 use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Held, KnownAccount, User};
 use crate::clock::{Timestamp, millis};
