@@ -4,7 +4,7 @@
 //!
 //! A rule is a table. To change a rule, change its row and say why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,49 @@ fn a_module_uses_what_is_below_it_and_nothing_above() {
             );
         }
     }
+}
+
+/// Of the modules of one module none uses another that comes to use it in turn: whoever reads one need not have read all.
+/// (A module and those inside it are one story; those of the crate have their [`LAYERS`].)
+#[test]
+fn modules_beside_each_other_do_not_go_in_circles() {
+    let mut seen = 0;
+    for (parent, mut uses) in uses_of_siblings() {
+        seen += uses.values().map(BTreeSet::len).sum::<usize>();
+        // Whoever uses none of those that are left goes in no circle.
+        loop {
+            let left: BTreeSet<String> = uses.keys().cloned().collect();
+            uses.retain(|_, used| !used.is_disjoint(&left));
+            if uses.len() == left.len() {
+                break;
+            }
+        }
+        assert!(
+            uses.is_empty(),
+            "in {parent} go in circles, or use those that do: {uses:#?}"
+        );
+    }
+    assert!(seen > 150, "only {seen} uses were found");
+}
+
+/// For each module, which of those directly inside it use which others there.
+fn uses_of_siblings() -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
+    let modules: BTreeSet<Vec<String>> = program().map(|source| source.path()).collect();
+    let mut found = BTreeMap::<String, BTreeMap<String, BTreeSet<String>>>::new();
+    for source in program() {
+        let own = source.path();
+        for (_, named) in source.paths() {
+            let common = own.iter().zip(&named).take_while(|(a, b)| a == b).count();
+            let (Some(one), Some(other)) = (own.get(common), named.get(common)) else {
+                continue;
+            };
+            if common > 0 && modules.contains(&named[..=common]) {
+                let uses = found.entry(own[..common].join("::")).or_default();
+                uses.entry(one.clone()).or_default().insert(other.clone());
+            }
+        }
+    }
+    found
 }
 
 #[test]
@@ -755,6 +798,12 @@ fn program() -> impl Iterator<Item = Source> {
 }
 
 impl Source {
+    /// The path of the module from the root of the crate.
+    fn path(&self) -> Vec<String> {
+        let path = self.name.trim_end_matches(".rs");
+        path.split('/').map(str::to_owned).collect()
+    }
+
     /// The lines that are neither empty nor a comment, by their number in this text.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code
