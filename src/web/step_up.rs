@@ -76,7 +76,7 @@ use serde::de::DeserializeOwned;
 
 use crate::accounts::device_keys;
 use crate::accounts::passkeys::{self, MayAdd};
-use crate::accounts::sessions::{self, Session};
+use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Owner, Settled};
 use crate::actions::reauthenticate;
 use crate::app::App;
@@ -94,21 +94,17 @@ use crate::web::visitor::{SignedIn, Visitor, way_back};
 pub struct Reauthenticated {
     pub visitor: Visitor,
     pub session: Session,
-    token: TokenHash,
-    /// If the session is bound to its device.
-    device_proven_until: Option<Timestamp>,
+    passed: Passed,
 }
 
 impl FromRequest for Reauthenticated {
     type Error = Rejection;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+    type Future = Looked<Self>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let signed_in = SignedIn::from_request(req, payload);
-        Box::pin(async move {
-            let signed_in = signed_in.await?;
-            let next = way_back(&signed_in.visitor.req);
-            pass(signed_in, next, BTreeMap::new()).await
+        look(req, payload, async |signed_in| {
+            let passed = pass_to_page(&signed_in).await?;
+            Ok(Self::of(signed_in, passed))
         })
     }
 }
@@ -135,39 +131,80 @@ pub struct Sensitive<T> {
 
 impl<T: BehindGate> FromRequest for Sensitive<T> {
     type Error = Rejection;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+    type Future = Looked<Self>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let form = Form::<T>::from_request(req, payload);
-        let signed_in = SignedIn::from_request(req, payload);
         let page = T::page(req);
-        Box::pin(async move {
-            let signed_in = signed_in.await?;
+        look(req, payload, async move |signed_in| {
             let Form(form) = form.await?;
-            let gate = pass(signed_in, page, form.typed()).await?;
+            let passed = pass(&signed_in, page, form.typed()).await?;
+            let gate = Reauthenticated::of(signed_in, passed);
             Ok(Self { gate, form })
         })
     }
 }
 
+/// What a look at a request comes to.
+type Looked<T> = Pin<Box<dyn Future<Output = Result<T, Rejection>>>>;
+
+/// Looks at whoever asks for a page, once it is known who is signed in.
+fn look<T: 'static>(
+    req: &HttpRequest,
+    payload: &mut Payload,
+    at: impl AsyncFnOnce(SignedIn) -> Result<T, Rejection> + 'static,
+) -> Looked<T> {
+    let signed_in = SignedIn::from_request(req, payload);
+    Box::pin(async move { at(signed_in.await?).await })
+}
+
+/// Somebody has passed: what finds their session again, in the transaction that does what they ask for.
+#[derive(Clone)]
+struct Passed {
+    user_id: String,
+    token: TokenHash,
+    /// If the gate was passed, and the session is bound to its device.
+    device_proven_until: Option<Timestamp>,
+}
+
+impl Passed {
+    fn of(SignedIn { visitor, session }: &SignedIn) -> Option<Self> {
+        Some(Self {
+            user_id: session.user_id.clone(),
+            token: visitor.token_hash()?,
+            device_proven_until: None,
+        })
+    }
+
+    /// The session and its account, which is held from here on; nothing, if it was ended a moment ago.
+    fn hold(&self, tx: &mut Tx, app: &App) -> Result<Option<HeldSession>> {
+        sessions::hold(tx, &app.config, &self.user_id, &self.token)
+    }
+}
+
+/// Lets somebody pass who has entered the password lately enough; whoever has not is sent to do so, and then to this page.
 async fn pass(
-    SignedIn { visitor, session }: SignedIn,
+    signed_in: &SignedIn,
     next: String,
     typed: BTreeMap<String, String>,
-) -> Result<Reauthenticated, Rejection> {
+) -> Result<Passed, Rejection> {
+    let SignedIn { visitor, session } = signed_in;
     let is_open = session.is_reauthenticated(visitor.now(), &visitor.app.config);
-    if let Some(token) = visitor.token_hash().filter(|_| is_open) {
-        let device_proven_until = prove_device(&visitor, &session).await?;
-        return Ok(Reauthenticated {
-            visitor,
-            session,
-            token,
-            device_proven_until,
+    if let Some(passed) = Passed::of(signed_in).filter(|_| is_open) {
+        return Ok(Passed {
+            device_proven_until: prove_device(visitor, session).await?,
+            ..passed
         });
     }
-    note_refusal(&visitor, &session).await?;
-    let typed = keep(&visitor, &session, &next, typed)?;
+    note_refusal(visitor, session).await?;
+    let typed = keep(visitor, session, &next, typed)?;
     Err(Rejection::ReauthenticateFirst { next, typed })
+}
+
+/// The same for whoever asks for a page, on which nothing is typed yet.
+async fn pass_to_page(signed_in: &SignedIn) -> Result<Passed, Rejection> {
+    let page = way_back(&signed_in.visitor.req);
+    pass(signed_in, page, BTreeMap::new()).await
 }
 
 /// The cookie with what was typed, if anything was.
@@ -215,6 +252,14 @@ async fn prove_device(
     Ok(device_keys::good_for(&visitor.app.config).map(|long| at + millis(long)))
 }
 
+/// For whoever has passed, and may not any more when it comes to it.
+fn back_to_gate(visitor: &Visitor) -> Rejection {
+    Rejection::ReauthenticateFirst {
+        next: way_back(&visitor.req),
+        typed: None,
+    }
+}
+
 async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Rejection> {
     let (user_id, client) = (session.user_id.clone(), visitor.client());
     visitor
@@ -223,23 +268,27 @@ async fn note_refusal(visitor: &Visitor, session: &Session) -> Result<(), Reject
 }
 
 impl Reauthenticated {
+    fn of(SignedIn { visitor, session }: SignedIn, passed: Passed) -> Self {
+        Self {
+            visitor,
+            session,
+            passed,
+        }
+    }
+
     /// Does something sensitive in one transaction, which holds the account and looks once more whether it may: a
     /// session that was ended a moment ago permits nothing, and its visitor is sent back to the gate.
     pub async fn act<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx, &App, &Owner) -> Result<T> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let (user_id, token) = (self.session.user_id.clone(), self.token.clone());
-        let until = self.device_proven_until;
+        let passed = self.passed.clone();
         let done = self.visitor.act(move |tx, app| {
-            let held = sessions::hold(tx, &app.config, &user_id, &token)?;
+            let (held, until) = (passed.hold(tx, app)?, passed.device_proven_until);
             let owner = held.and_then(|held| held.into_owner(tx.now, &app.config, until));
             owner.map(|owner| work(tx, app, &owner)).transpose()
         });
-        done.await?.ok_or_else(|| Rejection::ReauthenticateFirst {
-            next: way_back(&self.visitor.req),
-            typed: None,
-        })
+        done.await?.ok_or_else(|| back_to_gate(&self.visitor))
     }
 
     /// The same for what may be held after a reset by mail: whoever used no passkey since is sent to the page that says so,
@@ -265,7 +314,7 @@ impl Reauthenticated {
 
     /// The session's token, as its hash.
     pub fn token(&self) -> &TokenHash {
-        &self.token
+        &self.passed.token
     }
 
     /// What was typed on this page before its visitor was sent to enter the password.
@@ -284,45 +333,32 @@ impl Reauthenticated {
 pub struct MayAddPasskey {
     pub visitor: Visitor,
     pub session: Session,
-    token: TokenHash,
-    /// If the gate was passed, and the session is bound to its device.
-    device_proven_until: Option<Timestamp>,
+    passed: Passed,
 }
 
 impl FromRequest for MayAddPasskey {
     type Error = Rejection;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+    type Future = Looked<Self>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let signed_in = SignedIn::from_request(req, payload);
-        Box::pin(async move {
-            let signed_in = signed_in.await?;
-            let next = way_back(&signed_in.visitor.req);
-            match may_without_gate(&signed_in).await? {
-                Some(token) => Ok(Self {
-                    visitor: signed_in.visitor,
-                    session: signed_in.session,
-                    token,
-                    device_proven_until: None,
-                }),
-                None => {
-                    let gate = pass(signed_in, next, BTreeMap::new()).await?;
-                    Ok(Self {
-                        visitor: gate.visitor,
-                        session: gate.session,
-                        token: gate.token,
-                        device_proven_until: gate.device_proven_until,
-                    })
-                }
-            }
+        look(req, payload, async |signed_in| {
+            let passed = match pass_without_gate(&signed_in).await? {
+                Some(passed) => passed,
+                None => pass_to_page(&signed_in).await?,
+            };
+            let SignedIn { visitor, session } = signed_in;
+            Ok(Self {
+                visitor,
+                session,
+                passed,
+            })
         })
     }
 }
 
-/// The session's token, if the account is so new that the gate has nothing to ask for.
-async fn may_without_gate(
-    SignedIn { visitor, session }: &SignedIn,
-) -> Result<Option<TokenHash>, Rejection> {
+/// Lets somebody pass whose account is so new that the gate has nothing to ask for.
+async fn pass_without_gate(signed_in: &SignedIn) -> Result<Option<Passed>, Rejection> {
+    let SignedIn { visitor, session } = signed_in;
     if !passkeys::is_new(session, visitor.now()) {
         return Ok(None);
     }
@@ -331,7 +367,7 @@ async fn may_without_gate(
         .app
         .read(move |tx| Ok(passkeys::count(tx, &user_id)? == 0));
     match has_none.await? {
-        true => Ok(visitor.token_hash()),
+        true => Ok(Passed::of(signed_in)),
         false => Ok(None),
     }
 }
@@ -346,13 +382,12 @@ impl MayAddPasskey {
         &self,
         work: impl FnOnce(&mut Tx, &App, &MayAdd) -> Result<T> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let (user_id, token) = (self.session.user_id.clone(), self.token.clone());
-        let until = self.device_proven_until;
+        let passed = self.passed.clone();
         let done = self.visitor.act(move |tx, app| {
-            let Some(held) = sessions::hold(tx, &app.config, &user_id, &token)? else {
+            let Some(held) = passed.hold(tx, app)? else {
                 return Ok(None);
             };
-            match MayAdd::in_session(tx, &app.config, held, until)? {
+            match MayAdd::in_session(tx, &app.config, held, passed.device_proven_until)? {
                 Some(Ok(may)) => work(tx, app, &may).map(|done| Some(Ok(done))),
                 Some(Err(hold)) => Ok(Some(Err(hold))),
                 None => Ok(None),
@@ -364,10 +399,7 @@ impl MayAddPasskey {
                 next: Self::PAGE.to_owned(),
                 typed: None,
             }),
-            None => Err(Rejection::ReauthenticateFirst {
-                next: way_back(&self.visitor.req),
-                typed: None,
-            }),
+            None => Err(back_to_gate(&self.visitor)),
         }
     }
 }
