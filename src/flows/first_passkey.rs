@@ -108,16 +108,9 @@ fn to_sign_in(visitor: &Visitor, asked: Option<PendingRequest>) -> Answer {
         Some(next) => next::before("/sign-in", next),
         None => "/sign-in".to_owned(),
     };
-    let done = asked.map(|asked| PendingRequest {
-        done: true,
-        ..asked
-    });
     let pending = visitor.pending_requests();
-    let cookie = done
-        .map(|done| pending.with(done, &visitor.app))
-        .transpose()?;
+    let done = asked.map(|asked| pending.with_done(asked, &visitor.app));
     let made = "Your passkey is made. Sign in with it.";
-    Ok(confidential(
-        visitor.done_by_script(made, &sign_in, cookie)?,
-    ))
+    let onward = visitor.done_by_script(made, &sign_in, done.transpose()?)?;
+    Ok(confidential(onward))
 }

@@ -98,13 +98,9 @@ fn to_sign_in(
 ) -> Result<HttpResponse, Rejection> {
     let asked =
         asked.unwrap_or_else(|| PendingRequest::new(random::id(), email, FORGOT, visitor.now()));
-    let done = PendingRequest {
-        done: true,
-        ..asked
-    };
-    let cookie = visitor.pending_requests().with(done, &visitor.app)?;
+    let done = visitor.pending_requests().with_done(asked, &visitor.app)?;
     let set = "Your password is set. Sign in with it.";
-    let onward = visitor.done_with(set, "/sign-in/password", Some(cookie))?;
+    let onward = visitor.done_with(set, "/sign-in/password", Some(done))?;
     Ok(confidential(onward))
 }
 

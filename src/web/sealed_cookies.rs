@@ -226,6 +226,15 @@ impl PendingRequests {
             .any(|newer| newer.asks_the_same(request))
     }
 
+    /// The cookie in which this request is done: the link that answered it was used, and signed nobody in.
+    pub fn with_done(&self, request: PendingRequest, app: &App) -> Result<Cookie<'static>> {
+        let done = PendingRequest {
+            done: true,
+            ..request
+        };
+        self.with(done, app)
+    }
+
     /// The cookie with one more request in it; one with the same id takes the older one's place, and that of one which
     /// no message answered.
     pub fn with(&self, request: PendingRequest, app: &App) -> Result<Cookie<'static>> {
