@@ -42,7 +42,7 @@ use crate::config::DatabaseUrl;
 use crate::error::{Error, Result};
 
 pub use connection::{AnyConnection as Connection, MultiBackend as Backend};
-pub(crate) use connection::{load_unlocked, on_either};
+pub(crate) use connection::{delete_unlocked, load_unlocked, on_either};
 pub use migrations::{MadeBy, Migrations};
 pub use prepared::prepared;
 

@@ -18,7 +18,7 @@ use crate::accounts::limits::Network;
 use crate::accounts::links::Purpose;
 use crate::accounts::sessions::AuthMethod;
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, load_unlocked, on_either, prepared};
+use crate::db::{Tx, delete_unlocked, on_either, prepared};
 use crate::error::Result;
 use crate::metrics;
 use crate::random;
@@ -465,15 +465,8 @@ pub fn find(tx: &mut Tx, user_id: &str, id: &str) -> Result<Option<Noted>> {
 
 /// Forgets a batch of what happened long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = load_unlocked!(
-        tx.conn,
-        over(tx.now)
-            .order(events::at)
-            .select(events::id)
-            .limit(at_most)
-    )?;
-    let gone = events::table.filter(events::id.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = over(tx.now).order(events::at).limit(at_most);
+    delete_unlocked!(tx.conn, events::id as String, over)
 }
 
 /// How many happened so long ago.

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use crate::accounts::events;
 use crate::accounts::users::{Held, User};
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, load_unlocked, on_either};
+use crate::db::{Tx, delete_unlocked, on_either};
 use crate::error::Result;
 use crate::schema::mail_bounces;
 
@@ -102,15 +102,8 @@ pub fn of(tx: &mut Tx, user_id: &str, email: &str) -> Result<Option<MailBounce>>
 
 /// Forgets a batch of what was reported long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = load_unlocked!(
-        tx.conn,
-        over(tx.now)
-            .order(mail_bounces::reported_at)
-            .select(mail_bounces::user_id)
-            .limit(at_most)
-    )?;
-    let gone = mail_bounces::table.filter(mail_bounces::user_id.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = over(tx.now).order(mail_bounces::reported_at).limit(at_most);
+    delete_unlocked!(tx.conn, mail_bounces::user_id as String, over)
 }
 
 /// How many were reported so long ago.

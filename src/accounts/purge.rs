@@ -13,7 +13,7 @@ use crate::accounts::passkeys::challenge;
 use crate::accounts::{announced, events, mail_bounces, refresh_tokens, signing_keys};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, load_unlocked, on_either};
+use crate::db::{Tx, delete_unlocked, load_unlocked, on_either};
 use crate::error::Result;
 use crate::schema::{limits, links, sessions};
 
@@ -103,15 +103,8 @@ pub const KINDS: [Kind; 10] = [
 ];
 
 fn links(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = load_unlocked!(
-        tx.conn,
-        links_over(tx.now)
-            .order(links::keep_until)
-            .select(links::token_hash)
-            .limit(at_most)
-    )?;
-    let gone = links::table.filter(links::token_hash.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = links_over(tx.now).order(links::keep_until).limit(at_most);
+    delete_unlocked!(tx.conn, links::token_hash as Vec<u8>, over)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -124,28 +117,15 @@ fn links_over(now: Timestamp) -> _ {
 fn sessions(tx: &mut Tx, config: &Config, at_most: i64) -> Result<usize> {
     let (mut gone, too_old) = (0, too_old(tx, config));
     for (of_programs, since) in resting_since(tx, config) {
-        let over: Vec<Vec<u8>> = load_unlocked!(
-            tx.conn,
-            sessions_idle(of_programs, since)
-                .order(sessions::last_seen_at)
-                .select(sessions::token_hash)
-                .limit(rest(at_most, gone))
-        )?;
-        gone += end_sessions(tx, over)?;
+        let over = sessions_idle(of_programs, since)
+            .order(sessions::last_seen_at)
+            .limit(rest(at_most, gone));
+        gone += delete_unlocked!(tx.conn, sessions::token_hash as Vec<u8>, over)?;
     }
-    let over: Vec<Vec<u8>> = load_unlocked!(
-        tx.conn,
-        sessions_too_old(too_old)
-            .order(sessions::created_at)
-            .select(sessions::token_hash)
-            .limit(rest(at_most, gone))
-    )?;
-    Ok(gone + end_sessions(tx, over)?)
-}
-
-fn end_sessions(tx: &mut Tx, over: Vec<Vec<u8>>) -> Result<usize> {
-    let gone = sessions::table.filter(sessions::token_hash.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = sessions_too_old(too_old)
+        .order(sessions::created_at)
+        .limit(rest(at_most, gone));
+    Ok(gone + delete_unlocked!(tx.conn, sessions::token_hash as Vec<u8>, over)?)
 }
 
 fn count_sessions(tx: &mut Tx, config: &Config) -> Result<i64> {

@@ -20,7 +20,7 @@ use crate::accounts::sessions::{self, HeldSession, Session};
 use crate::accounts::users::{Held, KnownAccount, User};
 use crate::clock::{Timestamp, millis};
 use crate::config::Config;
-use crate::db::{Tx, load_unlocked, on_either, prepared};
+use crate::db::{Tx, delete_unlocked, load_unlocked, on_either, prepared};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::random::{Token, TokenHash};
@@ -274,15 +274,10 @@ pub fn hold_session(
 
 /// Forgets a batch of those that nobody may use any more.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = load_unlocked!(
-        tx.conn,
-        over(tx.now)
-            .order(refresh_tokens::expires_at)
-            .select(refresh_tokens::token_hash)
-            .limit(at_most)
-    )?;
-    let gone = refresh_tokens::table.filter(refresh_tokens::token_hash.eq_any(over));
-    let gone = on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?;
+    let over = over(tx.now)
+        .order(refresh_tokens::expires_at)
+        .limit(at_most);
+    let gone = delete_unlocked!(tx.conn, refresh_tokens::token_hash as Vec<u8>, over)?;
     Ok(gone + purge_successors(tx, rest(at_most, gone))?)
 }
 
@@ -314,15 +309,10 @@ fn purge_successors(tx: &mut Tx, at_most: i64) -> Result<usize> {
 
 /// Forgets a batch of programs that were away so long that they are known no more.
 pub fn purge_known(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = load_unlocked!(
-        tx.conn,
-        forgotten(tx.now)
-            .order(known_programs::since)
-            .select(known_programs::family)
-            .limit(at_most)
-    )?;
-    let gone = known_programs::table.filter(known_programs::family.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = forgotten(tx.now)
+        .order(known_programs::since)
+        .limit(at_most);
+    delete_unlocked!(tx.conn, known_programs::family as Vec<u8>, over)
 }
 
 /// How many programs were away so long that they are known no more.

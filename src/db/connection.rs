@@ -58,3 +58,17 @@ macro_rules! load_unlocked {
     };
 }
 pub(crate) use load_unlocked;
+
+/// Deletes the rows that a query finds, by their key, but for those that somebody else has locked just now; how many
+/// there were. The key is named with what it is in Rust: `events::id as String`.
+macro_rules! delete_unlocked {
+    ($conn:expr, $table:ident::$key:ident as $in_rust:ty, $rows:expr) => {
+        $crate::db::load_unlocked!($conn, $rows.select($table::$key))
+            .and_then(|keys: Vec<$in_rust>| {
+                let gone = $table::table.filter($table::$key.eq_any(keys));
+                $crate::db::on_either!($conn, |conn| diesel::delete(gone).execute(conn))
+            })
+            .map_err($crate::error::Error::from)
+    };
+}
+pub(crate) use delete_unlocked;

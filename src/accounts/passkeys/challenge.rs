@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, load_unlocked, on_either};
+use crate::db::{Tx, delete_unlocked};
 use crate::error::{Error, Result};
 use crate::keys::{KeyPurpose, Keys};
 use crate::schema::answered_challenges;
@@ -92,15 +92,10 @@ impl Challenge {
 
 /// Deletes those that are over.
 pub(in crate::accounts) fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<Vec<u8>> = load_unlocked!(
-        tx.conn,
-        over(tx.now)
-            .order(answered_challenges::ends_at)
-            .select(answered_challenges::hash)
-            .limit(at_most)
-    )?;
-    let gone = answered_challenges::table.filter(answered_challenges::hash.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = over(tx.now)
+        .order(answered_challenges::ends_at)
+        .limit(at_most);
+    delete_unlocked!(tx.conn, answered_challenges::hash as Vec<u8>, over)
 }
 
 /// How many are over.

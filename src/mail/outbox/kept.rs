@@ -9,7 +9,7 @@ use diesel::sql_types::Bool;
 
 use super::{LEASE, Mail, state};
 use crate::clock::{Timestamp, millis};
-use crate::db::{Tx, load_unlocked, on_either};
+use crate::db::{Tx, delete_unlocked};
 use crate::error::Result;
 use crate::mail::letters::Priority;
 use crate::schema::{links, outbox};
@@ -272,15 +272,8 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Forgets a batch of mail that was settled long ago.
 pub fn purge(tx: &mut Tx, at_most: i64) -> Result<usize> {
-    let over: Vec<String> = load_unlocked!(
-        tx.conn,
-        over(tx.now)
-            .order(outbox::settled_at)
-            .select(outbox::id)
-            .limit(at_most)
-    )?;
-    let gone = outbox::table.filter(outbox::id.eq_any(over));
-    Ok(on_either!(tx.conn, |conn| diesel::delete(gone).execute(conn))?)
+    let over = over(tx.now).order(outbox::settled_at).limit(at_most);
+    delete_unlocked!(tx.conn, outbox::id as String, over)
 }
 
 /// How much was settled so long ago.
