@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::program::{Doorpost, empty_folder};
 use crate::support::app::{App, Request, TICK, WEB_SOCKET_KEY, WELCOME};
-use crate::support::proxy::{Answer, Kind, Proxy, free_port};
+use crate::support::proxy::{Answer, Kind, Proxy, behind, free_port};
 use crate::support::{Database, PASSWORD, ScriptedServer, Store, encode, eventually, secret_key};
 
 const ADA: &str = "ada@example.org";
@@ -61,43 +61,9 @@ const SCRIPT: &[&str] = &["--header", "Sec-Fetch-Mode: cors"];
 /// How a form of Doorpost's pages comes.
 const FROM_OUR_PAGE: &str = "Sec-Fetch-Site: same-origin";
 
-/// Runs each test behind all of them.
-macro_rules! behind_each {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($kind:ident: Kind) $body:block)+) => {$(
-        $(#[doc = $doc])*
-        mod $name {
-            use super::*;
-            async fn test($kind: Kind) $body
+behind! {
+    [nginx: Nginx, caddy: Caddy, haproxy: Haproxy, traefik: Traefik, envoy: Envoy]
 
-            #[tokio::test]
-            async fn nginx() {
-                test(Kind::Nginx).await;
-            }
-
-            #[tokio::test]
-            async fn caddy() {
-                test(Kind::Caddy).await;
-            }
-
-            #[tokio::test]
-            async fn haproxy() {
-                test(Kind::Haproxy).await;
-            }
-
-            #[tokio::test]
-            async fn traefik() {
-                test(Kind::Traefik).await;
-            }
-
-            #[tokio::test]
-            async fn envoy() {
-                test(Kind::Envoy).await;
-            }
-        }
-    )+};
-}
-
-behind_each! {
     async fn each_visitor_gets_what_is_theirs(kind: Kind) {
         let app = App::open();
         let site = Site::open(kind, app.port, &[COOKIE_DOMAIN, GATE_FILE]);

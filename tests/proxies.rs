@@ -7,34 +7,13 @@ mod nodes;
 use tempfile::TempDir;
 
 use crate::program::{Doorpost, empty_folder};
-use crate::support::proxy::{Answer, HOST, Kind, Proxy, free_port};
+use crate::support::proxy::{Answer, HOST, Kind, Proxy, behind, free_port};
 use crate::support::{Browser, ScriptedServer, Scripts, audit, secret_key};
 
 const ADA: &str = "ada@example.org";
 
 /// How a form of our own pages comes.
 const FROM_OUR_PAGE: &str = "Sec-Fetch-Site: same-origin";
-
-/// Runs each test behind both.
-macro_rules! behind_both {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($kind:ident: Kind) $body:block)+) => {$(
-        $(#[doc = $doc])*
-        mod $name {
-            use super::*;
-            async fn test($kind: Kind) $body
-
-            #[tokio::test]
-            async fn nginx() {
-                test(Kind::Nginx).await;
-            }
-
-            #[tokio::test]
-            async fn caddy() {
-                test(Kind::Caddy).await;
-            }
-        }
-    )+};
-}
 
 /// A site as an operator runs it: Doorpost, its relay, and the proxy in front.
 struct Site {
@@ -125,7 +104,9 @@ fn is_away(answer: &Answer) {
     }
 }
 
-behind_both! {
+behind! {
+    [nginx: Nginx, caddy: Caddy]
+
     /// FLT-06
     async fn a_visitor_comes_in_by_link_and_stays_whichever_side_starts_again(kind: Kind) {
         let mut site = Site::open(kind);

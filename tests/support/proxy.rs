@@ -36,6 +36,26 @@ pub enum Kind {
     Envoy,
 }
 
+/// Runs each test behind each of these. A test is a function of the proxy that it is behind.
+macro_rules! behind {
+    (@each [$($proxy:ident: $kind:ident),+]) => {$(
+        #[tokio::test]
+        async fn $proxy() {
+            test(Kind::$kind).await;
+        }
+    )+};
+    ($each:tt $($(#[doc = $doc:literal])* async fn $name:ident($kind:ident: Kind) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        mod $name {
+            use super::*;
+            async fn test($kind: Kind) $body
+
+            behind! { @each $each }
+        }
+    )+};
+}
+pub(crate) use behind;
+
 /// A running proxy. Ended when dropped.
 pub struct Proxy {
     pub kind: Kind,
