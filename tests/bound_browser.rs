@@ -152,11 +152,7 @@ async fn each_way_in_is_bound_by_the_browser_itself() {
             .iter()
             .any(|(name, _)| name == BOUND)
     );
-    browser.goto(&site.at("/sign-in/password")).await;
-    browser.fill("Email address", ADA).await;
-    browser.fill("Password", PASSWORD).await;
-    browser.click("Sign in").await;
-    browser.comes_to("/account").await;
+    browser.enters(&site.at(""), ADA, PASSWORD).await;
     site.is_bound(1).await;
 
     browser.click("Sign out").await;

@@ -73,11 +73,7 @@ async fn registers_changes_the_password_and_signs_out(scripts: Scripts, db: Data
     browser.sees("With the link from a message").await;
     browser.click("Sign out").await;
 
-    browser.goto(&at("/sign-in/password")).await;
-    browser.fill("Email address", ADA).await;
-    browser.fill("Password", other).await;
-    browser.click("Sign in").await;
-    browser.comes_to("/account").await;
+    browser.enters(&house.url, ADA, other).await;
     browser.sees("With the password").await;
 }
 
