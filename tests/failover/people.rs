@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{RequestBuilder, StatusCode};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::cluster::Cluster;
-use crate::support::{Handed, Mail, Page, ScriptedServer, Visitor, eventually};
+use crate::support::{Mail, Mailboxes, Page, ScriptedServer, Visitor, eventually};
 
 /// How many are there at once.
 const AT_ONCE: usize = 12;
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Crowd {
     nodes: Arc<Vec<String>>,
     anybody: Visitor,
-    mailboxes: Arc<Mutex<HashMap<String, UnboundedSender<Mail>>>>,
+    mailboxes: Mailboxes,
     record: Arc<Mutex<Record>>,
     go_home: Arc<AtomicBool>,
     turn: Arc<AtomicUsize>,
@@ -60,23 +60,13 @@ pub struct Record {
 
 impl Crowd {
     pub fn gather(nodes: &[String], mail: &ScriptedServer) -> Self {
-        let crowd = Self {
+        Self {
             anybody: Visitor::new(&nodes[0]),
             nodes: Arc::new(nodes.to_vec()),
-            mailboxes: Arc::default(),
+            mailboxes: Mailboxes::at(mail),
             record: Arc::default(),
             go_home: Arc::default(),
             turn: Arc::default(),
-        };
-        tokio::spawn(crowd.clone().bring_mail(mail.deliveries()));
-        crowd
-    }
-
-    async fn bring_mail(self, mut deliveries: UnboundedReceiver<Handed>) {
-        while let Some(letter) = deliveries.recv().await {
-            if let Some(mailbox) = self.mailboxes.lock().unwrap().get(&letter.to[0]) {
-                let _ = mailbox.send(letter.mail());
-            }
         }
     }
 
@@ -195,15 +185,12 @@ impl Person {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let address = format!("visitor-{number}@example.org");
-        let (post, mailbox) = unbounded_channel();
-        let mut mailboxes = crowd.mailboxes.lock().unwrap();
-        mailboxes.insert(address.clone(), post);
         let [_, a, b, c] = (number as u32).to_be_bytes();
         Self {
             crowd: crowd.clone(),
+            mailbox: crowd.mailboxes.open(&address),
             address,
             network: format!("10.{a}.{b}.{c}"),
-            mailbox,
             until: Instant::now() + PATIENCE,
         }
     }

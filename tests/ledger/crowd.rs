@@ -1,7 +1,7 @@
 //! The visitors: each with an address, a network and a mailbox, and all of them impatient. What they saw is
 //! written down.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use doorpost::random::Token;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::PATIENCE;
 use super::nodes::Nodes;
-use crate::support::{Handed, Mail, Page, ScriptedServer, Visitor};
+use crate::support::{Mail, Mailboxes, Page, ScriptedServer, Visitor};
 
 /// Visitors who talk to the program at once. Those who wait for their mail are not counted.
 const AT_ONCE: usize = 32;
@@ -38,7 +38,7 @@ pub struct Crowd {
     /// Whose connections everybody uses.
     anybody: Visitor,
     at_once: Arc<Semaphore>,
-    mailboxes: Arc<Mutex<HashMap<String, UnboundedSender<Mail>>>>,
+    mailboxes: Mailboxes,
     records: Arc<Mutex<Records>>,
     people: Arc<AtomicUsize>,
     /// Answers that somebody got.
@@ -73,25 +73,14 @@ pub struct Use {
 impl Crowd {
     pub fn gather(nodes: &Nodes, server: &ScriptedServer) -> Self {
         let urls: Vec<String> = nodes.list.iter().map(|node| node.url()).collect();
-        let crowd = Self {
+        Self {
             anybody: Visitor::new(&urls[0]),
             nodes: Arc::new(urls),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
-            mailboxes: Arc::default(),
+            mailboxes: Mailboxes::at(server),
             records: Arc::default(),
             people: Arc::default(),
             answers: Arc::default(),
-        };
-        tokio::spawn(crowd.clone().bring_mail(server.deliveries()));
-        crowd
-    }
-
-    async fn bring_mail(self, mut deliveries: UnboundedReceiver<Handed>) {
-        while let Some(letter) = deliveries.recv().await {
-            if let Some(mailbox) = self.mailboxes.lock().unwrap().get(&letter.to[0]) {
-                // Some do not read their mail any more.
-                let _ = mailbox.send(letter.mail());
-            }
         }
     }
 
@@ -163,15 +152,12 @@ impl Person {
     fn new(crowd: &Crowd) -> Self {
         let number = crowd.people.fetch_add(1, Ordering::Relaxed);
         let address = format!("visitor-{number}@example.org");
-        let (post, mailbox) = unbounded_channel();
-        let mut mailboxes = crowd.mailboxes.lock().unwrap();
-        mailboxes.insert(address.clone(), post);
         let [_, a, b, c] = (number as u32).to_be_bytes();
         Self {
             crowd: crowd.clone(),
             network: format!("10.{a}.{b}.{c}"),
+            mailbox: crowd.mailboxes.open(&address),
             address,
-            mailbox,
             tried: BTreeSet::new(),
             steps: AtomicUsize::new(number),
         }
