@@ -1,7 +1,8 @@
 //! The program: configuration, log, and then what the command line says, which is what an operator does without a
 //! browser. The only place that may give up.
 //!
-//! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. Whatever shows something
+//! A command says what it did on standard output ([`out`]), and ends with 0 only if it did it. What it changed it tells the
+//! log, too, by an event and without anybody's address. Whatever shows something
 //! also speaks JSON (`--json`); what destroys something can be tried (`--dry-run`), and asks before what cannot be undone
 //! ([`ask`]).
 
@@ -15,6 +16,7 @@ use crate::accounts::key_probe::{self, Proof};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl, Summary};
+use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keys::misfit;
 use crate::server::Server;
@@ -214,6 +216,18 @@ fn database_is_there(config: &Config) -> Result<()> {
             Err(Error::unavailable(format!("there is no database {path}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Applies what is pending, and tells the log, as a start does.
+fn bring_up_to_date(db: &Db) -> Result<()> {
+    tell_of_migrations(&db.migrate()?);
+    Ok(())
+}
+
+fn tell_of_migrations(applied: &[String]) {
+    if !applied.is_empty() {
+        tracing::info!(?applied, event = "migrated", "migrated");
     }
 }
 

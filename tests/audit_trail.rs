@@ -1,22 +1,27 @@
 //! A day, as the operator reads it in the log: everything that happened to an account is there once, with when,
 //! to whom, from where and in which request; so is what was refused, and what became of the mail. And nobody's
-//! address is in it, however talkative the log is made.
+//! address is in it, however talkative the log is made. So it is with what the operator's commands change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use doorpost::clock::Clock;
 use doorpost::humanize;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::house_rules;
-use crate::program::{ANY_PORT, Doorpost};
+use crate::program::{ANY_PORT, Doorpost, empty_folder, everything_in, run};
 use crate::support::{
     Answer, Authenticator, Database, House, Mail, PASSWORD, Page, ScriptedServer, Store, Visitor,
-    eventually,
+    eventually, secret_key,
 };
+use crate::upkeep_command::commands;
 
 const ADA: &str = "ada.lovelace@example.org";
 const NEW: &str = "countess.lovelace@example.net";
@@ -636,6 +641,186 @@ fn every_line_of_the_log_has_an_event_and_the_docs_know_it() {
         events, told,
         "what is logged, and what docs/operate.md says"
     );
+}
+
+/// An operator's command, and what has to be in its log: nothing, where it only looks. They are called one after the other.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("check", &[]),
+    ("health", &[]),
+    ("keys generate", &[]),
+    ("keys adopt", &["key_adopted"]),
+    ("keys rotate", &["signing_key_made"]),
+    ("keys rotate --now", &["signing_keys_replaced"]),
+    ("users invite bob@example.org", &["invited"]),
+    (
+        "users invite bob@example.org --withdraw",
+        &["invitation_withdrawn"],
+    ),
+    ("users list", &[]),
+    ("users show ada@example.org", &[]),
+    ("users sign-in-link ada@example.org", &["sign_in_link_made"]),
+    ("users end-sessions ada@example.org", &["sessions_ended"]),
+    ("users end-hold ada@example.org", &["reset_hold_lifted"]),
+    ("users lock ada@example.org", &["locked"]),
+    ("users unlock ada@example.org", &["unlocked"]),
+    ("mail list", &[]),
+    ("mail show waits", &[]),
+    ("mail retry waits", &["mail_retried"]),
+    ("mail test bob@example.org", &[]),
+    ("mail bounce --maildir late", &["mail_late"]),
+    ("announce news.md --to all", &["announced"]),
+    (
+        "mail bounce --maildir returned",
+        &["mail_bounced", "mail_returned"],
+    ),
+    ("purge", &["purged"]),
+    ("backup copy", &["backed_up"]),
+    (
+        "users set-email ada@example.org carol@example.org --yes",
+        &["email_changed"],
+    ),
+    ("users delete carol@example.org --yes", &["deleted"]),
+    ("restore copy", &["restored"]),
+    ("restore --loaded", &["restored"]),
+];
+
+/// LOG-03, LOG-04: a command that changes something says so in its log, and no address. One that is new is missed here.
+#[tokio::test]
+async fn whatever_an_operators_command_changes_is_in_its_log() {
+    let desk = Desk::set_up();
+    desk.logs("migrate", &["migration_applied"]);
+    desk.fill();
+    for (command, events) in COMMANDS {
+        desk.logs(command, events);
+    }
+    let tried: Vec<&str> = COMMANDS.iter().map(|(command, _)| *command).collect();
+    for name in commands().into_keys().filter(|name| name != "migrate") {
+        let is_tried = tried.iter().any(|command| command.starts_with(&name));
+        assert!(is_tried, "nobody calls {name} here");
+    }
+}
+
+/// Where the operator sits: a folder with settings, a database, a mail server, and mail that has come back.
+struct Desk {
+    folder: TempDir,
+    server: ScriptedServer,
+    secret_key: String,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+impl Desk {
+    fn set_up() -> Self {
+        Self {
+            folder: empty_folder(),
+            server: ScriptedServer::start(),
+            secret_key: secret_key(),
+        }
+    }
+
+    /// An account that has something to be ended, mail to be tried, and something that is over.
+    fn fill(&self) {
+        let (now, never) = (Clock::System.now(), i64::MAX);
+        self.database()
+            .batch_execute(&format!(
+                "INSERT INTO users (id, email, created_at, known_since, reset_hold_since)
+                    VALUES ('u', 'ada@example.org', 0, 0, {now});
+                 INSERT INTO outbox (id, letter, email, state, queued_at, useful_until, due_at, tries)
+                    VALUES ('waits', 'sign_in', 'ada@example.org', 'queued', {now}, {never}, {never}, 1),
+                           ('AUHOL6PUNrsCSdTWnNX-6g', 'sign_in', 'ada@example.org', 'sent', {now}, {never}, NULL, 1);
+                 INSERT INTO limits (name, subject, count, ends_at) VALUES ('token_per_network', '', 1, 0)"
+            ))
+            .unwrap();
+        let at = |name: &str| self.folder.path().join(name);
+        fs::write(at("news.md"), "# News\n\nThere are some.\n").unwrap();
+        for (maildir, report) in [
+            ("late", "opensmtpd-delayed.eml"),
+            ("returned", "postfix-no-such-user.eml"),
+        ] {
+            for part in ["new", "cur"] {
+                fs::create_dir_all(at(maildir).join(part)).unwrap();
+            }
+            let report_file = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/bounces")
+                .join(report);
+            fs::copy(report_file, at(maildir).join("new").join(report)).unwrap();
+        }
+    }
+
+    /// Calls a command, which logs these events, and changes something if there are any.
+    #[track_caller]
+    fn logs(&self, command: &str, events: &[&str]) {
+        let before = self.everything();
+        let smtp = self.server.url();
+        let variables = [
+            ANY_PORT,
+            ("SECRET_KEY", self.secret_key.as_str()),
+            ("SMTP_URL", smtp.as_str()),
+            ("LOG_FORMAT", "json"),
+        ];
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let ended = run(self.folder.path(), &arguments, &variables);
+        let said = String::from_utf8(ended.stderr).unwrap();
+        let lines = said.lines().filter(|line| line.starts_with('{'));
+        let log: Vec<Value> = lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let told: BTreeSet<&str> = log
+            .iter()
+            .map(|line| line["event"].as_str().unwrap())
+            .collect();
+        let expected: BTreeSet<&str> = events.iter().copied().collect();
+        assert_eq!(told, expected, "{command}: {said}");
+        let has_changed = self.everything() != before;
+        assert_eq!(has_changed, !events.is_empty(), "{command}: {said}");
+        for address in ["ada@", "bob@", "carol@"] {
+            let mut lines = log.iter().map(Value::to_string);
+            assert!(
+                lines.all(|line| !line.contains(address)),
+                "{command}: {said}"
+            );
+        }
+    }
+
+    /// All rows of all tables, and the names of all other files.
+    fn everything(&self) -> BTreeSet<String> {
+        let files = everything_in(self.folder.path()).into_iter();
+        let mut all: BTreeSet<String> = files
+            .map(|(name, _)| name)
+            .filter(|name| !name.starts_with("data"))
+            .collect();
+        if !self.folder.path().join("data").exists() {
+            return all;
+        }
+        let mut database = self.database();
+        let mut asked = |query: &str| -> Vec<String> {
+            let lines = diesel::sql_query(query)
+                .load::<Line>(&mut database)
+                .unwrap();
+            lines.into_iter().map(|line| line.text).collect()
+        };
+        for table in asked("SELECT name AS text FROM sqlite_master WHERE type = 'table'") {
+            let columns = "group_concat('quote(' || name || ')', '||'', ''||')";
+            let columns = asked(&format!(
+                "SELECT {columns} AS text FROM pragma_table_info('{table}')"
+            ));
+            all.extend(asked(&format!(
+                "SELECT '{table}: ' || {} AS text FROM {table}",
+                columns[0]
+            )));
+        }
+        all
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test looks into the file")]
+    fn database(&self) -> SqliteConnection {
+        let path = self.folder.path().join("data/doorpost.db");
+        SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+    }
 }
 
 /// Neither whole nor in part, as it is or as a URL has it.

@@ -1,9 +1,11 @@
 //! `doorpost keys generate`, `migrate`, `purge` and `check --json`: what an operator does now and then, and a program
 //! for them.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use clap::Command;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use doorpost::clock::Clock;
@@ -309,28 +311,31 @@ fn every_command_is_in_the_table_of_the_documentation() {
             .find(|line| begins.iter().any(|begin| line.starts_with(begin)))
             .unwrap_or_else(|| panic!("docs/operate.md has no row for {name}"))
     };
-    let mut commands = 0;
-    for group in command_line().get_subcommands() {
-        let mut leaves: Vec<_> = group
-            .get_subcommands()
-            .map(|leaf| (format!("{} {}", group.get_name(), leaf.get_name()), leaf))
-            .collect();
-        if leaves.is_empty() {
-            leaves.push((group.get_name().to_owned(), group));
-        }
-        for (name, leaf) in leaves {
-            let row = row_of(&name);
-            commands += 1;
-            for option in leaf
-                .get_arguments()
-                .filter_map(|argument| argument.get_long())
-            {
-                assert!(
-                    row.contains(&format!("--{option}")),
-                    "{name} --{option}: {row}"
-                );
-            }
+    for (name, command) in commands() {
+        let row = row_of(&name);
+        let arguments = command.get_arguments();
+        for option in arguments.filter_map(|argument| argument.get_long()) {
+            assert!(
+                row.contains(&format!("--{option}")),
+                "{name} --{option}: {row}"
+            );
         }
     }
-    assert!(commands >= 20, "only {commands} commands were found");
+}
+
+/// Every command by its whole name.
+pub fn commands() -> BTreeMap<String, Command> {
+    let mut commands = BTreeMap::new();
+    for group in command_line().get_subcommands() {
+        let name = group.get_name();
+        if !group.has_subcommands() {
+            commands.insert(name.to_owned(), group.clone());
+        }
+        for command in group.get_subcommands() {
+            commands.insert(format!("{name} {}", command.get_name()), command.clone());
+        }
+    }
+    let count = commands.len();
+    assert!(count >= 20, "only {count} commands were found");
+    commands
 }

@@ -1,4 +1,5 @@
-//! The operator lets an address in that sign-up would not admit, and may take that back.
+//! The operator lets an address in that sign-up would not admit, and may take that back. No account's activity could have
+//! it, for there is none yet: the log does.
 
 use crate::accounts::admission::{self, Admission};
 use crate::accounts::email_address::EmailAddress;
@@ -40,6 +41,8 @@ pub fn invite(tx: &mut Tx, app: &App, email: &EmailAddress, told: Told) -> Resul
         Admission::Admitted | Admission::Closed => {}
     }
     admission::invite(tx, email)?;
+    let address = email.masked();
+    tx.after_commit(move || tracing::info!(address, event = "invited", "invited"));
     let wanted = Wanted {
         purpose: Purpose::ConfirmEmail,
         email: email.as_str(),
@@ -61,6 +64,10 @@ pub fn withdraw(tx: &mut Tx, email: &EmailAddress) -> Result<bool> {
     let was_invited = admission::withdraw_invitation(tx, email)?;
     if was_invited {
         links::end(tx, email.as_str(), &[Purpose::ConfirmEmail])?;
+        let address = email.masked();
+        tx.after_commit(move || {
+            tracing::info!(address, event = "invitation_withdrawn", "withdrawn");
+        });
     }
     Ok(was_invited)
 }

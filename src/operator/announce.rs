@@ -86,7 +86,10 @@ pub async fn run(
             }
         }
     }
-    let mut tally = run.announce(&readers).await?;
+    let mut tally = Tally::default();
+    let announced = run.announce(&readers, &mut tally).await;
+    run.tell_log(&tally);
+    announced?;
     tally.without_account += strangers;
     if arguments.json {
         out.json(&tally)?;
@@ -224,22 +227,34 @@ impl Run {
         }
     }
 
-    async fn announce(&self, readers: &Readers) -> Result<Tally> {
+    /// Posts the letters, and counts them as they are.
+    async fn announce(&self, readers: &Readers, tally: &mut Tally) -> Result<()> {
         let bar = readers
             .count()
             .map_or_else(ProgressBar::no_length, ProgressBar::new);
-        let (mut tally, mut last) = (Tally::default(), String::new());
+        let mut last = String::new();
         loop {
             let batch = readers.after(&self.app, &last).await?;
             let Some(end) = batch.last().cloned() else {
                 break;
             };
             bar.inc(batch.len() as u64);
-            tally += self.announce_to(batch).await?;
+            *tally += self.announce_to(batch).await?;
             last = end;
         }
         bar.finish_and_clear();
-        Ok(tally)
+        Ok(())
+    }
+
+    /// Also of what was posted until there was trouble. The file is named by what `sha256sum` says of it.
+    fn tell_log(&self, tally: &Tally) {
+        if self.is_dry || tally.told == 0 {
+            return;
+        }
+        let digest = &self.announcement.digests.file;
+        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let letters = tally.told;
+        tracing::info!(sha256, letters, event = "announced", "announced");
     }
 
     async fn announce_to(&self, batch: Vec<String>) -> Result<Tally> {

@@ -44,7 +44,9 @@ pub fn run(arguments: &Arguments, config: &Config, out: &Out) -> Result<ExitCode
     bar.finish_and_clear();
     match copied {
         Ok(bytes) => {
-            let (file, bytes) = (arguments.file.display(), HumanBytes(bytes));
+            let file = arguments.file.display();
+            tracing::info!(%file, bytes, event = "backed_up", "backed up");
+            let bytes = HumanBytes(bytes);
             let seconds = began.elapsed().as_secs_f64();
             out.line(format_args!("{file}: {bytes}, in {seconds:.1} s."));
             Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::humanize;
 use crate::keys;
-use crate::operator::out::Out;
+use crate::operator::{self, out::Out};
 
 /// What can be done with the keys.
 #[derive(Subcommand)]
@@ -44,7 +44,7 @@ pub fn generate(out: &Out) {
 pub async fn run(command: Command, app: App, out: &Out) -> Result<()> {
     match command.changes_nothing() {
         true => app.db.ready().await?,
-        false => drop(app.db.migrate()?),
+        false => operator::bring_up_to_date(&app.db)?,
     }
     match command {
         Command::Generate => {
@@ -85,9 +85,10 @@ async fn adopt(app: &App, out: &Out) -> Result<()> {
     let keys = app.keys.clone();
     app.transaction(move |tx| key_probe::adopt(tx, &keys))
         .await?;
+    let key = app.keys.id();
+    tracing::info!(key, event = "key_adopted", "adopted");
     out.line(format_args!(
-        "Key {} is the key of this database from now on.",
-        app.keys.id()
+        "Key {key} is the key of this database from now on."
     ));
     Ok(())
 }
@@ -96,9 +97,10 @@ async fn rotate(app: &App, out: &Out) -> Result<()> {
     let keys = app.keys.clone();
     let next = app.transaction(move |tx| signing_keys::rotate(tx, &keys));
     let Next { id, signs_from } = next.await?;
-    let from = humanize::rfc3339(signs_from);
+    let signs_from = humanize::rfc3339(signs_from);
+    tracing::info!(key = id, signs_from, event = "signing_key_made", "made");
     out.line(format_args!(
-        "{id} is listed from now on, and signs from {from} on."
+        "{id} is listed from now on, and signs from {signs_from} on."
     ));
     Ok(())
 }
@@ -116,6 +118,7 @@ async fn replace_all(app: &App, out: &Out) -> Result<()> {
     let keys = app.keys.clone();
     let made = app.transaction(move |tx| signing_keys::replace_all(tx, &keys));
     let Next { id, .. } = made.await?;
+    tracing::info!(key = id, event = "signing_keys_replaced", "replaced");
     out.line(format_args!(
         "{id} signs from now on; every access token of before is dead. Every node knows within a minute."
     ));

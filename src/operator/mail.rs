@@ -168,6 +168,9 @@ async fn retry(app: &App, ids: Vec<String>, out: &Out) -> Result<ExitCode> {
     for id in ids {
         let wanted = id.clone();
         let retried = app.transaction(move |tx| kept::retry(tx, &wanted)).await?;
+        if retried == Retried::Now {
+            tracing::info!(mail = id, event = "mail_retried", "mail is tried again");
+        }
         let told = match retried {
             Retried::Now => "a running Doorpost tries it now",
             Retried::Soon => "it is being tried, or will be within a minute",

@@ -19,7 +19,7 @@ use crate::db::MadeBy;
 use crate::db::backup::Restoring;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::operator::out::Out;
+use crate::operator::{self, out::Out};
 
 /// What is to be restored.
 #[derive(Args)]
@@ -78,7 +78,7 @@ async fn restore(
     let app = open(config)?;
     let file = file.display();
     must_be_ours(&app, &file.to_string()).await?;
-    app.db.migrate()?;
+    let applied = app.db.migrate()?;
     let accounts = app.db.take_time(users::count)?;
     if is_dry {
         out.line(format_args!(
@@ -90,6 +90,7 @@ async fn restore(
     let now = app.clock.now();
     drop(app);
     let aside = restoring.finish(now)?;
+    tell_log(&applied, ended);
     out.line(format_args!(
         "Restored in {:.1} s; accounts: {accounts}. {}",
         began.elapsed().as_secs_f64(),
@@ -111,8 +112,10 @@ async fn loaded(app: App, is_dry: bool, out: &Out) -> Result<()> {
         ));
         return Ok(());
     }
-    app.db.migrate()?;
-    out.line(said(end_what_was(&app, out)?));
+    let applied = app.db.migrate()?;
+    let ended = end_what_was(&app, out)?;
+    tell_log(&applied, ended);
+    out.line(said(ended));
     Ok(())
 }
 
@@ -138,6 +141,16 @@ fn end_what_was(app: &App, out: &Out) -> Result<Ended> {
         out.complain(keys::misfit(&sealed_by, Some(&app.keys)));
     }
     Ok(ended)
+}
+
+fn tell_log(applied: &[String], ended: Ended) {
+    operator::tell_of_migrations(applied);
+    let Ended {
+        sessions,
+        links,
+        letters,
+    } = ended;
+    tracing::info!(sessions, links, letters, event = "restored", "restored");
 }
 
 fn said(ended: Ended) -> String {

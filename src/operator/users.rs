@@ -181,7 +181,7 @@ impl Command {
 pub async fn run(command: Command, app: App, out: &Out) -> Result<ExitCode> {
     match command.wants_accounts() {
         true => app.db.ready().await?,
-        false => drop(app.db.migrate()?),
+        false => operator::bring_up_to_date(&app.db)?,
     }
     // No reason to leave an account unlocked: a key that was stolen is replaced before the new one is the database's.
     operator::key_fits(&app, out).await?;

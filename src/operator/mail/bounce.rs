@@ -209,7 +209,10 @@ async fn take(app: &App, report: Report, recipient: Option<&str>) -> Result<(boo
             );
             (true, format!("{number} came back: {reason}"))
         }
-        Outcome::Delayed => (true, format!("{number} is late: {reason}")),
+        Outcome::Delayed => {
+            tracing::info!(mail = number, reason, event = "mail_late", "mail is late");
+            (true, format!("{number} is late: {reason}"))
+        }
         Outcome::Known => (true, format!("{number} came back before")),
         Outcome::Unknown => (true, format!("passed over: there is no letter {number}")),
         Outcome::TooEarly if fate == Fate::Delayed => {
