@@ -211,6 +211,37 @@ impl Db {
         self.alone(Ending::Kept, change)
     }
 
+    /// What another program has loaded here becomes ours: the tables are brought up to date, and then this is done, in one
+    /// transaction that may take its time. The names of what was applied come with the outcome.
+    ///
+    /// # Errors
+    /// A Doorpost has the database open, or it is none of ours ([`Db::could_take_over`]): then nothing has changed.
+    pub fn take_over<T: Send>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<(Vec<String>, T)> {
+        let known = self.known();
+        self.alone(Ending::Kept, |tx| {
+            may_be_taken_over(tx, known)?;
+            Ok((migrations::apply_pending(tx, known)?, change(tx)?))
+        })
+    }
+
+    /// Looks at what [`Db::take_over`] would take over.
+    ///
+    /// # Errors
+    /// A Doorpost has the database open, or it has not the tables of one, or those of a newer one.
+    pub fn could_take_over<T: Send>(
+        &self,
+        look: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let known = self.known();
+        self.alone(Ending::Kept, |tx| {
+            may_be_taken_over(tx, known)?;
+            look(tx)
+        })
+    }
+
     /// What a start says that could not write. A role that may only read, a server that follows another, somebody else's
     /// file, a full disk: the database has its words for each.
     pub fn not_written(&self, why: &Error) -> Error {
@@ -328,6 +359,20 @@ impl Db {
             own: self.own,
         }
     }
+}
+
+/// On SQLite whoever takes over has looked before: with the file open, it would be in its own way
+/// ([`backup::must_be_free`]).
+fn may_be_taken_over(tx: &mut Tx<'_>, known: Known) -> Result<()> {
+    if let Connection::Postgres(conn) = &mut *tx.conn
+        && !postgres::is_alone(conn)?
+    {
+        return Err(Error::misconfigured(
+            "the database is in use; stop every Doorpost that has it open, on whatever machine (docs/operate.md, \
+             \"PostgreSQL\", says how to find it)",
+        ));
+    }
+    migrations::made_by(tx, known)?.must_be_us("the database")
 }
 
 /// Undoes what a job did, down to `depth`, the savepoints included that a panic left open.

@@ -465,6 +465,71 @@ async fn what_a_restore_ends_may_take_its_time() {
     assert!(told(&ended).starts_with("Ended: sessions 1, "), "{ended:?}");
 }
 
+on_both! {
+    async fn what_was_loaded_is_not_taken_over_while_a_doorpost_serves(db: Database) {
+        let site = Site::new(db).await;
+        let doorpost = site.serving();
+        let ada = site.member(&doorpost, ADA).await;
+        for arguments in [&["restore", "--loaded"][..], &["restore", "--loaded", "--dry-run"]] {
+            is_refused(&site.run(arguments), "is in use");
+        }
+        assert_eq!(ada.signed_in_as().await.as_deref(), Some(ADA), "nothing has changed");
+        stop(doorpost);
+        let dry = told(&site.run(&["restore", "--loaded", "--dry-run"]));
+        assert_eq!(dry, "Every session and every link would end; accounts: 1.\n");
+        let said = told(&site.run(&["restore", "--loaded"]));
+        assert!(said.starts_with("Ended: sessions 1, "), "{said}");
+    }
+}
+
+/// As when a node's machine vanished, or its network: it is there for as long as its sessions are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_that_are_in_the_way_of_a_restore_can_be_found_and_ended() {
+    let site = Site::new(Database::Postgres).await;
+    let doorpost = site.serving();
+    site.member(&doorpost, ADA).await;
+    doorpost.signal("STOP");
+    let refused = tokio::task::block_in_place(|| site.run(&["restore", "--loaded"]));
+    is_refused(&refused, "is in use");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, query) = page.split_once("    SELECT a.pid, ").unwrap();
+    let (query, _) = query.split_once(';').unwrap();
+    let other = postgres(&site.store.url).await;
+    let query = format!("SELECT pg_terminate_backend(pid) FROM (SELECT a.pid, {query}) AS found");
+    other.batch_execute(&query).await.unwrap();
+    let ended = tokio::task::block_in_place(|| site.run(&["restore", "--loaded"]));
+    assert!(told(&ended).starts_with("Ended: sessions 1, "), "{ended:?}");
+    drop(doorpost);
+}
+
+/// A start that comes in the middle of it waits, as it waits for a database that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_node_begins_to_serve_what_is_just_being_restored() {
+    let site = Site::new(Database::Postgres).await;
+    let restoring = postgres(&site.store.url).await;
+    let alone = "SELECT pg_advisory_lock(7237125663510983541)";
+    restoring.batch_execute(alone).await.unwrap();
+    let variables = site.variables();
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let doorpost = Doorpost::start(site.folder.path(), &variables);
+    doorpost.says("waiting for the database");
+    assert!(
+        doorpost.log().contains("just being restored"),
+        "{}",
+        doorpost.log()
+    );
+    drop(restoring);
+    let doorpost = doorpost.when_up();
+    assert_eq!(
+        doorpost.visitor().get("/readyz").await.status,
+        StatusCode::OK
+    );
+}
+
 /// Two in one second, by a script: the database of before is not lost to the second.
 #[tokio::test]
 async fn no_restore_replaces_what_another_has_set_aside() {

@@ -182,6 +182,13 @@ pub(super) fn mark_in_use(database: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Refuses while anybody has the database open.
+pub fn must_be_free(database: &Path) -> Result<()> {
+    let database = whole(database)?;
+    let _alone = lock_alone(&database)?;
+    fold_unless_in_use(&database)
+}
+
 fn lock_alone(database: &Path) -> Result<Option<File>> {
     let Ok(file) = lock_file(database) else {
         return Ok(None);

@@ -171,6 +171,21 @@ pub enum MadeBy {
     Newer,
 }
 
+impl MadeBy {
+    /// Refuses what has no tables that this program can use, and calls it by this name.
+    pub fn must_be_us(self, what: &str) -> Result<()> {
+        match self {
+            Self::Us => Ok(()),
+            Self::Others => Err(Error::misconfigured(format!(
+                "{what} has no tables of Doorpost"
+            ))),
+            Self::Newer => Err(Error::misconfigured(format!(
+                "{what} was made by a newer Doorpost than this one"
+            ))),
+        }
+    }
+}
+
 pub(super) fn made_by(tx: &mut Tx<'_>, known: Known) -> Result<MadeBy> {
     let (applied, known) = (applied(tx)?, known.versions()?);
     Ok(match &*applied {

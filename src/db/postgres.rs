@@ -16,12 +16,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use diesel::QueryResult;
 use diesel::connection::{
     SimpleConnection as _, TransactionManager as _, TransactionManagerStatus,
 };
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use tokio::time::timeout;
 
 pub use connection::Postgres;
@@ -51,6 +53,13 @@ const REHEARSING: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_tim
 
 /// The lock's number is "doorpost" in ASCII; it is let go at the end of the transaction, whichever way that comes.
 const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7237125663510983540)";
+
+/// Takes what every session of a Doorpost shares, if none has it. The number is the one after that of the migrations.
+const LOCK_OTHERS_OUT: &str = "pg_try_advisory_xact_lock(7237125663510983541)";
+
+/// A session that was closed is over at the server within this.
+const CLOSING: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// A PostgreSQL database.
 pub(super) struct Store {
@@ -158,6 +167,18 @@ impl Store {
                 metrics::database_refusals("timeout").inc();
                 Err(Error::unavailable("the database did not answer in time"))
             })
+    }
+}
+
+/// Whether no other session of a Doorpost is there, on whatever node; then none comes until this transaction ends.
+pub(super) fn is_alone(conn: &mut Postgres) -> Result<bool> {
+    let began = Instant::now();
+    loop {
+        let is_alone = diesel::select(sql::<Bool>(LOCK_OTHERS_OUT)).get_result(conn)?;
+        if is_alone || began.elapsed() > CLOSING {
+            return Ok(is_alone);
+        }
+        thread::sleep(BETWEEN_LOOKS);
     }
 }
 

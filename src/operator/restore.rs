@@ -15,10 +15,10 @@ use crate::accounts::users;
 use crate::actions::after_restore::{self, Ended};
 use crate::app::App;
 use crate::config::{Config, DatabaseUrl};
-use crate::db::MadeBy;
-use crate::db::backup::Restoring;
+use crate::db::Tx;
+use crate::db::backup::{self, Restoring};
 use crate::error::{Error, Result};
-use crate::keys;
+use crate::keys::{self, Keys};
 use crate::operator::{self, out::Out};
 
 /// What is to be restored.
@@ -48,7 +48,7 @@ pub async fn run(
     out: &Out,
 ) -> Result<ExitCode> {
     let restored = match (&arguments.file, &config.database.url) {
-        (None, _) => loaded(open(config)?, arguments.dry_run, out).await,
+        (None, _) => loaded(arguments.dry_run, config, open, out),
         (Some(_), DatabaseUrl::Postgres(_)) => Err(Error::misconfigured(BY_POSTGRES)),
         (Some(file), DatabaseUrl::Sqlite(database)) => {
             let database = database.clone();
@@ -77,7 +77,7 @@ async fn restore(
     config.database.url = restoring.url();
     let app = open(config)?;
     let file = file.display();
-    must_be_ours(&app, &file.to_string()).await?;
+    app.db.made_by().await?.must_be_us(&file.to_string())?;
     let applied = app.db.migrate()?;
     let accounts = app.db.take_time(users::count)?;
     if is_dry {
@@ -86,7 +86,8 @@ async fn restore(
         ));
         return Ok(());
     }
-    let ended = end_what_was(&app, out)?;
+    let (proof, ended) = app.db.take_time(|tx| end_what_was(tx, &app.keys))?;
+    say_if_misfit(&proof, &app.keys, out);
     let now = app.clock.now();
     drop(app);
     let aside = restoring.finish(now)?;
@@ -103,44 +104,42 @@ async fn restore(
     Ok(())
 }
 
-async fn loaded(app: App, is_dry: bool, out: &Out) -> Result<()> {
-    must_be_ours(&app, "the database").await?;
+/// A server that runs would be in the middle of it: of a link that is about to end somebody makes a session, after all
+/// sessions have ended.
+fn loaded(
+    is_dry: bool,
+    config: Config,
+    open: &impl Fn(Config) -> Result<App>,
+    out: &Out,
+) -> Result<()> {
+    if let DatabaseUrl::Sqlite(database) = &config.database.url {
+        backup::must_be_free(database)?;
+    }
+    let app = open(config)?;
     if is_dry {
-        let accounts = app.db.take_time(users::count)?;
+        let accounts = app.db.could_take_over(users::count)?;
         out.line(format_args!(
             "Every session and every link would end; accounts: {accounts}."
         ));
         return Ok(());
     }
-    let applied = app.db.migrate()?;
-    let ended = end_what_was(&app, out)?;
+    let (applied, (proof, ended)) = app.db.take_over(|tx| end_what_was(tx, &app.keys))?;
     tell_log(&applied, ended);
+    say_if_misfit(&proof, &app.keys, out);
     out.line(said(ended));
     Ok(())
 }
 
-async fn must_be_ours(app: &App, what: &str) -> Result<()> {
-    match app.db.made_by().await? {
-        MadeBy::Us => Ok(()),
-        MadeBy::Others => Err(Error::misconfigured(format!(
-            "{what} has no tables of Doorpost"
-        ))),
-        MadeBy::Newer => Err(Error::misconfigured(format!(
-            "{what} was made by a newer Doorpost than this one"
-        ))),
-    }
+fn end_what_was(tx: &mut Tx, keys: &Keys) -> Result<(Proof, Ended)> {
+    let proof = key_probe::prove(tx, Some(keys))?;
+    Ok((proof, after_restore::after_restore(tx, keys)?))
 }
 
 /// Another key than that of before opens nothing that stays: that is told, and is no reason to go without the data.
-fn end_what_was(app: &App, out: &Out) -> Result<Ended> {
-    let (proof, ended) = app.db.take_time(|tx| {
-        let proof = key_probe::prove(tx, Some(&app.keys))?;
-        Ok((proof, after_restore::after_restore(tx, &app.keys)?))
-    })?;
+fn say_if_misfit(proof: &Proof, keys: &Keys, out: &Out) {
     if let Proof::Misfit { sealed_by } = proof {
-        out.complain(keys::misfit(&sealed_by, Some(&app.keys)));
+        out.complain(keys::misfit(sealed_by, Some(keys)));
     }
-    Ok(ended)
 }
 
 fn tell_log(applied: &[String], ended: Ended) {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::AsyncPgConnection;
 use futures_util::StreamExt as _;
 use futures_util::future::poll_fn;
 use futures_util::stream::FuturesUnordered;
@@ -61,6 +61,11 @@ const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; \
     SET default_transaction_read_only = on; \
     SET statement_timeout = '2s'; SET lock_timeout = '1500ms'; \
     SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
+
+/// Says that a Doorpost has the database open, for as long as this session lives; no, where another wants it for itself
+/// alone ([`is_alone`](super::is_alone)). A session that a pool in front of the server keeps loses the lock with whatever
+/// else was its client's.
+const MARK_IN_USE: &str = "SELECT pg_try_advisory_lock_shared(7237125663510983541)";
 
 /// Knows how to reach the server.
 pub(super) struct Connector {
@@ -171,11 +176,11 @@ impl Connector {
     async fn dial(&self) -> Result<Dialled> {
         let (client, link) = self.reach().await?;
         let has_warned = Arc::clone(&link.has_warned);
-        let mut client = AsyncPgConnection::try_from(client)
-            .await
-            .map_err(cannot_connect)?;
-        client
-            .batch_execute(SETTINGS)
+        let is_free = asked(&client, &format!("{SETTINGS}; {MARK_IN_USE}")).await?;
+        if is_free.as_deref() != Some("t") {
+            return Err(Error::unavailable("the database is just being restored"));
+        }
+        let client = AsyncPgConnection::try_from(client)
             .await
             .map_err(cannot_connect)?;
         Ok(Dialled {
@@ -324,7 +329,7 @@ async fn asked(client: &Client, question: &str) -> Result<Option<String>> {
     let answer = client
         .simple_query(question)
         .await
-        .map_err(cannot_connect)?;
+        .map_err(|why| cannot_connect(in_words(&why)))?;
     Ok(answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
