@@ -90,11 +90,8 @@ const INSTANT: Duration = Duration::from_millis(1);
 on_both! {
     /// An app may show a link to whoever it likes, and says by itself where it was sent: such a link is no mailbox's word.
     async fn a_link_of_an_apps_own_signs_nobody_in(db: Database) {
-        const OWN: Purpose = Purpose::Own(&OwnPurpose {
-            name: "own_purpose",
-            route: "/own",
-            lifetime: Duration::from_secs(60),
-        });
+        const OWN: Purpose =
+            Purpose::Own(&OwnPurpose::new("own_purpose", "/own", Duration::from_secs(60)));
         let house = House::new(db).await;
         house.member("ada@example.org").await;
         let app = house.app.clone();

@@ -128,8 +128,9 @@ pub fn link(config: &Config, to: &str, issued: &Issued, asked: &AskedFrom<'_>) -
                 "mail/undo_change_email.html"
             )
         }
-        Purpose::Own(own) => {
-            let why = format!("the letter with a link for {} is the app's own", own.name);
+        Purpose::Own(_) => {
+            let name = issued.purpose.name();
+            let why = format!("the letter with a link for {name} is the app's own");
             return Err(Error::internal(why));
         }
     };

@@ -25,13 +25,42 @@ pub enum Purpose {
 /// forgotten as they are. It has no code, and proves neither an address nor an owner.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnPurpose {
-    /// As the table holds it, and log and metrics show it. A prefix keeps it clear of those of Doorpost that are to come.
-    pub name: &'static str,
-    /// The page it opens; the token follows as `?token=`.
-    pub route: &'static str,
-    /// How long it is good from its hand-over ([`handed_over`](super::handed_over), or its letter's leaving), and twice as
-    /// long from its making at the most: a link that waits for no letter is handed over at once.
-    pub lifetime: Duration,
+    name: &'static str,
+    route: &'static str,
+    lifetime: Duration,
+}
+
+impl OwnPurpose {
+    /// * `name`: as the table holds it, and log and metrics show it. A prefix keeps it clear of those of Doorpost that are
+    ///   to come.
+    /// * `route`: the page it opens; the token follows as `?token=`.
+    /// * `lifetime`: how long it is good from its hand-over ([`handed_over`](super::handed_over), or its letter's leaving),
+    ///   and twice as long from its making at the most: a link that waits for no letter is handed over at once.
+    ///
+    /// ```
+    /// # use {doorpost::accounts::links::{OwnPurpose, Purpose}, std::time::Duration};
+    /// const SHARE: Purpose = Purpose::Own(&OwnPurpose::new("share", "/shared", Duration::from_secs(60)));
+    /// ```
+    ///
+    /// # Panics
+    /// A purpose of Doorpost's has the name: its links would be taken for the app's, and the app's for its. In a `const`,
+    /// where purposes belong, this does not compile:
+    ///
+    /// ```compile_fail
+    /// # use {doorpost::accounts::links::{OwnPurpose, Purpose}, std::time::Duration};
+    /// const SHARE: Purpose = Purpose::Own(&OwnPurpose::new("sign_in", "/shared", Duration::from_secs(60)));
+    /// ```
+    pub const fn new(name: &'static str, route: &'static str, lifetime: Duration) -> Self {
+        assert!(
+            !Purpose::is_ours(name),
+            "links of Doorpost's own have this name: give those of the app another one"
+        );
+        Self {
+            name,
+            route,
+            lifetime,
+        }
+    }
 }
 
 impl Purpose {
@@ -44,7 +73,7 @@ impl Purpose {
     ];
 
     /// As the table holds it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
             Self::ConfirmEmail => "confirm_email",
@@ -134,8 +163,47 @@ impl Purpose {
         2 * lifetime
     }
 
+    /// Whether one of Doorpost's own has this name.
+    const fn is_ours(name: &str) -> bool {
+        let mut at = 0;
+        while at < Self::ALL.len() {
+            if is_same(Self::ALL[at].name(), name) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
     /// The one of Doorpost's own that has this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
+}
+
+/// `==`, before anything runs.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_purpose_of_an_app_has_the_name_of_one_of_ours() {
+        let made =
+            |name| std::panic::catch_unwind(|| OwnPurpose::new(name, "/own", Duration::ZERO));
+        for purpose in Purpose::ALL {
+            assert!(made(purpose.name()).is_err(), "{}", purpose.name());
+        }
+        for name in ["share_note", "sign", "sign_in_", "sign-in", "SIGN_IN", ""] {
+            assert!(made(name).is_ok(), "{name}");
+        }
     }
 }

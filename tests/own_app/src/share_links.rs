@@ -20,11 +20,8 @@ use serde_json::{Value, json};
 use crate::notes::notes;
 
 /// What these links are for.
-pub const SHARE_NOTE: Purpose = Purpose::Own(&OwnPurpose {
-    name: "share_note",
-    route: "/shared",
-    lifetime: days(MOST_DAYS),
-});
+pub const SHARE_NOTE: Purpose =
+    Purpose::Own(&OwnPurpose::new("share_note", "/shared", days(MOST_DAYS)));
 
 /// The most days a link may last, and the most times it may be opened.
 pub const MOST_DAYS: u32 = 30;
