@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::config::{Config, PublicUrl};
 use crate::web::forwarded_for;
-use crate::web::headers::only;
+use crate::web::headers::{only, only_value};
 use crate::web::next::Next;
 use crate::web::rejection::Rejection;
 
@@ -197,10 +197,8 @@ impl<'a> Said<'a> {
 /// An address that a header brings exactly once, with its letters escaped as browsers escape them: curl sends them as they were
 /// typed, and most proxies hand them on so.
 fn address<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
-    let mut values = headers.get_all(name);
-    let value = values.next()?.as_bytes();
-    let is_alone = values.next().is_none();
-    is_alone.then(|| percent_encode(value, CONTROLS).into())
+    let value = only_value(headers, name)?;
+    Some(percent_encode(value.as_bytes(), CONTROLS).into())
 }
 
 /// The path that was asked for, with its query, of a question by Envoy: what follows its own.

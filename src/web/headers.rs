@@ -73,9 +73,14 @@ fn hsts(include_subdomains: bool) -> &'static str {
     }
 }
 
-/// The value of a header that a request brings exactly once: of two, somebody else may read the other.
+/// The text of a header that a request brings exactly once.
 pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    only_value(headers, name)?.to_str().ok()
+}
+
+/// The value of a header that a request brings exactly once: of two, somebody else may read the other.
+pub fn only_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name);
-    let value = values.next()?.to_str().ok()?;
+    let value = values.next()?;
     values.next().is_none().then_some(value)
 }
