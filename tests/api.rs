@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::purge::purge_all;
-use crate::support::{Database, House, PASSWORD, Page, Visitor, at_once, eventually};
+use crate::support::{
+    Database, House, PASSWORD, Page, Visitor, at_once, eventually, waiting_for_locks,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -1076,14 +1078,7 @@ async fn two_refreshes_that_wait_for_one_account_get_the_same_answer() {
         tokio::spawn(async move { racer.clone().with(&racer.refresh().await) })
     });
     eventually("both wait for the account", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-            WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        watcher
-            .query_one(waiting, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            == 2
+        waiting_for_locks(&watcher).await == 2
     })
     .await;
     lock.rollback().await.unwrap();

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Authenticator, Database, House, Mail, PASSWORD, Page, Visitor, eventually, postgres,
+    waiting_for_locks,
 };
 
 const ADA: &str = "ada@example.org";
@@ -672,10 +673,7 @@ async fn of_a_removal_and_a_reset_at_once_one_is_done() {
             .unwrap();
         let waiting = async |expected: i64| {
             eventually("they wait for the account", async || {
-                let waiting = "SELECT count(*) FROM pg_stat_activity
-                    WHERE wait_event_type = 'Lock' AND datname = current_database()";
-                let row = watcher.query_one(waiting, &[]).await.unwrap();
-                row.get::<_, i64>(0) == expected
+                waiting_for_locks(&watcher).await == expected
             })
             .await;
         };

@@ -13,7 +13,9 @@ use doorpost::random::{self, Token};
 use reqwest::header::{COOKIE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use crate::support::{Database, House, Mail, Page, Visitor, eventually, postgres, secret_key};
+use crate::support::{
+    Database, House, Mail, Page, Visitor, eventually, postgres, secret_key, waiting_for_locks,
+};
 
 const ADA: &str = "ada@example.org";
 const EVE: &str = "eve@example.org";
@@ -723,18 +725,16 @@ async fn a_session_whose_row_is_held_keeps_one_connection_waiting_and_no_more() 
     lock.execute("SELECT 1 FROM sessions FOR UPDATE", &[])
         .await
         .unwrap();
-    let waiting = async || -> i64 {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-            WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        watcher.query_one(waiting, &[]).await.unwrap().get(0)
-    };
     for _ in 0..20 {
         assert_eq!(ada.get("/account").await.status, StatusCode::OK);
-        assert!(waiting().await <= 1);
+        assert!(waiting_for_locks(&watcher).await <= 1);
     }
     lock.rollback().await.unwrap();
     // The one that waited may have given up, and the next page writes it down.
-    eventually("nobody waits", async || waiting().await == 0).await;
+    eventually("nobody waits", async || {
+        waiting_for_locks(&watcher).await == 0
+    })
+    .await;
     ada.get("/account").await;
     seen_now(&house).await;
 }

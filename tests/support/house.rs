@@ -544,6 +544,13 @@ pub async fn postgres(url: &str) -> tokio_postgres::Client {
     client
 }
 
+/// How many wait for a lock in the database that this one looks at.
+pub async fn waiting_for_locks(watcher: &tokio_postgres::Client) -> i64 {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    watcher.query_one(waiting, &[]).await.unwrap().get(0)
+}
+
 /// Every column of every table, one row a line.
 async fn dump_postgres(url: &str) -> Vec<u8> {
     let client = postgres(url).await;

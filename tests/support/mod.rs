@@ -22,7 +22,9 @@ pub mod wire;
 pub use authenticator::{Authenticator, Signed};
 pub use browser::{Browser, Focus, OtherSite, Scripts};
 pub use every_letter::{announced, every_letter_is_sent, name_of_letter};
-pub use house::{Database, House, Mail, PASSWORD, Store, cluster, postgres, secret_key};
+pub use house::{
+    Database, House, Mail, PASSWORD, Store, cluster, postgres, secret_key, waiting_for_locks,
+};
 pub use mailboxes::Mailboxes;
 pub use race::{at_once, hold_the_write_lock};
 pub use scripted::{Answer, Handed, ScriptedServer, Step, eventually};
